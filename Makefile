@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Outrigger. `make help` lists the targets. Each folder's module.mk lists its
+# sources; the rules are here, once. Everything is built under build/.
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DELETE_ON_ERROR:
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+# FLAVOR: release (default), asan (address + undefined), tsan (thread), fuzz.
+FLAVOR ?= release
+OUT := build$(if $(filter-out release,$(FLAVOR)),/$(FLAVOR))
+V ?= 0
+quiet = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
+
+CC ?= gcc
+ifeq ($(FLAVOR),fuzz)
+CC := $(firstword $(shell command -v clang clang-14 clang-19 clang-16 2>/dev/null) clang)
+else ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wpointer-arith -Wvla -Wformat=2 -Wimplicit-fallthrough -Wundef \
+	-Wno-missing-field-initializers
+FLAVOR_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+FLAVOR_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAVOR_tsan := -O1 -fsanitize=thread -Wno-error=tsan
+FLAVOR_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+CFLAGS ?= -g
+ALL_CFLAGS = -std=gnu17 $(FLAVOR_$(FLAVOR)) $(WARNINGS) -fPIC -fvisibility=hidden \
+	-D_GNU_SOURCE -DOTR_VERSION='"$(VERSION)"' $(CFLAGS) \
+	-Ievent-queues -Iadjunct-drivers -Ihv-shim/base -Ihv-shim/partition -I$(OUT)/generated
+ALL_LDFLAGS = $(filter -fsanitize=% -fno-sanitize-recover=%,$(FLAVOR_$(FLAVOR))) -Wl,--as-needed $(LDFLAGS)
+
+pkg_cflags = $(if $(1),$(shell pkg-config --cflags $(1) | sed 's/-I\//-isystem \//g'))
+pkg_libs = $(if $(1),$(shell pkg-config --libs $(1)))
+
+# DPDK is linked statically and only with what is used: an adjunct starts
+# faster and its private memory stays small. Libraries that newer releases split
+# off are added where they exist (22.11 to 25.11).
+DPDK_LIBDIR = $(shell pkg-config --variable=libdir libdpdk)
+dpdk_archives = $(wildcard $(foreach l,$(1),$(DPDK_LIBDIR)/librte_$(l).a))
+DPDK_DRIVERS := net_virtio net_ring bus_vdev bus_pci mempool_ring
+DPDK_CORE := vhost cryptodev rcu hash dmadev pci ethdev meter net mbuf mempool ring eal \
+	telemetry kvargs log argparse
+dpdk_libs = -Wl,--whole-archive $(call dpdk_archives,$(DPDK_DRIVERS)) -Wl,--no-whole-archive \
+	-Wl,--start-group $(call dpdk_archives,$(DPDK_CORE)) -Wl,--end-group -lnuma -lbsd -lpthread -ldl -lm
+
+# ---- What the folders declare --------------------------------------------
+# LIBRARIES, PROGRAMS: names; for each NAME: NAME_SRCS; NAME_PKGS (pkg-config),
+# NAME_USES (libraries of ours), NAME_DPDK=1, NAME_OUT (path under $(OUT)),
+# NAME_LDFLAGS, NAME_TEXTS (files turned into C strings).
+LIBRARIES :=
+PROGRAMS :=
+MODULES := $(wildcard */module.mk hv-shim/*/module.mk tests/*/module.mk)
+include $(MODULES)
+
+object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+# A text file x/y.name as a C string `text_<name, dots to underscores>`.
+text_header = $(OUT)/generated/text/$(notdir $(1)).h
+define text_rule
+$(call text_header,$(1)): $(1) | deps-check
+	$$(call quiet,GEN,$$@)mkdir -p $$(@D); { \
+	printf '/* Generated from $(1). */\nstatic const char text_$(subst .,_,$(notdir $(1)))[] =\n'; \
+	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/.*/\t"&\\n"/' $$<; printf ';\n'; } > $$@
+endef
+
+define target_rules
+$(1)_OBJS := $(call object,$($(1)_SRCS))
+$$($(1)_OBJS): TARGET_CFLAGS = $$(call pkg_cflags,$$(strip $(filter-out libdpdk,$($(1)_PKGS)) $(if $($(1)_DPDK),libdpdk)))
+$$($(1)_OBJS): | $(foreach t,$($(1)_TEXTS),$(call text_header,$(t)))
+ALL_OBJS += $$($(1)_OBJS)
+ALL_TEXTS += $($(1)_TEXTS)
+endef
+
+define library_rules
+$(call target_rules,$(1))
+$(OUT)/lib/$(1).a: $$($(1)_OBJS)
+	$$(call quiet,AR,$$@)mkdir -p $$(@D); rm -f $$@; ar rcs $$@ $$^
+endef
+
+define program_rules
+$(call target_rules,$(1))
+$(1)_LIBS := $(foreach u,$($(1)_USES),$(OUT)/lib/$(u).a)
+$(OUT)/$($(1)_OUT): $$($(1)_OBJS) $$($(1)_LIBS)
+	$$(call quiet,LD,$$@)mkdir -p $$(@D); $$(CC) $$(ALL_LDFLAGS) -o $$@ $$($(1)_OBJS) $$($(1)_LIBS) \
+	$($(1)_LDFLAGS) $(if $($(1)_DPDK),$$(dpdk_libs)) \
+	$$(call pkg_libs,$$(strip $($(1)_PKGS) $(foreach u,$($(1)_USES),$($(u)_PKGS))))
+endef
+
+$(foreach l,$(LIBRARIES),$(eval $(call library_rules,$(l))))
+$(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
+$(foreach t,$(sort $(ALL_TEXTS)),$(eval $(call text_rule,$(t))))
+
+$(OUT)/obj/%.o: %.c | deps-check
+	$(call quiet,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CFLAGS) $(TARGET_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(patsubst %.o,%.d,$(sort $(ALL_OBJS)))
+
+# Programs marked NAME_TEST=1 are built by the tests that need them.
+RUNTIME_PROGRAMS := $(foreach p,$(PROGRAMS),$(if $($(p)_TEST),,$(p)))
+.PHONY: all
+all: $(foreach p,$(RUNTIME_PROGRAMS),$(OUT)/$($(p)_OUT)) $(EXTRA_FILES) ## Build every program
+
+.PHONY: deps-check
+deps-check:
+	@tools=1 # replaced by deps.mk
+
+.PHONY: clean
+clean: ## Remove build/
+	rm -rf build
+
+.PHONY: help
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

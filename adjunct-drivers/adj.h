@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The driver interface: what a partition adjunct's driver implements (adj_ops)
+ * and what it may use (adj_env). Seed 000, FIG. 3, 6 and 7; design decision 3.
+ *
+ * A driver drives exactly one device (a virtual function or a queue pair) for
+ * exactly one partition. The runtime (adjunct-drivers/runtime/) owns the
+ * process: it receives the donated memory and the device from the shim,
+ * schedules the driver, puts it to sleep, and answers the shim. A driver
+ *  - reaches the outside only through adj_env and the descriptors in it,
+ *  - never blocks, and never assumes a process of its own while serving,
+ *  - never exits or prints: it returns -errno and says why with env->log.
+ *
+ * Thread: every call comes from the runtime's one serving thread.
+ *
+ * Life:   init -> [ arm | dispatch | interrupt | stats ]* -> quiesce
+ *              -> save -> exit            (replaced by another adjunct)
+ *              -> exit                    (stopped)
+ * A failing init cleans up after itself; exit is not called then.
+ */
+#ifndef ADJ_H
+#define ADJ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ADJ_INTERFACE_VERSION 1
+
+enum adj_log_level { ADJ_LOG_ERROR, ADJ_LOG_WARNING, ADJ_LOG_INFO, ADJ_LOG_DEBUG };
+
+/* How the partition reaches its virtual I/O device. */
+enum adj_port_kind {
+	ADJ_PORT_TAP,        /* a TAP interface in the partition's network namespace */
+	ADJ_PORT_VHOST_USER, /* a vhost-user socket: VMs and DPDK programs */
+	ADJ_PORT_NATIVE,     /* shared rings: programs linked with liboutrigger */
+};
+
+/* The partition's side of a net device. Descriptors stay the runtime's. */
+struct adj_port {
+	enum adj_port_kind kind;
+	uint8_t mac[6];
+	uint16_t mtu;
+	int tap_fd;             /* TAP: non-blocking, IFF_NO_PI; else -1 */
+	const char *vhost_path; /* VHOST_USER: where to listen; else NULL */
+	void *window;           /* NATIVE: net_layout.h region, mapped; else NULL */
+	uint32_t ring_entries;  /* NATIVE */
+	int bell_adjunct_fd;    /* NATIVE: eventfd the partition rings; else -1 */
+	int bell_partition_fd;  /* NATIVE: eventfd the adjunct rings; else -1 */
+};
+
+/* Asynchronous device events, for the partition (004: non-completion events). */
+enum adj_event {
+	ADJ_EVENT_LINK_DOWN,
+	ADJ_EVENT_LINK_UP,
+	ADJ_EVENT_DEVICE_RESET,  /* the device lost its state; the driver started it anew */
+	ADJ_EVENT_DEVICE_FAILED, /* the device is gone; serving stops */
+	ADJ_EVENT_PARTITION_PROTOCOL, /* the partition broke the ring protocol; its port is shut */
+};
+const char *adj_event_name(enum adj_event event);
+
+struct adj_env {
+	const char *name;   /* of the adjunct, "red.net0": for messages */
+	const char *device; /* DPDK device arguments: "0000:01:10.0" or
+			       "net_virtio_user0,path=...,mac=..." */
+	/* Donated memory, zeroed, mapped read-write. DPDK's heap is made of it
+	 * before init runs; drivers that do not use DPDK have it to themselves. */
+	void *memory;
+	size_t memory_bytes;
+	struct adj_port port;
+
+	void (*log)(const struct adj_env *env, enum adj_log_level level, const char *format, ...)
+		__attribute__((format(printf, 3, 4)));
+	/* Tells the shim, which tells the partition. Never blocks. */
+	void (*post_event)(const struct adj_env *env, enum adj_event event);
+	/* CLOCK_MONOTONIC. */
+	uint64_t (*now_ns)(void);
+	/*
+	 * Wakes the runtime when `fd` is readable (or writable): the next calls
+	 * are interrupt(source) and dispatch. Call from init, arm or interrupt; a
+	 * second call for the same fd changes it; both false removes it.
+	 * -ENOSPC: more than ADJ_WAKE_SOURCES_MAX.
+	 */
+	int (*watch)(const struct adj_env *env, int fd, bool readable, bool writable);
+	void *runtime; /* the runtime's own */
+};
+#define ADJ_WAKE_SOURCES_MAX 32
+
+/* Frames and octets as the partition sees them: tx leaves the partition. */
+struct adj_stats {
+	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
+	uint64_t tx_dropped; /* refused: bad length or flags, device gone */
+	uint64_t rx_dropped; /* no room at the partition for too long, or shut */
+	uint64_t wakeups;    /* times the runtime left its sleep */
+	uint64_t doorbells;  /* times the partition was rung */
+	bool link_up;
+};
+
+struct adj_ops {
+	const char *name;           /* "ethdev", as in the image's manifest */
+	uint32_t interface_version; /* ADJ_INTERFACE_VERSION */
+	bool uses_dpdk;             /* the runtime brings up the EAL before init */
+
+	/* Brings the device up and opens the partition's port. *state is the driver's. */
+	int (*init)(const struct adj_env *env, void **state);
+	/*
+	 * Moves what is pending, at most about `budget` frames per direction.
+	 * Frames moved; 0: idle; -errno: the device has failed for good.
+	 */
+	int (*dispatch)(void *state, unsigned budget);
+	/*
+	 * Before sleeping (`on`): enables every interrupt and doorbell, then looks
+	 * once more. 1: work has come, do not sleep; 0: may sleep; -errno: this
+	 * device cannot interrupt, poll it. After sleeping (`off`): disables them.
+	 */
+	int (*arm)(void *state, bool on);
+	/* A watched descriptor became ready. The driver reads it empty. */
+	void (*interrupt)(void *state, int fd);
+	/* Finishes what was taken in, takes in nothing more. 0, or -EAGAIN: call
+	 * again, until the runtime's deadline. */
+	int (*quiesce)(void *state);
+	/* Writes the state a successor needs (versioned); bytes, or -errno. */
+	int (*save)(void *state, void *buffer, size_t size_bytes);
+	/* After init in a successor: takes over what save wrote. */
+	int (*restore)(void *state, const void *buffer, size_t size_bytes);
+	void (*stats)(void *state, struct adj_stats *out);
+	void (*exit)(void *state);
+};
+
+/*
+ * The whole main program of an adjunct image: `return adj_main(&ops, argc,
+ * argv);`. Serves until the shim says Stop or closes the listening socket.
+ * Exit status: 0 stopped, 1 failed (the reason was logged and sent).
+ */
+int adj_main(const struct adj_ops *ops, int argc, char **argv);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * event-queues: the ring that every shared-memory interface of Outrigger uses
+ * (net devices of a native partition, service requests, queue pairs).
+ *
+ * A ring has one PRODUCER and one CONSUMER, in two processes that do not trust
+ * each other. Entries carry their own sequence number, so the consumer polls
+ * the entry itself; the index of what was consumed travels back lazily, in a
+ * line of its own. A side that has nothing to do arms the ring and sleeps on a
+ * doorbell (an eventfd, chosen by the caller); the other side rings only when
+ * the ring was armed, so a polling peer costs no system call.
+ *
+ * Rules for callers
+ *  - A handle belongs to one thread. The two handles of a ring share nothing
+ *    but the memory.
+ *  - Sizes come from the control socket, never from the shared memory.
+ *  - Nothing here blocks, allocates or calls the kernel.
+ *  - What the peer wrote reaches the caller as a copy, made once; check the
+ *    copy, then use the copy (THREATS.md T01).
+ *
+ * Errors: 0 or a count, else -errno. -EPROTO means that the peer wrote an index
+ * no honest peer can write; the ring is unusable from then on.
+ *
+ * The argument that no wake-up is lost stands above eq_ring_arm(); its model
+ * is tests/model/ring.pml.
+ */
+#ifndef EQ_H
+#define EQ_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "eq_layout.h"
+
+/* One side's private view of a ring. Treat the fields as read-only. */
+struct eq_ring {
+	struct eq_ring_control *control;
+	uint8_t *entries;
+	uint32_t mask;     /* capacity - 1; capacity is a power of two */
+	uint32_t stride;   /* bytes per entry, sequence word included */
+	uint32_t position; /* next position to put (PRODUCER) or take (CONSUMER) */
+	uint32_t released; /* PRODUCER: last checked copy of `consumed`;
+			      CONSUMER: what it published there */
+};
+
+/*
+ * Bytes of shared memory for a ring of `capacity` entries (a power of two from
+ * 2 to 65,536) of `entry_bytes` (16, 32 or 64). 0 if the geometry is invalid.
+ */
+size_t eq_ring_size_bytes(uint32_t capacity, uint32_t entry_bytes);
+
+/*
+ * Opens one side of a ring in `memory`: zeroed by whoever made it, aligned to
+ * EQ_LINE_BYTES, at least eq_ring_size_bytes() long and owned by the caller for
+ * as long as the handle is used. Both sides start at position 0.
+ * -EINVAL: the geometry or the alignment is wrong; the handle is untouched.
+ */
+int eq_ring_open(struct eq_ring *ring, void *memory, uint32_t capacity, uint32_t entry_bytes);
+
+static inline uint32_t eq_ring_capacity(const struct eq_ring *ring)
+{
+	return ring->mask + 1;
+}
+
+static inline struct eq_ring_entry *eq_ring_entry_at(const struct eq_ring *ring, uint32_t position)
+{
+	return (struct eq_ring_entry *)(ring->entries +
+					(size_t)(position & ring->mask) * ring->stride);
+}
+
+/* ---- PRODUCER ---------------------------------------------------------- */
+
+/*
+ * Entries that can be put now. Reads the consumer's line only when the last
+ * known figure is below `want`. -EPROTO: the consumer claims to have consumed
+ * what was never put.
+ */
+static inline int eq_ring_space(struct eq_ring *ring, uint32_t want)
+{
+	uint32_t used = ring->position - ring->released;
+
+	if (eq_ring_capacity(ring) - used < want) {
+		/* acquire: partner is eq_ring_release(); the consumer has finished
+		 * reading the slots before we may overwrite them. */
+		uint32_t consumed = atomic_load_explicit(&ring->control->consumed,
+							 memory_order_acquire);
+		if (consumed - ring->released > used)
+			return -EPROTO;
+		ring->released = consumed;
+		used = ring->position - consumed;
+	}
+	return (int)(eq_ring_capacity(ring) - used);
+}
+
+/* Slot that the next eq_ring_put() fills; callers keep a buffer per slot. */
+static inline uint32_t eq_ring_slot(const struct eq_ring *ring)
+{
+	return ring->position & ring->mask;
+}
+
+/*
+ * Puts one entry of `payload_bytes` (at most the entry size less 4; pass a
+ * constant). The caller has checked eq_ring_space().
+ */
+static inline void eq_ring_put(struct eq_ring *ring, const void *payload, size_t payload_bytes)
+{
+	struct eq_ring_entry *entry = eq_ring_entry_at(ring, ring->position);
+
+	memcpy(entry->payload, payload, payload_bytes);
+	/* release: partner is eq_ring_ready(); payload and buffer come first. */
+	atomic_store_explicit(&entry->sequence, ++ring->position, memory_order_release);
+}
+
+/*
+ * Called once after a burst of puts: true if the consumer sleeps, and the
+ * caller must ring its doorbell. See eq_ring_arm().
+ */
+static inline bool eq_ring_must_wake_consumer(struct eq_ring *ring)
+{
+	/* seq_cst: partner is the fence in eq_ring_arm(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load_explicit(&ring->control->consumer_armed, memory_order_relaxed))
+		return false;
+	/* relaxed: only decides which of us rings; it orders nothing. */
+	return atomic_exchange_explicit(&ring->control->consumer_armed, 0, memory_order_relaxed);
+}
+
+/*
+ * Before sleeping for space: true if there is still none and the caller may
+ * sleep on its space doorbell; false if there is (the ring is not armed).
+ * Same argument as eq_ring_arm(), with the roles exchanged. -EPROTO as in
+ * eq_ring_space() is reported as "do not sleep"; the next eq_ring_space() says
+ * it again.
+ */
+static inline bool eq_ring_arm_space(struct eq_ring *ring)
+{
+	atomic_store_explicit(&ring->control->producer_armed, 1, memory_order_relaxed);
+	/* seq_cst: partner is the fence in eq_ring_must_wake_producer(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (eq_ring_space(ring, 1) == 0)
+		return true;
+	atomic_store_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
+	return false;
+}
+
+/* ---- CONSUMER ---------------------------------------------------------- */
+
+/* True if an entry waits. */
+static inline bool eq_ring_ready(const struct eq_ring *ring)
+{
+	const struct eq_ring_entry *entry = eq_ring_entry_at(ring, ring->position);
+
+	/* acquire: partner is the release in eq_ring_put(). */
+	return atomic_load_explicit(&entry->sequence, memory_order_acquire) == ring->position + 1;
+}
+
+/*
+ * Takes one entry: copies `payload_bytes` of it out, once, and returns true;
+ * false if none waits. The slot stays the caller's until eq_ring_release().
+ */
+static inline bool eq_ring_take(struct eq_ring *ring, void *payload, size_t payload_bytes)
+{
+	if (!eq_ring_ready(ring))
+		return false;
+	memcpy(payload, eq_ring_entry_at(ring, ring->position)->payload, payload_bytes);
+	ring->position++;
+	return true;
+}
+
+/* Entries taken and not yet released. */
+static inline uint32_t eq_ring_held(const struct eq_ring *ring)
+{
+	return ring->position - ring->released;
+}
+
+/* Gives the oldest `count` taken slots back to the producer. */
+static inline void eq_ring_release(struct eq_ring *ring, uint32_t count)
+{
+	ring->released += count;
+	/* release: partner is eq_ring_space(); our reads of the slots come first. */
+	atomic_store_explicit(&ring->control->consumed, ring->released, memory_order_release);
+}
+
+/* After a release: true if the producer sleeps for space and must be rung. */
+static inline bool eq_ring_must_wake_producer(struct eq_ring *ring)
+{
+	/* seq_cst: partner is the fence in eq_ring_arm_space(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load_explicit(&ring->control->producer_armed, memory_order_relaxed))
+		return false;
+	return atomic_exchange_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
+}
+
+/*
+ * Before sleeping: true if the ring is armed and empty, and the caller may
+ * sleep on its doorbell; false if an entry has come (the ring is not armed).
+ *
+ * No wake-up is lost: the consumer stores `armed`, fences, then reads the
+ * sequence; the producer stores the sequence, fences, then reads `armed`. The
+ * two fences are totally ordered, so at least one side sees the other's store:
+ * either the consumer finds the entry and stays awake, or the producer finds
+ * the ring armed and rings. Both may happen; the doorbell then holds one stale
+ * ring, which costs one idle pass and no more.
+ */
+static inline bool eq_ring_arm(struct eq_ring *ring)
+{
+	atomic_store_explicit(&ring->control->consumer_armed, 1, memory_order_relaxed);
+	/* seq_cst: partner is the fence in eq_ring_must_wake_consumer(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!eq_ring_ready(ring))
+		return true;
+	atomic_store_explicit(&ring->control->consumer_armed, 0, memory_order_relaxed);
+	return false;
+}
+
+/* After waking, or when polling again: the producer need not ring any more. */
+static inline void eq_ring_disarm(struct eq_ring *ring)
+{
+	/* relaxed: a late ring is harmless. */
+	atomic_store_explicit(&ring->control->consumer_armed, 0, memory_order_relaxed);
+}
+
+#endif
