@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * outrigger-keeper: one per partition, started by outriggerd with a listening
+ * Unix socket as descriptor 3. It serves one connection at a time; a new one
+ * replaces the old (the shim restarted and came back). It ends with Stop or a
+ * signal only, and everything it keeps ends with it.
+ *
+ * Reading order: this loop, methods.c, then namespace.c and tap.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "keeper.h"
+#include "log.h"
+
+#define LISTEN_FD 3
+#define STOP_FLUSH_NS (1 * NS_PER_S)
+
+struct client {
+	struct varlink_conn *conn; /* NULL: none */
+	struct varlink_server *server;
+};
+
+static void client_drop(struct client *client)
+{
+	varlink_server_free(client->server);
+	varlink_conn_free(client->conn);
+	*client = (struct client){0};
+}
+
+/*
+ * Credentials are seen from the keeper's user namespace: without privileges the
+ * shim's user is our own uid 0, and everyone else, the machine's root included,
+ * is the overflow uid.
+ */
+static bool peer_allowed(const struct varlink_conn *conn)
+{
+	pid_t pid;
+	uid_t uid;
+	int error = varlink_conn_peer(conn, &pid, &uid);
+
+	if (error) {
+		log_warning("connection refused: its credentials are unknown: %s", strerror(-error));
+		return false;
+	}
+	if (uid != 0 && uid != geteuid()) {
+		log_warning("connection of process %d refused: user %u is not the shim's", pid, uid);
+		return false;
+	}
+	return true;
+}
+
+static void client_accept(struct client *client, const struct varlink_service *service)
+{
+	struct client fresh = {0};
+	int fd = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			log_warning("cannot accept a connection: %s", strerror(errno));
+		return;
+	}
+	int error = varlink_conn_new(fd, &fresh.conn);
+	if (error) {
+		close(fd);
+		log_warning("cannot serve a connection: %s", strerror(-error));
+		return;
+	}
+	if (!peer_allowed(fresh.conn)) {
+		client_drop(&fresh);
+		return;
+	}
+	error = varlink_server_new(service, fresh.conn, &fresh.server);
+	if (error) {
+		log_warning("cannot serve a connection: %s", strerror(-error));
+		client_drop(&fresh);
+		return;
+	}
+	client_drop(client);
+	*client = fresh;
+}
+
+/* Reads, answers, writes: 0, or -errno when the connection is over. */
+static int client_serve(struct client *client, short events)
+{
+	if (events & POLLOUT) {
+		int sent = varlink_conn_flush(client->conn);
+		if (sent < 0)
+			return sent;
+	}
+	if (!(events & (POLLIN | POLLHUP | POLLERR)))
+		return 0;
+	int result = varlink_conn_read(client->conn);
+	/* What came before the end still counts: a shim may say Stop and close. */
+	int processed = varlink_server_process(client->server);
+	return result < 0 ? result : processed;
+}
+
+/* The answer to Stop leaves before we do. */
+static void client_finish(struct client *client)
+{
+	uint64_t deadline_ns = clock_now_ns() + STOP_FLUSH_NS;
+
+	while (client->conn && varlink_conn_flush(client->conn) == 0) {
+		struct pollfd wait = {.fd = varlink_conn_fd(client->conn), .events = POLLOUT};
+		uint64_t now_ns = clock_now_ns();
+
+		if (now_ns >= deadline_ns)
+			break;
+		poll(&wait, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1);
+	}
+	client_drop(client);
+}
+
+static int serve(struct keeper *keeper)
+{
+	const struct varlink_service service = keeper_service(keeper);
+	struct client client = {0};
+
+	while (!keeper->stopping) {
+		struct pollfd polled[2] = {{.fd = LISTEN_FD, .events = POLLIN}, {.fd = -1}};
+
+		if (client.conn) {
+			polled[1].fd = varlink_conn_fd(client.conn);
+			polled[1].events = varlink_conn_events(client.conn);
+		}
+		/* No deadline: a keeper has nothing to do until someone asks. */
+		if (poll(polled, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			log_error("cannot wait for requests: %s", strerror(errno));
+			return 1;
+		}
+		if (polled[1].revents) {
+			int error = client_serve(&client, polled[1].revents);
+			if (error && error != -ECONNRESET)
+				log_warning("connection closed: %s", strerror(-error));
+			if (error && !keeper->stopping)
+				client_drop(&client);
+		}
+		if (polled[0].revents && !keeper->stopping)
+			client_accept(&client, &service);
+	}
+	client_finish(&client);
+	return 0;
+}
+
+/* Descriptor 3 as the shim prepares it: a listening Unix stream socket. */
+static bool listening_socket_given(void)
+{
+	int listening = 0, domain = 0;
+	socklen_t length = sizeof(listening);
+
+	if (getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) || !listening)
+		return false;
+	length = sizeof(domain);
+	return !getsockopt(LISTEN_FD, SOL_SOCKET, SO_DOMAIN, &domain, &length) &&
+	       domain == AF_UNIX && !fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) &&
+	       !fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK);
+}
+
+/* KEEPER_FDS_MAX exceeds no usual hard limit, but comes near the usual soft one. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		log_warning("the descriptor limit stays as it is: %s", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	static struct keeper keeper = {.namespace = {.user_fd = -1, .net_fd = -1}};
+
+	(void)argv;
+	log_open("outrigger-keeper", LOG_LEVEL_INFO);
+	if (argc != 1 || !listening_socket_given()) {
+		log_error("this program is started by outriggerd, without arguments and with a "
+			  "listening socket as descriptor %d",
+			  LISTEN_FD);
+		return 2;
+	}
+	raise_descriptor_limit();
+	return serve(&keeper);
+}
