@@ -4,6 +4,10 @@
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Every processor, unless -j says otherwise; a sub-make inherits the job server.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DELETE_ON_ERROR:
@@ -104,12 +108,41 @@ $(OUT)/obj/%.o: %.c | deps-check
 
 # Programs marked NAME_TEST=1 are built by the tests that need them.
 RUNTIME_PROGRAMS := $(foreach p,$(PROGRAMS),$(if $($(p)_TEST),,$(p)))
+TEST_PROGRAMS := $(foreach p,$(PROGRAMS),$(if $($(p)_TEST),$(p)))
 .PHONY: all
-all: $(foreach p,$(RUNTIME_PROGRAMS),$(OUT)/$($(p)_OUT)) $(EXTRA_FILES) ## Build every program
+all: $(foreach p,$(RUNTIME_PROGRAMS),$(OUT)/$($(p)_OUT)) $(EXTRA_FILES) | deps-check ## Build every program
 
+# What is missing on the machine is named and installed; DEPS=0 only reports.
 .PHONY: deps-check
 deps-check:
-	@tools=1 # replaced by deps.mk
+	@tests/setup/deps.sh build
+
+# These three do all of their own set-up, in this order.
+.PHONY: run
+run: ## Bring up two partitions, send real traffic, take them down (KEEP=1 leaves them)
+	@tests/setup/deps.sh run
+	@$(MAKE) all FLAVOR=release
+	@hv-shim/examples/demo.sh
+
+.PHONY: test
+test: ## Run every test (ONLY=pattern: those whose name matches)
+	@tests/setup/deps.sh test
+	@tests/run.sh
+
+.PHONY: bench
+bench: ## Measure everything against its peers (ROWS=name,name: a part)
+	@tests/setup/deps.sh bench
+	@$(MAKE) all $(foreach p,$(TEST_PROGRAMS),$(if $(filter bench/%,$($(p)_OUT)),$(OUT)/$($(p)_OUT))) FLAVOR=release
+	@tests/bench/run.sh
+
+# Which test programs there are, for tests/run.sh: "kind name" each.
+.PHONY: list-tests
+list-tests:
+	@printf '%s\n' $(sort $(patsubst tests/%,%,$(filter tests/%,$(foreach p,$(TEST_PROGRAMS),$($(p)_OUT)))))
+
+.PHONY: check-format
+check-format: ## Show where clang-format would lay out the code differently
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run
 
 .PHONY: clean
 clean: ## Remove build/
@@ -117,4 +150,6 @@ clean: ## Remove build/
 
 .PHONY: help
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nV=1 shows the commands. FLAVOR=asan, tsan or fuzz builds under build/FLAVOR.\n'
+	@printf 'DEPS=0 names missing packages and installs nothing.\n'

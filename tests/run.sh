@@ -1,0 +1,208 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Every test there is, as `make test` runs them: builds what is needed, runs as
+# many suites at a time as there are processors, prints a line for each, the
+# whole log of those that failed, and a summary. The kinds of suites:
+#
+#   unit/NAME       a Criterion program of tests/unit, release build
+#   unit-asan/NAME  the same under AddressSanitizer and UBSan
+#   race/NAME       a program of tests/race under ThreadSanitizer
+#   model/all       tests/model/run.sh
+#   fuzz/all        tests/fuzz/run.sh SECONDS
+#   e2e/NAME        tests/e2e/NAME.sh, if executable
+#
+# A suite that writes TAP lines ("ok - name", "not ok - name", "ok - name # SKIP
+# why") counts for as many tests as it has lines, else for one: exit status 0
+# passed, 77 skipped (the reason is the last line), all else failed. A
+# sanitizer's log fails its suite, whatever the exit status says: Criterion
+# passes a test that leaks. A suite that runs no test fails.
+#
+#   ONLY=REGEX       the suites whose name matches; none is an error
+#   FUZZ_SECONDS=20  for each fuzz target
+#   JOBS=N           suites at a time
+#   CI=true          a skip is a failure
+#
+# Programs under test find the build in $OTR_BUILD. Logs: build/test-logs/.
+set -u -o pipefail
+cd "$(dirname "$0")/.."
+
+export OTR_BUILD=$PWD/build
+logs=$PWD/build/test-logs
+only=${ONLY:-.}
+jobs=${JOBS:-$(nproc)}
+fuzz_seconds=${FUZZ_SECONDS:-20}
+suite_seconds=900
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+rm -rf "$logs"
+mkdir -p "$logs"
+started=$SECONDS
+[ -t 1 ] && calm=$'\r\033[K' || calm=
+
+# ---- Which suites ----------------------------------------------------------
+programs=$(make -s list-tests) || exit 1
+suites=()
+add() { [[ ! $1 =~ $only ]] || suites+=("$1"); }
+# Those that take longest start first.
+[ ! -x tests/fuzz/run.sh ] || add fuzz/all
+for script in tests/e2e/*.sh; do
+	[ ! -x "$script" ] || add "e2e/$(basename "$script" .sh)"
+done
+[ ! -x tests/model/run.sh ] || add model/all
+for program in $programs; do
+	case $program in
+	unit/*) add "unit-asan/${program#*/}" ;;
+	race/*) add "$program" ;;
+	esac
+done
+for program in $programs; do
+	[[ $program != unit/* ]] || add "$program"
+done
+if [ ${#suites[@]} -eq 0 ]; then
+	echo "No test matches ONLY=$only."
+	exit 1
+fi
+wanted() { local s; for s in "${suites[@]}"; do [[ $s != "$1"* ]] || return 0; done; return 1; }
+
+# ---- Build -----------------------------------------------------------------
+targets() { # FOLDER KIND...: the test programs of these kinds, under FOLDER
+	local folder=$1 kind program
+	shift
+	for kind; do
+		for program in $programs; do
+			[[ $program != "$kind"/* ]] || printf '%s/tests/%s\n' "$folder" "$program"
+		done
+	done
+}
+build() { # FLAVOR TARGET...
+	local flavor=$1
+	shift
+	[ $# -gt 0 ] || return 0
+	printf '%-8s %s' build "$flavor"
+	local from=$SECONDS
+	if ! make -j"$(nproc)" FLAVOR="$flavor" "$@" >"$logs/build-$flavor.log" 2>&1; then
+		printf '\n'
+		cat "$logs/build-$flavor.log"
+		echo "The $flavor build failed."
+		exit 1
+	fi
+	printf '   %d s\n' $((SECONDS - from))
+}
+# shellcheck disable=SC2046 # one word each
+{
+	! wanted unit/ || build release $(targets build unit)
+	! wanted e2e/ || build release all $(targets build e2e bench)
+	! wanted unit-asan/ || build asan $(targets build/asan unit)
+	! wanted race/ || build tsan $(targets build/tsan race)
+	! wanted fuzz/ || build fuzz $(targets build/fuzz fuzz)
+}
+
+# ---- Run -------------------------------------------------------------------
+# Becomes one suite; its output is the log, its exit status what the suite says.
+run_suite() { # SUITE LOG
+	local name=${1#*/} reports=$2.san
+	mkdir -p "$reports"
+	export ASAN_OPTIONS=log_path=$reports/asan:detect_leaks=1:detect_stack_use_after_return=1
+	export UBSAN_OPTIONS=log_path=$reports/ubsan:print_stacktrace=1:halt_on_error=1
+	export TSAN_OPTIONS=log_path=$reports/tsan:second_deadlock_stack=1
+	local command
+	case $1 in
+	unit/*) command=("build/tests/unit/$name" --tap="$2.tap") ;;
+	unit-asan/*) command=("build/asan/tests/unit/$name" --tap="$2.tap") ;;
+	# Without a random address space: older runtimes refuse some layouts of new kernels.
+	race/*) command=(setarch -R "build/tsan/tests/race/$name") ;;
+	model/*) command=(tests/model/run.sh) ;;
+	fuzz/*) command=(tests/fuzz/run.sh "$fuzz_seconds") ;;
+	e2e/*) command=("tests/e2e/$name.sh") ;;
+	esac
+	# timeout hands a signal on to all that its command started.
+	exec timeout -k 10 "$suite_seconds" "${command[@]}" >"$2" 2>&1 </dev/null
+}
+
+passed=0 failed=0 skipped=0 done=0
+failures=() skips=()
+# Counts one finished suite and prints its line.
+account() { # SUITE LOG STATUS SECONDS
+	local suite=$1 log=$2 status=$3 line name
+	local ok=0 bad=0 skip=0 tap=$log
+	case $status in
+	124 | 137) echo "Not done after $suite_seconds seconds." >>"$log" ;;
+	esac
+	[ ! -e "$log.tap" ] || tap=$log.tap
+	while IFS= read -r line; do
+		name=$(sed -E 's/^(not )?ok( [0-9]+)?( -)? *//; s/ +\([0-9.]+s\)$//' <<<"$line")
+		case $line in
+		*"# SKIP"* | *"# skip"*)
+			skip=$((skip + 1))
+			skips+=("$suite: $name") ;;
+		"not ok"*)
+			bad=$((bad + 1))
+			failures+=("$suite: $name") ;;
+		*) ok=$((ok + 1)) ;;
+		esac
+	done < <(grep -aE '^(not )?ok( |$)' "$tap")
+	if [ $((ok + bad + skip)) -eq 0 ]; then
+		if [ "$status" -eq 77 ]; then
+			skip=1
+			skips+=("$suite: $(tail -n 1 "$log")")
+		elif [ "$status" -ne 0 ]; then
+			bad=1
+			failures+=("$suite: exit status $status")
+		elif [[ $suite == e2e/* || $suite == race/* ]]; then
+			ok=1
+		else
+			bad=1
+			failures+=("$suite: ran no test")
+		fi
+	elif [ $bad -eq 0 ] && [ "$status" -ne 0 ]; then
+		bad=1
+		failures+=("$suite: exit status $status")
+	fi
+	if [ -n "$(ls -A "$log.san")" ]; then
+		cat "$log.san"/* >>"$log"
+		bad=$((bad + 1))
+		failures+=("$suite: a sanitizer reported")
+	fi
+	rm -rf "$log.san"
+	done=$((done + 1))
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	local word=ok
+	[ $skip -eq 0 ] || word=skip
+	[ $bad -eq 0 ] || word=FAIL
+	printf '%s%-8s %-32s %3d tests %5d s\n' "$calm" "$word" "$suite" $((ok + bad + skip)) "$4"
+	[ $bad -eq 0 ] || { echo "---- $log"; cat "$log"; echo "----"; }
+}
+
+declare -A suite_of=() log_of=() began=()
+finish_one() {
+	local pid status
+	wait -n -p pid "${!suite_of[@]}"
+	status=$?
+	account "${suite_of[$pid]}" "${log_of[$pid]}" $status $((SECONDS - began[$pid]))
+	unset "suite_of[$pid]"
+}
+# Interrupted: nothing of ours stays behind.
+trap 'kill "${!suite_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
+
+for suite in "${suites[@]}"; do
+	[ ${#suite_of[@]} -lt "$jobs" ] || finish_one
+	log=$logs/${suite//\//-}.log
+	[ -z "$calm" ] || printf '%s%-8s %s' "$calm" run "$suite"
+	run_suite "$suite" "$log" &
+	suite_of[$!]=$suite log_of[$!]=$log began[$!]=$SECONDS
+done
+while [ ${#suite_of[@]} -gt 0 ]; do finish_one; done
+
+# ---- Summary ---------------------------------------------------------------
+printf '\n%d suites in %d s; logs in build/test-logs/\n' ${#suites[@]} $((SECONDS - started))
+for line in "${failures[@]}"; do echo "failed:  $line"; done
+for line in "${skips[@]}"; do echo "skipped: $line"; done
+status=0
+[ $failed -eq 0 ] && [ $done -eq ${#suites[@]} ] || status=1
+if [ $skipped -gt 0 ] && [ "${CI:-}" = true ]; then
+	echo "CI=true: a skip is a failure."
+	status=1
+fi
+printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+exit $status
