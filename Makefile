@@ -60,7 +60,7 @@ dpdk_libs = -Wl,--whole-archive $(call dpdk_archives,$(DPDK_DRIVERS)) -Wl,--no-w
 # NAME_LDFLAGS, NAME_TEXTS (files turned into C strings).
 LIBRARIES :=
 PROGRAMS :=
-MODULES := $(wildcard */module.mk hv-shim/*/module.mk tests/*/module.mk)
+MODULES := $(wildcard */module.mk */*/module.mk)
 include $(MODULES)
 
 object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
