@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration document, as plain structs: what adapters there are, which
+ * partitions, which devices each has and which adjunct drives them. Parsing
+ * stops here; nothing below touches live state (design decision 9).
+ *
+ * One set of tables validates the file, the socket's CreatePartition and the
+ * shim's own saved state. Single-threaded; nothing is shared.
+ */
+#ifndef DOCUMENT_H
+#define DOCUMENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "adj.h"
+
+#define DOC_VERSION 1
+#define DOC_NAME_BYTES 32    /* a name with its NUL: [a-z0-9][a-z0-9_-]{0,30} */
+#define DOC_IFNAME_BYTES 16  /* the kernel's IFNAMSIZ */
+#define DOC_STRING_BYTES 128
+#define DOC_ADDRESSES_MAX 8
+#define DOC_ADAPTERS_MAX 16
+#define DOC_PARTITIONS_MAX 256
+#define DOC_DEVICES_MAX 16 /* per partition */
+#define DOC_VFS_MAX 64
+#define DOC_MTU_MIN 68
+#define DOC_MTU_MAX 2016
+
+enum doc_adapter_kind {
+	DOC_ADAPTER_EMBEDDED, /* a soft adapter's process */
+	DOC_ADAPTER_DPDK,     /* one port that DPDK knows by a device string */
+};
+
+struct doc_adapter {
+	char name[DOC_NAME_BYTES];
+	int kind; /* enum doc_adapter_kind */
+	int64_t vfs;
+	char device[DOC_STRING_BYTES]; /* DPDK: the device string */
+};
+
+enum doc_link_state { DOC_LINK_AUTO, DOC_LINK_ENABLE, DOC_LINK_DISABLE };
+enum doc_vlan_proto { DOC_PROTO_8021Q, DOC_PROTO_8021AD };
+
+/* iproute2's words; what the document leaves out has iproute2's default. */
+struct doc_vf {
+	char adapter[DOC_NAME_BYTES];
+	int64_t index; /* -1: the first free one */
+	int64_t vlan, qos;
+	int proto; /* enum doc_vlan_proto */
+	bool spoofchk, trust, promisc;
+	int state; /* enum doc_link_state */
+	int64_t min_tx_rate, max_tx_rate; /* Mbit/s, 0: unlimited */
+};
+
+enum doc_cpu { DOC_CPU_SHARED, DOC_CPU_DEDICATED };
+
+struct doc_adjunct {
+	bool none; /* the native-driver branch (000, FIG. 7, step 715) */
+	char image[DOC_NAME_BYTES]; /* empty: the one that fits the device */
+	int cpu; /* enum doc_cpu */
+	int64_t memory_bytes; /* 0: what the image asks for */
+};
+
+struct doc_device {
+	char name[DOC_NAME_BYTES];
+	int kind; /* enum adj_port_kind */
+	uint8_t mac[6]; /* all zero: assigned from the names */
+	int64_t mtu;
+	char addresses[DOC_ADDRESSES_MAX][DOC_STRING_BYTES]; /* CIDR; empty string ends */
+	char ifname[DOC_IFNAME_BYTES]; /* TAP; empty: the device's name */
+	int64_t ring_entries; /* NATIVE */
+	struct doc_vf vf;
+	struct doc_adjunct adjunct;
+};
+
+struct doc_partition {
+	char name[DOC_NAME_BYTES];
+	char owner[DOC_NAME_BYTES]; /* user name or uid; empty: the shim's user */
+	struct doc_device *devices;
+	size_t device_count;
+};
+
+struct document {
+	struct doc_adapter *adapters;
+	size_t adapter_count;
+	struct doc_partition *partitions;
+	size_t partition_count;
+};
+
+struct doc_error {
+	unsigned line; /* 0: not known */
+	char message[300]; /* "partitions[0].devices[1].mtu: 9000 is not from 68 to 2016" */
+};
+
+/* YAML or JSON text. 0; -EINVAL with *error filled; -ENOMEM. */
+int document_load(const char *text, size_t text_bytes, struct document *out,
+		  struct doc_error *error);
+/* One element of `partitions`, from the socket. As document_load(). */
+int document_load_partition(json_t *object, struct doc_partition *out, struct doc_error *error);
+void document_free(struct document *document);
+void doc_partition_free(struct doc_partition *partition);
+
+/* The way back, for saved state: loads again to equal structs. NULL: no memory. */
+json_t *doc_adapter_to_json(const struct doc_adapter *adapter);
+json_t *doc_partition_to_json(const struct doc_partition *partition);
+json_t *doc_device_to_json(const struct doc_device *device);
+
+/* Words for enums, as in the document. */
+extern const char *const doc_adapter_kinds[], *const doc_port_kinds[], *const doc_link_states[],
+	*const doc_vlan_protos[], *const doc_cpus[];
+
+bool doc_name_valid(const char *name);
+/* 0 or -EINVAL. */
+int doc_mac_parse(const char *text, uint8_t mac[6]);
+#define DOC_MAC_TEXT_BYTES 18
+void doc_mac_format(const uint8_t mac[6], char text[DOC_MAC_TEXT_BYTES]);
+/* Locally administered and unicast, the same for the same names. */
+void doc_mac_from_names(const char *partition, const char *device, uint8_t mac[6]);
+
+#endif
