@@ -45,22 +45,32 @@ struct varlink_message {
 /* Releases the JSON and closes the descriptors that are not -1. */
 void varlink_message_clear(struct varlink_message *message);
 
-/* Takes `fd` (a connected stream socket; made non-blocking) on success. -ENOMEM, -errno. */
+/*
+ * Takes `fd` (a connected stream socket; made non-blocking) on success. -ENOMEM,
+ * -errno. A peer must carry descriptors with a message of their own sendmsg().
+ */
 int varlink_conn_new(int fd, struct varlink_conn **out);
 void varlink_conn_free(struct varlink_conn *conn); /* NULL is fine; closes the fd */
 
 int varlink_conn_fd(const struct varlink_conn *conn);
-/* poll() events to wait for now: POLLIN, and POLLOUT while output is queued. */
+/*
+ * poll() events to wait for now: POLLIN unless a whole message waits to be taken
+ * with varlink_conn_next() (so take them all), POLLOUT while output is queued.
+ * They change with every call below, late answers included: ask again before
+ * each wait (with sd-event, in the source's prepare callback).
+ */
 short varlink_conn_events(const struct varlink_conn *conn);
 /* Credentials of the peer at connect time (SO_PEERCRED). */
 int varlink_conn_peer(const struct varlink_conn *conn, pid_t *pid, uid_t *uid);
 
 /*
- * Reads what is there. 1: bytes came; 0: none now; -ECONNRESET: the peer
- * closed; -EPROTO: it broke a rule named above; other -errno from the socket.
+ * Reads what is there; call it on POLLIN and on POLLHUP. 1: bytes came; 0: none
+ * now, or a whole message waits to be taken first; -ECONNRESET: the peer closed
+ * (what came whole before can still be taken); -EPROTO: it broke a rule named
+ * above; other -errno from the socket.
  */
 int varlink_conn_read(struct varlink_conn *conn);
-/* Next whole message: 1 and *out filled, 0 none yet, -EPROTO malformed. */
+/* Next whole message: 1 and *out filled, 0 none yet, -EPROTO malformed, or what read() failed with. */
 int varlink_conn_next(struct varlink_conn *conn, struct varlink_message *out);
 
 /*
@@ -82,11 +92,13 @@ struct varlink_method {
 	/*
 	 * `parameters` is an object, borrowed for the call's life. Answer now or
 	 * keep `call` and answer later, exactly once with varlink_reply() or
-	 * varlink_error(). Descriptors the caller sent are in
-	 * varlink_call_fds(); those not taken are closed with the call.
+	 * varlink_error(); who keeps it also sets varlink_call_on_cancel().
+	 * Descriptors the caller sent: varlink_call_take_fd(); those not taken
+	 * are closed with the call. NULL: MethodNotImplemented.
 	 */
 	void (*handle)(struct varlink_call *call, json_t *parameters, void *context);
 	unsigned fds_max; /* descriptors a caller may send; more ends the connection */
+	bool needs_more;  /* without `more`: org.varlink.service.ExpectedMore */
 };
 
 struct varlink_interface {
@@ -108,12 +120,18 @@ struct varlink_service {
 struct varlink_server;
 int varlink_server_new(const struct varlink_service *service, struct varlink_conn *conn,
 		       struct varlink_server **out);
-/* Drops calls under way: their varlink_call_on_cancel callbacks run first. */
+/*
+ * Drops the call under way: its varlink_call_on_cancel callback runs first (and
+ * must not answer). NULL is fine. Not from within a handler.
+ */
 void varlink_server_free(struct varlink_server *server);
 /*
- * Handles every whole message in the connection's buffer. 0, or -EPROTO: close
- * the connection. Requests are answered in order: a request waits while an
- * earlier one of the same connection has not had its final answer.
+ * Handles every whole message in the connection's buffer. 0, or -EPROTO (or
+ * what sending failed with): close the connection. Requests are answered in
+ * order: a request waits while an earlier one of the same connection has not
+ * had its final answer, and begins within the call that gives it. If that
+ * fails, or an answer cannot be sent, the socket is shut down, so that its
+ * owner sees POLLHUP, reads, and closes.
  */
 int varlink_server_process(struct varlink_server *server);
 
@@ -146,7 +164,10 @@ void varlink_errorf(struct varlink_call *call, const char *error, const char *fo
 
 /* ---- Client ------------------------------------------------------------ */
 
-/* Connects to the socket at `path`. -errno of socket() or connect(). */
+/*
+ * Connects to the socket at `path`, without waiting. -errno of socket() or
+ * connect(); -EAGAIN: more clients wait there than it accepts, try again.
+ */
 int varlink_connect(const char *path, struct varlink_conn **out);
 
 enum varlink_call_flags { VARLINK_MORE = 1, VARLINK_ONEWAY = 2 };
