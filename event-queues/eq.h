@@ -144,6 +144,13 @@ static inline bool eq_ring_arm_space(struct eq_ring *ring)
 	return false;
 }
 
+/* After waking, or when there is other work: the consumer need not ring any more. */
+static inline void eq_ring_disarm_space(struct eq_ring *ring)
+{
+	/* relaxed: a late ring is harmless. */
+	atomic_store_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
+}
+
 /* ---- CONSUMER ---------------------------------------------------------- */
 
 /* True if an entry waits. */

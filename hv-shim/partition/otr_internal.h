@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside of liboutrigger: attach.c speaks to the shim, window.c checks and maps
+ * what it hands out, net.c moves frames, wait.c sleeps and takes events.
+ */
+#ifndef OTR_INTERNAL_H
+#define OTR_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "eq.h"
+#include "net_layout.h"
+#include "outrigger.h"
+#include "varlink.h"
+
+#define OTR_EVENTS_KEPT 16
+
+struct otr {
+	struct varlink_conn *conn;
+	char name[64];
+	char path[108];
+};
+
+struct otr_net {
+	char device[64];
+	uint8_t mac[6];
+	uint16_t mtu;
+	uint32_t frame_max;
+
+	/* The window (window.c). */
+	void *window;
+	struct net_layout layout;
+	int bells[NET_BELLS]; /* eventfds */
+	struct eq_ring tx, rx;
+	uint8_t *tx_buffers, *rx_buffers;
+	uint32_t reserved; /* transmit slots handed out by otr_net_reserve() */
+	int error;         /* 0, or -EPROTO from then on */
+
+	/* Waiting and events (wait.c). The device belongs to this connection, and
+	 * events arrive on it. */
+	struct varlink_conn *conn; /* NULL once the shim is lost */
+	int epoll_fd;              /* bell and connection, for the caller's loop */
+	struct otr_event events[OTR_EVENTS_KEPT]; /* a ring of the newest */
+	unsigned event_first, event_count;
+	uint64_t polling_max_ns, polling_ns;
+
+	struct otr_net_stats stats;
+};
+
+/* Keeps the sentence for otr_last_error() and returns `error`. */
+int otr_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Connects to a partition's socket. -errno, with the sentence kept. */
+int otr_connect(const char *path, struct varlink_conn **out);
+/*
+ * Calls org.outrigger.Partition.<method>. 0 with *out to be cleared by the
+ * caller; else -errno of the transport or of the error answered.
+ */
+int otr_call(struct varlink_conn *conn, const char *method, json_t *parameters,
+	     struct varlink_answer *out);
+/* "02:00:00:00:00:01" to bytes: 0 or -EPROTO. */
+int otr_parse_mac(const char *text, uint8_t mac[6]);
+
+/* window.c: maps what OpenNet answered; takes the descriptors it keeps out of `answer`. */
+int otr_window_map(struct otr_net *net, struct varlink_answer *answer);
+void otr_window_unmap(struct otr_net *net);
+
+/* wait.c: asks for events on the connection and makes epoll_fd. */
+int otr_events_start(struct otr_net *net);
+/* Wakes the adjunct. */
+void otr_ring_adjunct(struct otr_net *net);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * liboutrigger: how a program becomes the inside of a partition. It attaches to
+ * its partition's socket, opens a native net device, and exchanges Ethernet
+ * frames with the device's adjunct through shared memory: no system call while
+ * both sides are busy, none at all while both are idle.
+ *
+ *	struct otr *otr;
+ *	struct otr_net *net;
+ *	struct otr_frame frames[32];
+ *
+ *	otr_attach("green", &otr);
+ *	otr_net_open(otr, "net0", &net);
+ *	while (otr_net_wait(net, OTR_RX, otr_deadline_ms(1000)) > 0) {
+ *		int count = otr_net_receive(net, frames, 32);
+ *		... look at frames[0 .. count - 1] ...
+ *		otr_net_release(net, count);
+ *	}
+ *	otr_net_close(net);
+ *	otr_detach(otr);
+ *
+ * Whole programs: hv-shim/examples/otr-echo.c and otr-send.c.
+ *
+ * Errors: 0 or a count, else -errno; otr_last_error() then has a sentence for
+ * the person. The library never prints, exits, makes threads or handles signals.
+ *
+ * Threads: a handle is used by one thread at a time. Net handles are independent
+ * of each other and of the struct otr they came from.
+ *
+ * Trust: the adjunct is another program, and it shares the window. The library
+ * checks every index and length it reads there. What a received frame *contains*
+ * can still change while you read it: copy what you check before you rely on it.
+ */
+#ifndef OUTRIGGER_H
+#define OUTRIGGER_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define OTR_API __attribute__((visibility("default")))
+
+/* Longest wait for an answer of the shim, in every call that asks it something. */
+#define OTR_CALL_TIMEOUT_MS 10000
+
+/* A sentence about this thread's last failed call; "" before the first. Never NULL. */
+OTR_API const char *otr_last_error(void);
+
+/* CLOCK_MONOTONIC in nanoseconds; deadlines below are on this clock. */
+OTR_API uint64_t otr_now_ns(void);
+OTR_API uint64_t otr_deadline_ms(unsigned from_now_ms);
+#define OTR_FOREVER UINT64_MAX
+
+/* ---- The partition ------------------------------------------------------- */
+
+struct otr;
+
+struct otr_device {
+	char name[64];
+	char kind[16];  /* "tap", "vhost-user" or "native"; only native ones open here */
+	char state[16]; /* "starting", "running", "stopping" or "failed" */
+	uint8_t mac[6];
+	uint16_t mtu;
+	char path[108]; /* vhost-user: its socket; else "" */
+};
+
+/*
+ * Attaches to a partition: by the path of its socket if `partition` has a '/',
+ * else by name. A name is looked for in $OUTRIGGER_STATE_DIR if that is set;
+ * else in the user's own state directory ($XDG_RUNTIME_DIR/outrigger, or
+ * /tmp/outrigger-UID without that variable), then in /run/outrigger.
+ * -ENOENT: there is no such partition; -ECONNREFUSED: outriggerd does not run;
+ * -EACCES: it belongs to someone else; -EINVAL: not a name; -ETIMEDOUT.
+ */
+OTR_API int otr_attach(const char *partition, struct otr **out);
+OTR_API void otr_detach(struct otr *otr); /* NULL is fine; net handles stay valid */
+
+OTR_API const char *otr_name(const struct otr *otr);
+
+/*
+ * Asks for the partition's devices: writes up to `devices_max` of them and
+ * returns how many there are, which may be more.
+ */
+OTR_API int otr_devices(struct otr *otr, struct otr_device *devices, unsigned devices_max);
+
+/* ---- A net device --------------------------------------------------------- */
+
+struct otr_net;
+
+struct otr_net_info {
+	uint8_t mac[6];
+	uint16_t mtu;
+	uint32_t frame_min, frame_max; /* bytes, Ethernet header to payload, no FCS */
+	uint32_t ring_entries;         /* frames that each direction holds */
+};
+
+/* Since the device was opened. */
+struct otr_net_stats {
+	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
+	uint64_t doorbells; /* times the adjunct had to be woken */
+	uint64_t sleeps;    /* times otr_net_wait() slept */
+};
+
+/*
+ * Opens a native net device and maps its window. One program at a time.
+ * -ENOENT: no such device; -EOPNOTSUPP: it is not of kind native; -EBUSY:
+ * another program has it open; -EAGAIN: its adjunct is not serving yet;
+ * -EPROTO: what the shim handed out is not a window this library may map.
+ */
+OTR_API int otr_net_open(struct otr *otr, const char *device, struct otr_net **out);
+/*
+ * Gives the device back and unmaps the window: frames received or reserved are
+ * gone. Waits until the shim has taken note, OTR_CALL_TIMEOUT_MS at most.
+ */
+OTR_API void otr_net_close(struct otr_net *net); /* NULL is fine */
+
+OTR_API void otr_net_info(const struct otr_net *net, struct otr_net_info *out);
+OTR_API void otr_net_stats(const struct otr_net *net, struct otr_net_stats *out);
+
+/*
+ * -EPROTO from any call below: the adjunct wrote what no honest adjunct can
+ * write. The device stays unusable; close it.
+ */
+
+struct otr_frame {
+	void *data; /* first byte of the Ethernet header */
+	uint32_t length_bytes;
+};
+
+/*
+ * Copies frames into the transmit ring: as many of the `count` as there is room
+ * for now, from the first on; returns how many (0: the ring is full; wait for
+ * OTR_TX). Ends a reservation. -EMSGSIZE: a length is outside frame_min to
+ * frame_max; nothing was sent.
+ */
+OTR_API int otr_net_send(struct otr_net *net, const struct otr_frame *frames, unsigned count);
+
+/*
+ * The same without a copy, in two steps. Reserve points up to `count` frames at
+ * free buffers in the window (returns how many; length_bytes says what fits).
+ * Fill some, from the first on, set their lengths, and commit them. Commit ends
+ * the reservation; what was not committed was never there.
+ * Commit: `count`, or -EINVAL: more than was reserved; -EMSGSIZE: as above,
+ * and the reservation still stands.
+ */
+OTR_API int otr_net_reserve(struct otr_net *net, struct otr_frame *frames, unsigned count);
+OTR_API int otr_net_commit(struct otr_net *net, const struct otr_frame *frames, unsigned count);
+
+/*
+ * Points up to `frames_max` frames at what was received, in order; returns how
+ * many (0: none now; wait for OTR_RX). The buffers belong to the program, which
+ * may write to them, until it releases them, the oldest first. While it holds
+ * ring_entries of them nothing can be received.
+ * Release: 0, or -EINVAL: more than is held.
+ */
+OTR_API int otr_net_receive(struct otr_net *net, struct otr_frame *frames, unsigned frames_max);
+OTR_API int otr_net_release(struct otr_net *net, unsigned count);
+
+/* ---- Waiting -------------------------------------------------------------- */
+
+enum otr_ready {
+	OTR_RX = 1,    /* otr_net_receive() will find a frame */
+	OTR_TX = 2,    /* otr_net_send() will take a frame */
+	OTR_EVENT = 4, /* otr_net_event() has one */
+};
+
+/*
+ * Waits until one of `what` (a combination of enum otr_ready) is ready, or the
+ * deadline passes. It polls for a short while that adapts to how often that
+ * helps, then sleeps. Returns what is ready; 0: the deadline passed; -EINTR: a
+ * signal handler ran.
+ */
+OTR_API int otr_net_wait(struct otr_net *net, unsigned what, uint64_t deadline_ns);
+
+/*
+ * Longest time that otr_net_wait() polls before it sleeps; 20 us unless set.
+ * 0: never polls. OTR_FOREVER: never sleeps, which occupies a processor.
+ */
+OTR_API void otr_net_set_polling(struct otr_net *net, uint64_t polling_max_ns);
+
+/*
+ * For programs with an event loop of their own. Before the loop sleeps: arm;
+ * unless the result is 0 something is ready, do not sleep (nothing is armed).
+ * The descriptor becomes readable when something may have become ready. Then,
+ * and also when the loop woke for another reason: disarm, which returns what of
+ * `what` is ready now, and quiets the descriptor.
+ */
+OTR_API int otr_net_fd(const struct otr_net *net); /* the library's; only poll it */
+OTR_API int otr_net_arm(struct otr_net *net, unsigned what);
+OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
+
+/* ---- Events --------------------------------------------------------------- */
+
+/*
+ * Asynchronous events of the device: "link-down", "link-up", "device-reset",
+ * "device-failed", "partition-protocol" (this program broke the ring's rules),
+ * and whatever later shims add. "shim-lost" comes from the library, once, when
+ * the shim ended: frames keep flowing, further events do not come.
+ */
+struct otr_event {
+	char event[32];
+	char message[160]; /* for people; may be "" */
+};
+
+/* Takes the next event: 1, or 0: none waits. Never blocks. */
+OTR_API int otr_net_event(struct otr_net *net, struct otr_event *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Waiting for the adjunct, and the device's events. A waiter first polls the
+ * rings for about as long as a wake-up costs, then arms them and sleeps; that
+ * no wake-up is lost in between is argued in eq.h. Runs on the thread that owns
+ * the handle.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "otr_internal.h"
+
+#define POLLING_START_NS (1 * NS_PER_US)
+#define POLLS_PER_CLOCK_READ 32
+
+void otr_ring_adjunct(struct otr_net *net)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN, the counter being full, means that it is rung already; no other
+	 * failure is possible for an eventfd that we hold. */
+	if (write(net->bells[NET_BELL_ADJUNCT], &one, sizeof(one)) == sizeof(one))
+		net->stats.doorbells++;
+}
+
+static void clear_bell(struct otr_net *net)
+{
+	uint64_t count;
+
+	/* EAGAIN: it was not rung. The count is of no interest. */
+	if (read(net->bells[NET_BELL_PARTITION], &count, sizeof(count)) < 0)
+		return;
+}
+
+/* ---- Events -------------------------------------------------------------- */
+
+static void keep_event(struct otr_net *net, const char *event, const char *message)
+{
+	if (net->event_count == OTR_EVENTS_KEPT) { /* the oldest goes */
+		net->event_first = (net->event_first + 1) % OTR_EVENTS_KEPT;
+		net->event_count--;
+	}
+	struct otr_event *last =
+		&net->events[(net->event_first + net->event_count++) % OTR_EVENTS_KEPT];
+	snprintf(last->event, sizeof(last->event), "%s", event);
+	snprintf(last->message, sizeof(last->message), "%s", message ? message : "");
+}
+
+static void shim_lost(struct otr_net *net, const char *why)
+{
+	varlink_conn_free(net->conn); /* its descriptor leaves the epoll set by closing */
+	net->conn = NULL;
+	keep_event(net, "shim-lost", why);
+}
+
+/* One answer of Monitor: an event of ours is kept. 0, or -errno: no more will come. */
+static int take_answer(struct otr_net *net, struct varlink_message *message)
+{
+	struct varlink_answer answer;
+
+	if (varlink_answer_from(message, &answer))
+		return -EPROTO;
+	const char *device = json_string_value(json_object_get(answer.parameters, "device"));
+	const char *event = json_string_value(json_object_get(answer.parameters, "event"));
+	int error = answer.error || !answer.continues ? -EPROTO : 0;
+	if (!error && device && event && !strcmp(device, net->device))
+		keep_event(net, event,
+			   json_string_value(json_object_get(answer.parameters, "message")));
+	varlink_answer_clear(&answer);
+	return error;
+}
+
+/* Takes in what the shim sent; never blocks. */
+static void read_events(struct otr_net *net)
+{
+	struct varlink_message message;
+
+	if (!net->conn)
+		return;
+	int flushed = varlink_conn_flush(net->conn);
+	int got = varlink_conn_read(net->conn);
+	int next = 0;
+	while ((next = varlink_conn_next(net->conn, &message)) > 0) {
+		next = take_answer(net, &message);
+		if (next < 0)
+			break;
+	}
+	if (flushed < 0 || got < 0 || next < 0)
+		shim_lost(net, "the connection to outriggerd ended");
+}
+
+static int watch_fd(struct otr_net *net, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, fd, &event))
+		return otr_fail(-errno, "cannot watch the device: %s", strerror(errno));
+	return 0;
+}
+
+int otr_events_start(struct otr_net *net)
+{
+	net->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (net->epoll_fd < 0)
+		return otr_fail(-errno, "cannot make an epoll instance: %s", strerror(errno));
+	int error = watch_fd(net, net->bells[NET_BELL_PARTITION]);
+	if (!error)
+		error = watch_fd(net, varlink_conn_fd(net->conn));
+	if (error)
+		return error;
+	error = varlink_request(net->conn, "org.outrigger.Partition.Monitor", NULL, VARLINK_MORE,
+				NULL, 0);
+	return error ? otr_fail(error, "cannot ask for events: %s", strerror(-error)) : 0;
+}
+
+int otr_net_event(struct otr_net *net, struct otr_event *out)
+{
+	if (!net->event_count)
+		read_events(net);
+	if (!net->event_count)
+		return 0;
+	*out = net->events[net->event_first];
+	net->event_first = (net->event_first + 1) % OTR_EVENTS_KEPT;
+	net->event_count--;
+	return 1;
+}
+
+/* ---- Waiting ------------------------------------------------------------- */
+
+/* What of `what` is ready, without asking the kernel; or -EPROTO. */
+static int ready_now(struct otr_net *net, unsigned what)
+{
+	int ready = 0;
+
+	if (net->error)
+		return otr_fail(net->error, "device %s broke before; close it", net->device);
+	if ((what & OTR_RX) && eq_ring_ready(&net->rx))
+		ready |= OTR_RX;
+	if (what & OTR_TX) {
+		int space = eq_ring_space(&net->tx, 1);
+		if (space < 0) {
+			net->error = -EPROTO;
+			return otr_fail(space, "device %s: the adjunct consumed frames that were "
+					       "never sent", net->device);
+		}
+		if (space > 0)
+			ready |= OTR_TX;
+	}
+	if ((what & OTR_EVENT) && net->event_count)
+		ready |= OTR_EVENT;
+	return ready;
+}
+
+static void disarm(struct otr_net *net)
+{
+	eq_ring_disarm(&net->rx);
+	eq_ring_disarm_space(&net->tx);
+}
+
+int otr_net_arm(struct otr_net *net, unsigned what)
+{
+	bool sleep = true;
+
+	if (what & OTR_RX)
+		sleep = eq_ring_arm(&net->rx);
+	if (sleep && (what & OTR_TX))
+		sleep = eq_ring_arm_space(&net->tx);
+	/* Not sleeping covers a broken ring too: ready_now() then says so. */
+	int ready = ready_now(net, what);
+	if (!sleep || ready)
+		disarm(net);
+	return ready;
+}
+
+int otr_net_disarm(struct otr_net *net, unsigned what)
+{
+	disarm(net);
+	clear_bell(net);
+	read_events(net);
+	return ready_now(net, what);
+}
+
+int otr_net_fd(const struct otr_net *net)
+{
+	return net->epoll_fd;
+}
+
+void otr_net_set_polling(struct otr_net *net, uint64_t polling_max_ns)
+{
+	net->polling_max_ns = polling_max_ns;
+	net->polling_ns = polling_max_ns;
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("yield");
+#endif
+}
+
+/*
+ * Polls until something is ready or the time is up. The time grows when polling
+ * met something and shrinks when it did not, so that a program whose frames come
+ * slowly sleeps at once.
+ */
+static int poll_for_a_while(struct otr_net *net, unsigned what, uint64_t deadline_ns)
+{
+	uint64_t now_ns = clock_now_ns();
+	uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+	uint64_t until_ns = now_ns + (net->polling_ns < left_ns ? net->polling_ns : left_ns);
+
+	while (now_ns < until_ns) {
+		for (unsigned i = 0; i < POLLS_PER_CLOCK_READ; i++) {
+			int ready = ready_now(net, what);
+			if (ready) {
+				net->polling_ns = 2 * net->polling_ns < net->polling_max_ns
+							  ? 2 * net->polling_ns
+							  : net->polling_max_ns;
+				return ready;
+			}
+			pause_briefly();
+		}
+		now_ns = clock_now_ns();
+	}
+	if (net->polling_max_ns != OTR_FOREVER && net->polling_ns > POLLING_START_NS)
+		net->polling_ns /= 2;
+	return 0;
+}
+
+/* Sleeps on the bell and the connection: 0, or -errno. */
+static int sleep_until(struct otr_net *net, uint64_t deadline_ns)
+{
+	struct pollfd polled[2] = {
+		{.fd = net->bells[NET_BELL_PARTITION], .events = POLLIN},
+		{.fd = net->conn ? varlink_conn_fd(net->conn) : -1, .events = POLLIN},
+	};
+	uint64_t now_ns = clock_now_ns();
+	uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+	struct timespec timeout = {.tv_sec = (time_t)(left_ns / NS_PER_S),
+				   .tv_nsec = (long)(left_ns % NS_PER_S)};
+
+	net->stats.sleeps++;
+	if (ppoll(polled, 2, deadline_ns == OTR_FOREVER ? NULL : &timeout, NULL) < 0)
+		return otr_fail(-errno, "waiting was interrupted: %s", strerror(errno));
+	return 0;
+}
+
+int otr_net_wait(struct otr_net *net, unsigned what, uint64_t deadline_ns)
+{
+	int ready = ready_now(net, what);
+
+	if (!ready)
+		ready = poll_for_a_while(net, what, deadline_ns);
+	while (!ready) {
+		ready = otr_net_arm(net, what);
+		if (ready)
+			break;
+		int error = sleep_until(net, deadline_ns);
+		ready = otr_net_disarm(net, what);
+		if (ready)
+			break;
+		if (error)
+			return error;
+		if (deadline_ns != OTR_FOREVER && clock_now_ns() >= deadline_ns)
+			return 0;
+	}
+	return ready;
+}
