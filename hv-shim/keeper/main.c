@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "keeper.h"
 #include "log.h"
+#include "unix_socket.h"
 
 #define LISTEN_FD 3
 #define STOP_FLUSH_NS (1 * NS_PER_S)
@@ -37,44 +38,24 @@ static void client_drop(struct client *client)
 
 /*
  * Credentials are seen from the keeper's user namespace: without privileges the
- * shim's user is our own uid 0, and everyone else, the machine's root included,
- * is the overflow uid.
+ * shim's user is uid 0 here, like us, and everyone else, the machine's root
+ * included, is the overflow uid.
  */
-static bool peer_allowed(const struct varlink_conn *conn)
-{
-	pid_t pid;
-	uid_t uid;
-	int error = varlink_conn_peer(conn, &pid, &uid);
-
-	if (error) {
-		log_warning("connection refused: its credentials are unknown: %s", strerror(-error));
-		return false;
-	}
-	if (uid != 0 && uid != geteuid()) {
-		log_warning("connection of process %d refused: user %u is not the shim's", pid, uid);
-		return false;
-	}
-	return true;
-}
-
 static void client_accept(struct client *client, const struct varlink_service *service)
 {
 	struct client fresh = {0};
-	int fd = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = unix_accept_same_user(LISTEN_FD);
 
+	if (fd == -EAGAIN)
+		return;
 	if (fd < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			log_warning("cannot accept a connection: %s", strerror(errno));
+		log_warning("a connection was refused: %s", strerror(-fd));
 		return;
 	}
 	int error = varlink_conn_new(fd, &fresh.conn);
 	if (error) {
 		close(fd);
 		log_warning("cannot serve a connection: %s", strerror(-error));
-		return;
-	}
-	if (!peer_allowed(fresh.conn)) {
-		client_drop(&fresh);
 		return;
 	}
 	error = varlink_server_new(service, fresh.conn, &fresh.server);
