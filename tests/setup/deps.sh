@@ -11,6 +11,7 @@
 #   DEPS=0          only reports; the exit status is 1 if anything is missing
 #   deps.sh --list  prints the table
 set -u -o pipefail
+cd "$(dirname "$0")/../.." || exit 2
 
 # group | how to see that it is there | Debian package | why
 # command:NAME   a program in the search path
