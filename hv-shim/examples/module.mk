@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Programs of a native partition, to be read and to be run.
+PROGRAMS += otr-echo otr-send
+otr-echo_SRCS := hv-shim/examples/otr-echo.c
+otr-echo_USES := liboutrigger
+otr-echo_OUT := examples/otr-echo
+
+otr-send_SRCS := hv-shim/examples/otr-send.c
+otr-send_USES := liboutrigger
+otr-send_OUT := examples/otr-send
