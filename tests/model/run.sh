@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Checks the models with Spin: each as it stands, which must hold for every
+# interleaving, and with each bug that its source plants (PLANT_...), which Spin
+# must find: a model that cannot fail proves nothing. Writes one TAP line each;
+# exit status 0 if all came out as they must. `run.sh ring` checks one model.
+set -u -o pipefail
+cd "$(dirname "$0")"
+work=${OTR_BUILD:-../../build}/model
+check_seconds=120
+failed=0 number=0
+
+if ! command -v spin >/dev/null; then
+	echo "spin is not installed (Debian package spin)"
+	exit 77
+fi
+
+# Says "holds", "violated" or what went wrong.
+check() { # MODEL [MACRO]
+	local model=$PWD/$1.pml name=$1${2:+-$2}
+	local folder=$work/$name
+	rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || return
+	spin -a ${2:+-D"$2"} "$model" >spin.log 2>&1 &&
+		gcc -O1 -w -o pan pan.c >gcc.log 2>&1 || { echo "does not compile"; return; }
+	# Invalid end states (a process asleep for ever) and assertions, whole state space.
+	timeout "$check_seconds" ./pan -m1000000 >pan.log 2>&1
+	if ! grep -q '^State-vector' pan.log; then
+		echo "did not finish in $check_seconds s"
+	elif grep -q 'errors: 0' pan.log && ! grep -q 'max search depth too small' pan.log; then
+		echo "holds"
+	elif grep -qE 'invalid end state|assertion violated' pan.log; then
+		echo "violated"
+	else
+		echo "incomplete search"
+	fi
+}
+
+report() { # MODEL EXPECTED [MACRO]
+	local result title="$1: $2${3:+ with $3}"
+	result=$(check "$1" ${3:+"$3"})
+	number=$((number + 1))
+	if [ "$result" = "$2" ]; then
+		echo "ok $number - $title"
+	else
+		echo "not ok $number - $title: $result"
+		failed=1
+	fi
+}
+
+for model in ${1:-*.pml}; do
+	model=${model%.pml}
+	report "$model" holds
+	plants=$(grep -oE '^#ifn?def PLANT_[A-Z_]+' "$model.pml" | awk '{print $2}' | sort -u)
+	if [ -z "$plants" ]; then
+		echo "not ok - $model: plants no bug"
+		failed=1
+	fi
+	for plant in $plants; do
+		report "$model" violated "$plant"
+	done
+done
+echo "1..$number"
+exit $failed
