@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The rows: how ours and the peer of each are measured once. in_turn (lib.sh)
+# repeats them; every function here leaves one number in $figure.
+#
+# shellcheck shell=bash
+
+# ---- Outrigger under test ------------------------------------------------
+
+daemon_pid=''
+
+otr() { "$bin/outrigger" --state-dir "$work/state" "$@"; }
+
+daemon_start() {
+	[[ -z $daemon_pid ]] || return 0
+	mkdir -p "$work/state"
+	start "$work/daemon.log" "$bin/outriggerd" --state-dir "$work/state"
+	daemon_pid=$started
+	wait_for 10 test -S "$work/state/control.sock" && return 0
+	show_log "$work/daemon.log"
+	daemon_stop
+	fail 'outriggerd does not start'
+}
+
+daemon_stop() {
+	[[ -n $daemon_pid ]] || return 0
+	otr down >/dev/null 2>&1 || true
+	stop "$daemon_pid"
+	daemon_pid=''
+}
+
+# up FILE: brings up a document; on failure says what the command line said.
+up() {
+	daemon_start || return 1
+	if ! otr up -f "$1" >"$work/up.log" 2>&1; then
+		show_log "$work/up.log"
+		fail 'outrigger up failed'
+		return 1
+	fi
+}
+
+down() {
+	otr down >"$work/up.log" 2>&1 && return 0
+	show_log "$work/up.log"
+	fail 'outrigger down failed'
+}
+
+# adjunct_pid NAME
+adjunct_pid() { otr -j adjunct list | jq -e --arg name "$1" '.adjuncts[] | select(.name == $name) | .pid'; }
+
+# A port whose frames come back at once: what leaves the adjunct enters it again.
+loopback_document() {
+	cat <<-END
+	version: 1
+	adapters:
+	  - {name: loop0, kind: dpdk, device: net_ring0}
+	partitions:
+	  - name: bench
+	    devices:
+	      - name: net0
+	        kind: $1
+	        vf: {adapter: loop0, index: 0}
+	        adjunct: {image: ethdev, cpu: dedicated, memory: 32M}
+	END
+}
+
+# loopback_up KIND: the document, and its adjunct on the second CPU.
+loopback_up() {
+	local pid
+	loopback_document "$1" >"$work/loop.yaml"
+	up "$work/loop.yaml" || return 1
+	pid=$(adjunct_pid bench.net0) || { fail 'the adjunct has no pid'; return 1; }
+	taskset -acp "$cpu_b" "$pid" >/dev/null || fail "the adjunct cannot be put on CPU $cpu_b"
+}
+
+# ---- Ethernet ------------------------------------------------------------
+
+# native_client PARTITION ARGUMENTS...: $figure is the rate it prints.
+native_client() {
+	local partition=$1
+	shift
+	if ! figure=$(timeout 60 "$programs/native_client" "$work/state/partition/$partition.sock" \
+		"$@" 2>"$work/client.log"); then
+		show_log "$work/client.log"
+		fail 'the native client failed'
+		return 1
+	fi
+}
+
+eth_native_ours() {
+	loopback_up native || return 1
+	native_client bench net0 echo --size "$size" --seconds "$SECONDS_PER_RUN" --cpu "$cpu_a" ||
+		{ down; return 1; }
+	down
+}
+eth_native_peer() {
+	testpmd_pair "net_memif0,role=server,socket=$work/memif.sock,socket-abstract=no" \
+		"net_memif0,role=client,socket=$work/memif.sock,socket-abstract=no" \
+		"$work/memif.sock" "$size"
+}
+eth_native() {
+	size=$1
+	in_turn eth_native_ours eth_native_peer
+}
+
+eth_vhost_ours() {
+	local ret
+	loopback_up vhost-user || return 1
+	client_run "net_virtio_user0,path=$work/state/vhost/bench.net0.sock" "$size"
+	ret=$?
+	down && return $ret
+}
+eth_vhost_peer() {
+	testpmd_pair "net_vhost0,iface=$work/vhost.sock" "net_virtio_user0,path=$work/vhost.sock" \
+		"$work/vhost.sock" "$size"
+}
+eth_vhost() {
+	size=$1
+	in_turn eth_vhost_ours eth_vhost_peer
+}
+
+# embedded_document N KIND: N partitions, each with one device on the embedded adapter.
+embedded_document() {
+	local i
+	printf 'version: 1\nadapters:\n  - {name: soft0, kind: embedded, vfs: %d}\npartitions:\n' "$1"
+	for ((i = 0; i < $1; i++)); do
+		printf '  - name: p%d\n    devices:\n      - name: net0\n        kind: %s\n' "$i" "$2"
+		[[ $2 != tap ]] || printf '        address: 10.77.0.%d/24\n' $((i + 1))
+		printf '        mac: "02:00:00:00:00:%02x"\n' $((i + 1))
+		printf '        vf: {adapter: soft0, index: %d}\n        adjunct: {image: ethdev}\n' "$i"
+	done
+}
+
+# One program sends, another receives; two adjuncts and the adapter between them.
+eth_embedded_ours() {
+	local receiver ret
+	embedded_document 2 native >"$work/embedded.yaml"
+	up "$work/embedded.yaml" || return 1
+	start "$work/sender.log" "$programs/native_client" "$work/state/partition/p0.sock" net0 send \
+		--to 02:00:00:00:00:02 --size "$size" --seconds $((SECONDS_PER_RUN + 2))
+	receiver=$started
+	native_client p1 net0 receive --seconds "$SECONDS_PER_RUN"
+	ret=$?
+	stop "$receiver"
+	down && return $ret
+}
+eth_embedded() {
+	size=$1
+	in_turn eth_embedded_ours -
+}
+
+# ---- iperf3 --------------------------------------------------------------
+
+# iperf3_rate FILE: bits per second that arrived.
+iperf3_rate() { jq -e '.end.sum_received.bits_per_second | floor' "$1"; }
+
+iperf3_ours() {
+	local server
+	embedded_document 2 tap >"$work/embedded.yaml"
+	up "$work/embedded.yaml" || return 1
+	start "$work/iperf3.log" "$bin/outrigger" --state-dir "$work/state" exec p1 -- iperf3 -s -1
+	server=$started
+	wait_for 10 grep -q listening "$work/iperf3.log"
+	otr exec p0 -- iperf3 -c 10.77.0.2 -t "$SECONDS_PER_RUN" -O 1 -J >"$work/iperf3.json"
+	figure=$(iperf3_rate "$work/iperf3.json")
+	stop "$server"
+	down || return 1
+	[[ -n $figure ]] || { show_log "$work/iperf3.json"; fail 'iperf3 between the partitions failed'; }
+}
+iperf3_peer() {
+	local isolate=(unshare --mount --net)
+	[[ $(id -u) == 0 ]] || isolate=(unshare --mount --net --user --map-root-user)
+	"${isolate[@]}" "$here/bridge.sh" "$SECONDS_PER_RUN" >"$work/iperf3.json" 2>"$work/iperf3.log"
+	figure=$(iperf3_rate "$work/iperf3.json")
+	[[ -n $figure ]] || { show_log "$work/iperf3.log"; fail 'iperf3 over a Linux bridge failed'; }
+}
+iperf3_namespaces() {
+	command -v iperf3 >/dev/null || { fail 'iperf3 is missing (Debian: package iperf3)'; return 1; }
+	peer_name='iperf3 between two namespaces on a Linux bridge'
+	peer_version="Linux $(uname -r), $(iperf3 --version | head -n 1)"
+	peer_command="ip link add name br0 type bridge; two veth pairs; iperf3 -c 10.77.0.2 -t $SECONDS_PER_RUN -O 1"
+	in_turn iperf3_ours iperf3_peer
+}
+
+# ---- The shim ------------------------------------------------------------
+
+# timed_up N: seconds of `outrigger up` for N partitions, from nothing.
+timed_up() {
+	local before after
+	embedded_document "$1" tap >"$work/up.yaml"
+	daemon_start || return 1
+	before=$(date +%s%N)
+	up "$work/up.yaml" || return 1
+	after=$(date +%s%N)
+	figure=$(awk -v ns=$((after - before)) 'BEGIN { printf "%.4f", ns / 1e9 }')
+	down
+}
+up_many() { timed_up "$partitions"; }
+up_two() { timed_up 2; }
+up_over_2() {
+	partitions=$1
+	divisor=$((partitions / 2))
+	peer_name='the same with 2 partitions (ratio divided by '$divisor')'
+	peer_version="$("$bin/outrigger" --version)"
+	peer_command='outrigger up -f (2 partitions, a TAP device each, on the embedded adapter)'
+	in_turn up_many up_two
+}
+
+# private_bytes PID: private memory, the donated file and the partition's window left out.
+private_bytes() {
+	awk '/^[0-9a-f]+-[0-9a-f]+ / { donated = /memfd:/ }
+		/^Private_(Clean|Dirty):/ && !donated { sum += $2 }
+		END { if (!NR) exit 1; print sum * 1024 }' "/proc/$1/smaps"
+}
+private_ours() {
+	local pid
+	embedded_document 2 tap >"$work/embedded.yaml"
+	up "$work/embedded.yaml" || return 1
+	otr exec p0 -- ping -q -c 20 -i 0.01 10.77.0.2 >"$work/ping.log" 2>&1 ||
+		{ show_log "$work/ping.log"; fail 'ping between the partitions failed'; return 1; }
+	pid=$(adjunct_pid p0.net0) && figure=$(private_bytes "$pid") ||
+		{ fail "the adjunct's memory cannot be read"; return 1; }
+	down
+}
+private_goal() { figure=$((24 * 1024 * 1024)); }
+adjunct_private_bytes() {
+	peer_name='the goal itself'
+	peer_version='-'
+	peer_command='24 MiB besides donated memory'
+	in_turn private_ours private_goal
+}
