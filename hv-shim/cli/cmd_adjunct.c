@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `adjunct list|show`. Called by main() through the command table, on the
+ * program's one thread.
+ */
+#include <stdlib.h>
+
+#include "cli.h"
+#include "output.h"
+
+int cmd_adjunct_list(struct cli *cli)
+{
+	static const struct output_column columns[] = {
+		{"NAME", 0},   {"STATE", 0},		   {"IMAGE", 0},
+		{"DRIVES", 0}, {"CPU", 0},		   {"MEMORY", SCOLS_FL_RIGHT},
+		{"UP", 0},     {"PID", SCOLS_FL_RIGHT}, {NULL, 0},
+	};
+	struct varlink_answer answer;
+	struct libscols_table *table;
+	json_t *adjuncts, *adjunct;
+	size_t i;
+
+	if (cli_call(cli, NULL, "ListAdjuncts", NULL, CLI_LOOKUP_NS, &answer) != CLI_DONE)
+		return CLI_FAILED;
+	if (cli->json)
+		return output_answer(&answer);
+	table = output_table(columns);
+	adjuncts = json_object_get(answer.parameters, "adjuncts");
+	json_array_foreach(adjuncts, i, adjunct) {
+		struct libscols_line *row = output_row(table, NULL);
+		const char *state = value_text(adjunct, "state");
+
+		output_cell(row, 0, PAINT_BOLD, "%s", value_text(adjunct, "name"));
+		output_cell(row, 1, output_state_paint(state), "%s", state);
+		output_cell(row, 2, PAINT_NONE, "%s", value_text(adjunct, "image"));
+		output_cell(row, 3, PAINT_NONE, "%s", value_text(adjunct, "drives"));
+		output_cell(row, 4, PAINT_NONE, "%s", value_text(adjunct, "cpu"));
+		output_cell(row, 5, PAINT_NONE, "%s",
+			    unit_memory(value_number(adjunct, "memory_bytes")).text);
+		output_cell(row, 6, PAINT_NONE, "%s",
+			    value_is_set(adjunct, "uptime_ns") ?
+				    unit_duration(value_number(adjunct, "uptime_ns")).text : "-");
+		output_cell(row, 7, PAINT_DIM, "%lld", (long long)value_number(adjunct, "pid"));
+	}
+	output_table_print(table, "no adjuncts: a device of a partition starts one");
+	json_array_foreach(adjuncts, i, adjunct)
+		output_trouble(adjunct, NULL, value_text(adjunct, "name"));
+	varlink_answer_clear(&answer);
+	return CLI_DONE;
+}
+
+static void show_adjunct(const json_t *adjunct)
+{
+	struct libscols_table *facts = output_facts();
+	const char *state = value_text(adjunct, "state");
+
+	output_fact(facts, "adjunct", PAINT_BOLD, "%s", value_text(adjunct, "name"));
+	output_fact(facts, "state", output_state_paint(state), "%s", state);
+	output_fact(facts, "serves", PAINT_NONE, "%s/%s", value_text(adjunct, "partition"),
+		    value_text(adjunct, "device"));
+	output_fact(facts, "drives", PAINT_NONE, "%s", value_text(adjunct, "drives"));
+	output_fact(facts, "image", PAINT_NONE, "%s", value_text(adjunct, "image"));
+	output_fact(facts, "scope", PAINT_NONE, "%s", value_text(adjunct, "scope"));
+	output_fact(facts, "cpu", PAINT_NONE, "%s", value_text(adjunct, "cpu"));
+	output_fact(facts, "donated memory", PAINT_NONE, "%s",
+		    unit_memory(value_number(adjunct, "memory_bytes")).text);
+	if (value_is_set(adjunct, "private_bytes"))
+		output_fact(facts, "private memory", PAINT_NONE, "%s",
+			    unit_memory(value_number(adjunct, "private_bytes")).text);
+	if (value_number(adjunct, "pid") > 0)
+		output_fact(facts, "pid", PAINT_NONE, "%lld", (long long)value_number(adjunct, "pid"));
+	if (value_is_set(adjunct, "uptime_ns"))
+		output_fact(facts, "up", PAINT_NONE, "%s",
+			    unit_duration(value_number(adjunct, "uptime_ns")).text);
+	if (value_is_set(adjunct, "start_ns"))
+		output_fact(facts, "started in", PAINT_NONE, "%s",
+			    unit_duration(value_number(adjunct, "start_ns")).text);
+	output_table_print(facts, "");
+	output_trouble(adjunct, NULL, value_text(adjunct, "name"));
+}
+
+int cmd_adjunct_show(struct cli *cli)
+{
+	const char *name = cli->arguments[0];
+	struct varlink_answer answer;
+
+	if (cli_call(cli, output_subject("adjunct", name), "GetAdjunct",
+		     json_pack("{s:s}", "name", name), CLI_LOOKUP_NS, &answer) != CLI_DONE)
+		return CLI_FAILED;
+	if (cli->json)
+		return output_answer(&answer);
+	show_adjunct(json_object_get(answer.parameters, "adjunct"));
+	varlink_answer_clear(&answer);
+	return CLI_DONE;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `device stats`: absolute counters once, or with -w rates again and again,
+ * redrawn in place on a terminal. Rates are differences of two answers over
+ * the time between them as the daemon saw it. Called by main() through the
+ * command table, on the program's one thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "clock.h"
+#include "cmd_device.h"
+#include "output.h"
+
+/* Counters of the adjunct that -w turns into rates. */
+enum rate { TX_FRAMES, TX_BYTES, RX_FRAMES, RX_BYTES, TX_DROPPED, RX_DROPPED, WAKEUPS, DOORBELLS, RATES };
+static const char *const rate_names[RATES] = {
+	[TX_FRAMES] = "tx_frames",   [TX_BYTES] = "tx_bytes",	  [RX_FRAMES] = "rx_frames",
+	[RX_BYTES] = "rx_bytes",     [TX_DROPPED] = "tx_dropped", [RX_DROPPED] = "rx_dropped",
+	[WAKEUPS] = "wakeups",	     [DOORBELLS] = "doorbells",
+};
+
+static const json_t *counters_of(const json_t *stats)
+{
+	return json_object_get(stats, "counters");
+}
+
+static bool same_device(const json_t *a, const json_t *b)
+{
+	return strcmp(value_text(a, "partition"), value_text(b, "partition")) == 0 &&
+	       strcmp(value_text(a, "device"), value_text(b, "device")) == 0;
+}
+
+/* Per second, since the answer before; false: there is none, or the adjunct is a new one. */
+static bool rates_of(const json_t *stats, const json_t *before, double rates[RATES])
+{
+	const json_t *device;
+	size_t i;
+
+	json_array_foreach((json_t *)before, i, device) {
+		double seconds = (double)(value_number(stats, "time_ns") -
+					  value_number(device, "time_ns")) / 1e9;
+
+		if (!same_device(stats, device))
+			continue;
+		if (seconds <= 0)
+			return false;
+		for (int rate = 0; rate < RATES; rate++) {
+			int64_t difference = value_number(counters_of(stats), rate_names[rate]) -
+					     value_number(counters_of(device), rate_names[rate]);
+
+			if (difference < 0)
+				return false;
+			rates[rate] = (double)difference / seconds;
+		}
+		return true;
+	}
+	return false;
+}
+
+/* ---- Once ---------------------------------------------------------------- */
+
+static void show_totals(const json_t *list)
+{
+	static const struct output_column columns[] = {
+		{"DEVICE", 0},		      {"TX FRAMES", SCOLS_FL_RIGHT},
+		{"TX BYTES", SCOLS_FL_RIGHT},   {"RX FRAMES", SCOLS_FL_RIGHT},
+		{"RX BYTES", SCOLS_FL_RIGHT},   {"TX DROPPED", SCOLS_FL_RIGHT},
+		{"RX DROPPED", SCOLS_FL_RIGHT}, {"WAKEUPS", SCOLS_FL_RIGHT},
+		{"DOORBELLS", SCOLS_FL_RIGHT},  {NULL, 0},
+	};
+	struct libscols_table *table = output_table(columns);
+	const json_t *stats;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, stats) {
+		struct libscols_line *row = output_row(table, NULL);
+
+		output_cell(row, 0, PAINT_BOLD, "%s/%s", value_text(stats, "partition"),
+			    value_text(stats, "device"));
+		for (unsigned rate = 0; rate < RATES; rate++) {
+			int64_t value = value_number(counters_of(stats), rate_names[rate]);
+			bool bytes = rate == TX_BYTES || rate == RX_BYTES;
+			bool dropped = rate == TX_DROPPED || rate == RX_DROPPED;
+
+			output_cell(row, rate + 1, dropped && value ? PAINT_BAD : PAINT_NONE, "%s",
+				    bytes ? unit_bytes(value).text : unit_si((double)value).text);
+		}
+	}
+	output_table_print(table, "no devices");
+}
+
+static void total_cell(struct libscols_line *row, unsigned column, const json_t *counters,
+		       const char *name)
+{
+	const json_t *value = json_object_get(counters, name);
+
+	if (json_is_boolean(value))
+		output_cell(row, column, PAINT_NONE, "%s", json_is_true(value) ? "yes" : "no");
+	else if (value)
+		output_cell(row, column, PAINT_NONE, "%lld", (long long)json_integer_value(value));
+	else
+		output_cell(row, column, PAINT_DIM, "-");
+}
+
+/* One device: every counter there is, exactly. */
+static void show_device_totals(const json_t *stats)
+{
+	static const struct output_column columns[] = {
+		{"COUNTER", 0}, {"ADJUNCT", SCOLS_FL_RIGHT}, {"VF", SCOLS_FL_RIGHT}, {NULL, 0},
+	};
+	struct libscols_table *table = output_table(columns);
+	const json_t *counters = counters_of(stats), *vf = json_object_get(stats, "vf"), *value;
+	json_t *all = json_object();
+	const char *name;
+
+	if (json_object_update_missing(all, (json_t *)(counters ? counters : all)) < 0 ||
+	    json_object_update_missing(all, (json_t *)(json_is_object(vf) ? vf : all)) < 0)
+		output_no_memory();
+	json_object_foreach(all, name, value) {
+		struct libscols_line *row = output_row(table, NULL);
+
+		(void)value;
+		output_cell(row, 0, PAINT_NONE, "%s", name);
+		total_cell(row, 1, counters, name);
+		total_cell(row, 2, vf, name);
+	}
+	json_decref(all);
+	output_table_print(table, "no counters: the device is not running");
+}
+
+static int show_once(struct cli *cli, json_t *parameters, const char *subject)
+{
+	bool one = json_object_get(parameters, "device") != NULL;
+	struct varlink_answer answer;
+	const json_t *list;
+
+	if (cli_call(cli, subject, "GetStats", parameters, CLI_LOOKUP_NS, &answer) != CLI_DONE)
+		return CLI_FAILED;
+	if (cli->json)
+		return output_answer(&answer);
+	list = json_object_get(answer.parameters, "stats");
+	if (one)
+		show_device_totals(json_array_get(list, 0));
+	else
+		show_totals(list);
+	varlink_answer_clear(&answer);
+	return CLI_DONE;
+}
+
+/* ---- Again and again ------------------------------------------------------ */
+
+static char *rates_table(const json_t *list, const json_t *before)
+{
+	static const struct output_column columns[] = {
+		{"DEVICE", 0},		       {"TX FRAMES/S", SCOLS_FL_RIGHT},
+		{"TX MBIT/S", SCOLS_FL_RIGHT}, {"RX FRAMES/S", SCOLS_FL_RIGHT},
+		{"RX MBIT/S", SCOLS_FL_RIGHT}, {"DROPPED/S", SCOLS_FL_RIGHT},
+		{"WAKEUPS/S", SCOLS_FL_RIGHT}, {NULL, 0},
+	};
+	struct libscols_table *table = output_table(columns);
+	const json_t *stats;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, stats) {
+		struct libscols_line *row = output_row(table, NULL);
+		double rates[RATES], dropped;
+
+		output_cell(row, 0, PAINT_BOLD, "%s/%s", value_text(stats, "partition"),
+			    value_text(stats, "device"));
+		if (!rates_of(stats, before, rates)) {
+			for (unsigned column = 1; column <= 6; column++)
+				output_cell(row, column, PAINT_DIM, "-");
+			continue;
+		}
+		dropped = rates[TX_DROPPED] + rates[RX_DROPPED];
+		output_cell(row, 1, PAINT_NONE, "%s", unit_si(rates[TX_FRAMES]).text);
+		output_cell(row, 2, PAINT_NONE, "%.1f", rates[TX_BYTES] * 8 / 1e6);
+		output_cell(row, 3, PAINT_NONE, "%s", unit_si(rates[RX_FRAMES]).text);
+		output_cell(row, 4, PAINT_NONE, "%.1f", rates[RX_BYTES] * 8 / 1e6);
+		output_cell(row, 5, dropped > 0 ? PAINT_BAD : PAINT_NONE, "%s",
+			    unit_si(dropped).text);
+		output_cell(row, 6, PAINT_NONE, "%s", unit_si(rates[WAKEUPS]).text);
+	}
+	return output_table_string(table);
+}
+
+/* Over the lines drawn before, cut to what the screen has. Answers with the lines drawn. */
+static unsigned draw(const char *text, unsigned drawn)
+{
+	bool terminal = output_is_terminal(stdout);
+	unsigned room = terminal ? output_rows(stdout) - 1 : UINT32_MAX, lines = 0;
+
+	if (terminal && drawn)
+		printf("\033[%uA\033[J", drawn);
+	while (text && *text && lines < room) {
+		size_t length = strcspn(text, "\n");
+
+		fwrite(text, 1, length, stdout);
+		putchar('\n');
+		text += length + (text[length] == '\n');
+		lines++;
+	}
+	fflush(stdout);
+	return lines;
+}
+
+/* The answer as it came, and to each device its rates. */
+static void print_json(json_t *list, const json_t *before)
+{
+	json_t *json = output_json_new(), *stats;
+	double rates[RATES];
+	size_t i;
+
+	json_array_foreach(list, i, stats) {
+		json_t *object;
+
+		if (!rates_of(stats, before, rates))
+			continue;
+		object = json_object();
+		for (int rate = 0; rate < RATES; rate++)
+			if (json_object_set_new(object, rate_names[rate], json_real(rates[rate])) < 0)
+				output_no_memory();
+		if (json_object_set_new(stats, "per_second", object) < 0)
+			output_no_memory();
+	}
+	if (json_object_set(json, "stats", list) < 0)
+		output_no_memory();
+	output_json(stdout, json, true);
+}
+
+static int watch(struct cli *cli, json_t *parameters, const char *subject)
+{
+	/* Late by much more than the interval: the daemon is stuck. */
+	uint64_t wait_ns = (uint64_t)cli->interval_ms * NS_PER_MS + CLI_LOOKUP_NS;
+	json_t *before = NULL, *list;
+	struct varlink_answer answer;
+	unsigned drawn = 0;
+	bool continues = true;
+	int status = CLI_DONE, error;
+
+	if (cli_call_more(cli, "GetStats", parameters) != CLI_DONE)
+		return CLI_FAILED;
+	while (continues && status == CLI_DONE) {
+		error = cli_next(cli, wait_ns, &answer);
+		if (error < 0) {
+			status = cli_fail_transport(cli, error);
+			break;
+		}
+		continues = answer.continues;
+		list = json_object_get(answer.parameters, "stats");
+		if (answer.error) {
+			status = cli_fail_answer(cli, subject, &answer);
+		} else if (cli->json) {
+			print_json(list, before);
+		} else {
+			char *text = rates_table(list, before);
+
+			drawn = draw(text, drawn);
+			free(text);
+		}
+		json_decref(before);
+		before = json_incref(list);
+		varlink_answer_clear(&answer);
+	}
+	json_decref(before);
+	return status;
+}
+
+int cmd_device_stats(struct cli *cli)
+{
+	const char *which = cli->argument_count ? cli->arguments[0] : NULL;
+	json_t *parameters = which ? device_selector(cli, which, true) : json_object();
+	const char *subject = which ? output_subject("device", which) : NULL;
+
+	if (!parameters)
+		return CLI_USAGE;
+	if (!cli->watch)
+		return show_once(cli, parameters, subject);
+	if (json_object_set_new(parameters, "interval_ms", json_integer(cli->interval_ms)) < 0)
+		output_no_memory();
+	return watch(cli, parameters, subject);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of commands, see command_table.h, and the look-up in it. A new
+ * command is one row here and one function in a cmd_*.c; everything else that
+ * must know of it is derived.
+ */
+#include "command_table.h"
+
+#include <string.h>
+
+#include "cli.h"
+
+const struct command_option command_global_options[] = {
+	{OPTION_JSON, 'j', "json", NULL, "print JSON, for programs"},
+	{OPTION_SOCKET, 's', "socket", "PATH", "control socket of outriggerd", COMPLETES_FILE},
+	{OPTION_STATE_DIR, 0, "state-dir", "DIR",
+	 "state directory of outriggerd, where its control.sock is", COMPLETES_DIRECTORY},
+	{OPTION_QUIET, 'q', "quiet", NULL, "print errors and what was asked for, nothing else"},
+	{OPTION_NO_COLOR, 0, "no-color", NULL, "no colours, as with NO_COLOR in the environment"},
+	{OPTION_HELP, 'h', "help", NULL, "show help, for a command too"},
+	{OPTION_VERSION, 'V', "version", NULL, "show the version"},
+	{OPTION_END},
+};
+
+static const struct command_option up_options[] = {
+	{OPTION_FILE, 'f', "file", "FILE", "the document, YAML or JSON; - reads standard input",
+	 COMPLETES_FILE},
+	{OPTION_DRY_RUN, 'n', "dry-run", NULL, "show what would change, and change nothing"},
+	{OPTION_PRUNE, 0, "prune", NULL, "also remove what the document does not name"},
+	{OPTION_DETAILED_EXITCODE, 0, "detailed-exitcode", NULL,
+	 "exit with 10 if there are changes, 0 only if there are none"},
+	{OPTION_END},
+};
+
+static const struct command_option create_options[] = {
+	{OPTION_FILE, 'f', "file", "FILE",
+	 "a partition in YAML or JSON, as in the document; - reads standard input",
+	 COMPLETES_FILE},
+	{OPTION_DEVICE, 'd', "device", "KEY=VALUE,...",
+	 "a device, as in name=net0,kind=tap,address=10.0.0.1/24,adapter=soft0; may be repeated"},
+	{OPTION_END},
+};
+
+static const struct command_option stats_options[] = {
+	{OPTION_WATCH, 'w', "watch", NULL, "show rates, again and again, until interrupted"},
+	{OPTION_INTERVAL, 'i', "interval", "SECONDS", "time between two rates, 0.1 to 60 (1)"},
+	{OPTION_END},
+};
+
+static const struct command_option log_options[] = {
+	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with every later line, until interrupted"},
+	{OPTION_LINES, 'n', "lines", "N", "begin with the last N lines, 0 to 1000 (100)"},
+	{OPTION_END},
+};
+
+static const struct command_option help_options[] = {
+	{OPTION_FORMAT, 0, "format", "FORMAT", "text, bash, fish, man or markdown"},
+	{OPTION_END},
+};
+
+#define SYSTEM "The whole system"
+#define PARTITIONS "Partitions"
+#define DEVICES "Devices and their adjuncts"
+#define OTHER "Other"
+
+const struct command command_table[] = {
+	{SYSTEM, "up", NULL, "-f FILE", 0, 0, COMPLETES_NOTHING, up_options,
+	 "bring the system to what a document describes",
+	 "Works by difference against what is there: equal settings are not touched, and a "
+	 "second run changes nothing and says so. What the document does not name stays, "
+	 "unless --prune is given.",
+	 cmd_up},
+	{SYSTEM, "down", NULL, "", 0, 0, COMPLETES_NOTHING, NULL,
+	 "take everything down: devices, partitions, adapters", NULL, cmd_down},
+	{SYSTEM, "status", NULL, "", 0, 0, COMPLETES_NOTHING, NULL,
+	 "show the daemon, adapters, partitions, devices and adjuncts", NULL, cmd_status},
+	{SYSTEM, "log", NULL, "", 0, 0, COMPLETES_NOTHING, log_options,
+	 "show the daemon's log", NULL, cmd_log},
+
+	{PARTITIONS, "partition", "list", "", 0, 0, COMPLETES_NOTHING, NULL,
+	 "list the partitions", NULL, cmd_partition_list},
+	{PARTITIONS, "partition", "show", "NAME", 1, 1, COMPLETES_PARTITION, NULL,
+	 "show one partition and its devices", NULL, cmd_partition_show},
+	{PARTITIONS, "partition", "create", "NAME", 1, 1, COMPLETES_NOTHING, create_options,
+	 "create one partition",
+	 "The partition comes from a file, from --device options, or from both. The keys of "
+	 "--device are those of a device, of its vf and of its adjunct in outrigger.yaml(5), "
+	 "without nesting; adjunct=none, too. address may be given more than once.",
+	 cmd_partition_create},
+	{PARTITIONS, "partition", "destroy", "NAME...", 1, ARGUMENTS_ANY, COMPLETES_PARTITION, NULL,
+	 "remove partitions with their devices and adjuncts", NULL, cmd_partition_destroy},
+	{PARTITIONS, "exec", NULL, "NAME [-- PROGRAM [ARGUMENT...]]", 1, ARGUMENTS_ANY,
+	 COMPLETES_COMMAND, NULL, "run a program in a partition's network namespace",
+	 "Without a program, your shell. The working directory, the terminal and the files "
+	 "stay as they are; OUTRIGGER_PARTITION in the environment holds the name. The exit "
+	 "status is the program's; 127 if it was not found, 126 if it could not be run.",
+	 cmd_exec, .program_follows = true},
+
+	{DEVICES, "device", "list", "[PARTITION]", 0, 1, COMPLETES_PARTITION, NULL,
+	 "list the devices, all or those of one partition", NULL, cmd_device_list},
+	{DEVICES, "device", "show", "PARTITION/DEVICE", 1, 1, COMPLETES_DEVICE, NULL,
+	 "show one device", NULL, cmd_device_show},
+	{DEVICES, "device", "stats", "[PARTITION[/DEVICE]]", 0, 1, COMPLETES_DEVICE, stats_options,
+	 "show counters, or live rates with -w",
+	 "tx is what leaves the partition. For one device, all counters are shown: the "
+	 "adjunct's, and beside them the virtual function's where the adapter can tell.",
+	 cmd_device_stats},
+	{DEVICES, "adjunct", "list", "", 0, 0, COMPLETES_NOTHING, NULL,
+	 "list the adjuncts", NULL, cmd_adjunct_list},
+	{DEVICES, "adjunct", "show", "NAME", 1, 1, COMPLETES_ADJUNCT, NULL,
+	 "show one adjunct", NULL, cmd_adjunct_show},
+
+	{OTHER, "version", NULL, "", 0, 0, COMPLETES_NOTHING, NULL,
+	 "show the version of this program and of the daemon", NULL, cmd_version},
+	{OTHER, "completion", NULL, "bash|fish", 1, 1, COMPLETES_SHELL, NULL,
+	 "print a script that completes commands in a shell",
+	 "For bash: source <(outrigger completion bash). For fish: outrigger completion fish | "
+	 "source.",
+	 cmd_completion},
+	{OTHER, "help", NULL, "[COMMAND]", 0, 2, COMPLETES_NOTHING, help_options,
+	 "show help", NULL, cmd_help, .hidden = true},
+	{OTHER, "names", NULL, "partition|device|adjunct", 1, 1, COMPLETES_NOTHING, NULL,
+	 "print the names there are, for completion", NULL, cmd_names, .hidden = true},
+	{NULL},
+};
+
+bool command_is_noun(const char *word)
+{
+	for (const struct command *c = command_table; c->noun; c++)
+		if (c->verb && strcmp(c->noun, word) == 0)
+			return true;
+	return false;
+}
+
+const struct command *command_find(char *const *words, size_t count, size_t *used)
+{
+	bool verb_given = count > 1 && words[1][0] != '-';
+
+	for (const struct command *c = command_table; count > 0 && c->noun; c++) {
+		if (strcmp(c->noun, words[0]) != 0)
+			continue;
+		if (c->verb && strcmp(c->verb, verb_given ? words[1] : "list") != 0)
+			continue;
+		*used = c->verb && verb_given ? 2 : 1;
+		return c;
+	}
+	return NULL;
+}
