@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# One Criterion program per area, build/tests/unit/AREA. It must also pass under
+# FLAVOR=asan, where tests/unit/gated.sh runs it: Criterion calls a test that
+# leaks a pass, the sanitizers' log does not.
+PROGRAMS += unit_base
+unit_base_SRCS := $(addprefix tests/unit/base/,support.c log.c net_layout.c unix_socket.c \
+	varlink_client.c varlink_conn.c varlink_fds.c varlink_server.c yaml_tree.c)
+unit_base_PKGS := criterion
+unit_base_USES := base eventqueues
+unit_base_OUT := tests/unit/base
+unit_base_TEST := 1
+
+# Leaks on purpose: shows that the gate sees it (tests/unit/gated.sh --check).
+ifeq ($(FLAVOR),asan)
+PROGRAMS += unit_leaky
+unit_leaky_SRCS := tests/unit/leaky.c
+unit_leaky_PKGS := criterion
+unit_leaky_OUT := tests/gate/leaky
+unit_leaky_TEST := 1
+endif
+
+PROGRAMS += unit_ring
+unit_ring_SRCS := tests/unit/ring.c
+unit_ring_PKGS := criterion
+unit_ring_USES := eventqueues
+unit_ring_OUT := tests/unit/ring
+unit_ring_TEST := 1
