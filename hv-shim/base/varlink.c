@@ -54,7 +54,7 @@ struct varlink_conn {
 
 	char *input;
 	size_t input_capacity, input_start, input_end;
-	size_t scanned;		/* no NUL from input_start up to here */
+	size_t scanned;          /* no NUL from input_start up to here */
 	uint64_t input_position; /* of input[0] in the stream */
 	/* One unfinished message's, and what one recvmsg() may add. */
 	struct incoming_fd input_fds[2 * VARLINK_FDS_MAX];
@@ -162,7 +162,8 @@ static size_t input_message_bytes(const struct varlink_conn *conn)
 {
 	if (conn->scanned == conn->input_end)
 		return 0;
-	const char *end = memchr(conn->input + conn->scanned, '\0', conn->input_end - conn->scanned);
+	const char *end =
+		memchr(conn->input + conn->scanned, '\0', conn->input_end - conn->scanned);
 
 	return end ? (size_t)(end - (conn->input + conn->input_start)) + 1 : 0;
 }
@@ -190,7 +191,8 @@ static int input_make_room(struct varlink_conn *conn)
 		conn->input_end = unread;
 	}
 	conn->scanned = unread; /* reading happens only while no message is whole */
-	if (conn->input_capacity - unread >= INPUT_BYTES_MIN || conn->input_capacity == VARLINK_MESSAGE_MAX)
+	if (conn->input_capacity - unread >= INPUT_BYTES_MIN ||
+	    conn->input_capacity == VARLINK_MESSAGE_MAX)
 		return 0;
 	size_t capacity = conn->input_capacity ? conn->input_capacity * 2 : 2 * INPUT_BYTES_MIN;
 	char *larger = realloc(conn->input, capacity);
@@ -270,8 +272,8 @@ int varlink_conn_read(struct varlink_conn *conn)
 		return input_fail(conn, -EPROTO);
 	if (!got)
 		return input_fail(conn, -ECONNRESET);
-	if (!input_message_bytes(conn) && (conn->input_end >= VARLINK_MESSAGE_MAX ||
-					   conn->input_fd_count > VARLINK_FDS_MAX))
+	if (!input_message_bytes(conn) &&
+	    (conn->input_end >= VARLINK_MESSAGE_MAX || conn->input_fd_count > VARLINK_FDS_MAX))
 		return input_fail(conn, -EPROTO);
 	return 1;
 }
@@ -322,7 +324,8 @@ int varlink_conn_next(struct varlink_conn *conn, struct varlink_message *out)
 	message.json = json_loadb(conn->input + conn->input_start, bytes - 1,
 				  JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(message.json) ||
-	    input_fds_before(conn, conn->input_position + conn->input_start + bytes, &message) < 0) {
+	    input_fds_before(conn, conn->input_position + conn->input_start + bytes, &message) <
+		    0) {
 		json_decref(message.json);
 		return input_fail(conn, -EPROTO);
 	}
@@ -438,8 +441,7 @@ fail:
 	return r;
 }
 
-int varlink_conn_send(struct varlink_conn *conn, json_t *message, const int *fds,
-		      unsigned fd_count)
+int varlink_conn_send(struct varlink_conn *conn, json_t *message, const int *fds, unsigned fd_count)
 {
 	struct outgoing *item = NULL;
 	int r = conn->output_error;

@@ -33,8 +33,8 @@ struct varlink_server {
 	const struct varlink_service *service;
 	struct varlink_conn *conn;
 	struct varlink_call *call; /* under way */
-	bool processing;	   /* varlink_server_process() is on the stack */
-	int error;		   /* nothing more is handled */
+	bool processing;           /* varlink_server_process() is on the stack */
+	int error;                 /* nothing more is handled */
 };
 
 /* ---- org.varlink.service ----------------------------------------------- */
@@ -94,11 +94,12 @@ static void handle_get_description(struct varlink_call *call, json_t *parameters
 static const struct varlink_interface service_interface = {
 	.name = SERVICE,
 	.description = service_description,
-	.methods = (const struct varlink_method[]){
-		{.name = "GetInfo", .handle = handle_get_info},
-		{.name = "GetInterfaceDescription", .handle = handle_get_description},
-		{0},
-	},
+	.methods =
+		(const struct varlink_method[]){
+			{.name = "GetInfo", .handle = handle_get_info},
+			{.name = "GetInterfaceDescription", .handle = handle_get_description},
+			{0},
+		},
 };
 
 /* ---- Dispatch ---------------------------------------------------------- */
@@ -122,7 +123,8 @@ static const struct varlink_interface *find_interface(const struct varlink_servi
 static const struct varlink_method *find_method(const struct varlink_interface *interface,
 						const char *name)
 {
-	for (const struct varlink_method *m = interface ? interface->methods : NULL; m && m->name; m++)
+	for (const struct varlink_method *m = interface ? interface->methods : NULL; m && m->name;
+	     m++)
 		if (!strcmp(m->name, name))
 			return m;
 	return NULL;
@@ -361,7 +363,8 @@ void varlink_error(struct varlink_call *call, const char *error, json_t *paramet
 
 void varlink_error_parameter(struct varlink_call *call, const char *parameter)
 {
-	varlink_error(call, SERVICE ".InvalidParameter", json_pack("{s:s}", "parameter", parameter));
+	varlink_error(call, SERVICE ".InvalidParameter",
+		      json_pack("{s:s}", "parameter", parameter));
 }
 
 void varlink_errorf(struct varlink_call *call, const char *error, const char *format, ...)
@@ -370,7 +373,8 @@ void varlink_errorf(struct varlink_call *call, const char *error, const char *fo
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
+	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
+		message[0] = '\0'; /* the error's name remains */
 	va_end(arguments);
 	/* A long text may end within a character, which JSON would refuse: at most 3 bytes go. */
 	json_t *text = json_string(message);
@@ -379,6 +383,7 @@ void varlink_errorf(struct varlink_call *call, const char *error, const char *fo
 		message[--end] = '\0';
 		text = json_string(message);
 	}
-	varlink_error(call, error, json_pack("{s:o}", "message",
-					     text ? text : json_string("message is not UTF-8")));
+	varlink_error(
+		call, error,
+		json_pack("{s:o}", "message", text ? text : json_string("message is not UTF-8")));
 }

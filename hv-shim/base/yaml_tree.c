@@ -85,8 +85,8 @@ static int next_event(struct loader *loader)
 			      "the text is not UTF-8 (%s)", parser->problem);
 	default:
 		if (parser->context)
-			return refuse(loader, parser->problem_mark.line + 1, "%s %s", parser->problem,
-				      parser->context);
+			return refuse(loader, parser->problem_mark.line + 1, "%s %s",
+				      parser->problem, parser->context);
 		return refuse(loader, parser->problem_mark.line + 1, "%s", parser->problem);
 	}
 }
@@ -100,7 +100,7 @@ static json_t *plain_word(const char *text)
 	static const char *const trues[] = {"true", "True", "TRUE", "yes", "Yes",
 					    "YES",  "on",   "On",   "ON"};
 	static const char *const falses[] = {"false", "False", "FALSE", "no", "No",
-					     "NO",    "off",   "Off",	"OFF"};
+					     "NO",    "off",   "Off",   "OFF"};
 
 	for (size_t i = 0; i < sizeof(nulls) / sizeof(nulls[0]); i++)
 		if (!strcmp(text, nulls[i]))
@@ -127,7 +127,8 @@ static bool is_sign(char c)
 /* The base of a core-schema integer, or 0. */
 static int integer_base(const char *text)
 {
-	if (!strncmp(text, "0x", 2) && text[2] && !text[2 + strspn(text + 2, "0123456789abcdefABCDEF")])
+	if (!strncmp(text, "0x", 2) && text[2] &&
+	    !text[2 + strspn(text + 2, "0123456789abcdefABCDEF")])
 		return 16;
 	if (!strncmp(text, "0o", 2) && text[2] && !text[2 + strspn(text + 2, "01234567")])
 		return 8;
@@ -180,12 +181,14 @@ static int plain_value(struct loader *loader, const char *text, json_t **out)
 		long long value = strtoll(base == 10 ? text : text + 2, NULL, base);
 
 		if (errno)
-			return refuse(loader, event_line(loader), "%.40s: the number is too large", text);
+			return refuse(loader, event_line(loader), "%.40s: the number is too large",
+				      text);
 		*out = json_integer(value);
 	} else if (is_real(text)) {
 		*out = json_real(strtod_l(text, NULL, loader->c_locale));
 		if (!*out)
-			return refuse(loader, event_line(loader), "%.40s: the number is too large", text);
+			return refuse(loader, event_line(loader), "%.40s: the number is too large",
+				      text);
 	} else if (is_not_finite(text)) {
 		return refuse(loader, event_line(loader), "%.40s: not a finite number", text);
 	}
@@ -232,10 +235,12 @@ static ssize_t lines_begin(struct yaml_tree *tree, const json_t *container, json
 	return (ssize_t)tree->count++;
 }
 
-static int check_plain_node(struct loader *loader, const yaml_char_t *anchor, const yaml_char_t *tag)
+static int check_plain_node(struct loader *loader, const yaml_char_t *anchor,
+			    const yaml_char_t *tag)
 {
 	if (anchor)
-		return refuse(loader, event_line(loader), "anchors (&%.40s) are not accepted", anchor);
+		return refuse(loader, event_line(loader), "anchors (&%.40s) are not accepted",
+			      anchor);
 	if (tag)
 		return refuse(loader, event_line(loader), "tags (%.40s) are not accepted", tag);
 	return 0;
@@ -261,7 +266,8 @@ static int load_sequence(struct loader *loader, unsigned depth, json_t *array)
 		r = load_value(loader, depth + 1, &value);
 		if (r < 0)
 			return r;
-		if (json_array_append_new(array, value) || json_array_append_new(lines, json_integer(line)))
+		if (json_array_append_new(array, value) ||
+		    json_array_append_new(lines, json_integer(line)))
 			return -ENOMEM;
 	}
 }
@@ -276,7 +282,8 @@ static int load_key(struct loader *loader, const json_t *object, char **out)
 			      loader->event.data.alias.anchor);
 	if (loader->event.type != YAML_SCALAR_EVENT)
 		return refuse(loader, event_line(loader), "a key must be a string");
-	int r = check_plain_node(loader, loader->event.data.scalar.anchor, loader->event.data.scalar.tag);
+	int r = check_plain_node(loader, loader->event.data.scalar.anchor,
+				 loader->event.data.scalar.tag);
 
 	if (!r)
 		r = load_scalar(loader, &key);
@@ -285,7 +292,8 @@ static int load_key(struct loader *loader, const json_t *object, char **out)
 	const char *name = json_string_value(key);
 
 	if (!name)
-		r = refuse(loader, event_line(loader), "a key must be a string: put \"%.40s\" in quotes",
+		r = refuse(loader, event_line(loader),
+			   "a key must be a string: put \"%.40s\" in quotes",
 			   loader->event.data.scalar.value);
 	else if (!strcmp(name, "<<") && loader->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
 		r = refuse(loader, event_line(loader), "merge keys (<<) are not accepted");
@@ -359,7 +367,8 @@ static int load_value(struct loader *loader, unsigned depth, json_t **out)
 		return refuse(loader, event_line(loader), "a value was expected");
 	}
 	if (!r && depth > YAML_TREE_DEPTH_MAX)
-		r = refuse(loader, event_line(loader), "nested deeper than %d", YAML_TREE_DEPTH_MAX);
+		r = refuse(loader, event_line(loader), "nested deeper than %d",
+			   YAML_TREE_DEPTH_MAX);
 	if (r < 0)
 		return r;
 	if (event->type == YAML_SEQUENCE_START_EVENT) {
@@ -420,7 +429,8 @@ int yaml_tree_load(const char *text, size_t text_bytes, struct yaml_tree **out,
 
 	*error = (struct yaml_error){0};
 	if (text_bytes > YAML_TREE_BYTES_MAX)
-		return refuse(&loader, 0, "the document is longer than %u bytes", YAML_TREE_BYTES_MAX);
+		return refuse(&loader, 0, "the document is longer than %u bytes",
+			      YAML_TREE_BYTES_MAX);
 	loader.tree = calloc(1, sizeof(*loader.tree));
 	loader.c_locale = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
 	if (!loader.tree || !loader.c_locale)
@@ -467,7 +477,8 @@ static const json_t *lines_of(const struct yaml_tree *tree, const json_t *contai
 	const struct container_lines *found = NULL;
 
 	if (tree->count)
-		found = bsearch(&wanted, tree->table, tree->count, sizeof(wanted), compare_containers);
+		found = bsearch(&wanted, tree->table, tree->count, sizeof(wanted),
+				compare_containers);
 	return found ? found->lines : NULL;
 }
 
