@@ -151,6 +151,23 @@ static inline void eq_ring_disarm_space(struct eq_ring *ring)
 	atomic_store_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
 }
 
+/*
+ * Instead of starting at 0: goes on at `position`, which the producer's
+ * predecessor in this role had reached. Before anything else is done with the
+ * handle. -EPROTO: the consumer's line does not fit that position.
+ */
+static inline int eq_ring_resume_producer(struct eq_ring *ring, uint32_t position)
+{
+	/* acquire: as in eq_ring_space(). */
+	uint32_t consumed = atomic_load_explicit(&ring->control->consumed, memory_order_acquire);
+
+	if (position - consumed > eq_ring_capacity(ring))
+		return -EPROTO;
+	ring->position = position;
+	ring->released = consumed;
+	return 0;
+}
+
 /* ---- CONSUMER ---------------------------------------------------------- */
 
 /* True if an entry waits. */
@@ -173,6 +190,46 @@ static inline bool eq_ring_take(struct eq_ring *ring, void *payload, size_t payl
 	memcpy(payload, eq_ring_entry_at(ring, ring->position)->payload, payload_bytes);
 	ring->position++;
 	return true;
+}
+
+/*
+ * Entries that wait in a row, counted up to `most`. The burst form of
+ * eq_ring_ready(): so many eq_ring_take_ready() may follow.
+ */
+static inline uint32_t eq_ring_ready_count(const struct eq_ring *ring, uint32_t most)
+{
+	uint32_t count = 0;
+
+	while (count < most) {
+		const struct eq_ring_entry *entry = eq_ring_entry_at(ring, ring->position + count);
+
+		/* acquire: partner is the release in eq_ring_put(). */
+		if (atomic_load_explicit(&entry->sequence, memory_order_acquire) !=
+		    ring->position + count + 1)
+			break;
+		count++;
+	}
+	return count;
+}
+
+/* eq_ring_take() of an entry that eq_ring_ready_count() has counted. */
+static inline void eq_ring_take_ready(struct eq_ring *ring, void *payload, size_t payload_bytes)
+{
+	memcpy(payload, eq_ring_entry_at(ring, ring->position)->payload, payload_bytes);
+	ring->position++;
+}
+
+/*
+ * Instead of starting at 0: goes on at `position`, which the consumer's
+ * predecessor in this role had reached and released. Before anything else is
+ * done with the handle.
+ */
+static inline void eq_ring_resume_consumer(struct eq_ring *ring, uint32_t position)
+{
+	ring->position = position;
+	ring->released = position;
+	/* release: as in eq_ring_release(). */
+	atomic_store_explicit(&ring->control->consumed, position, memory_order_release);
 }
 
 /* Entries taken and not yet released. */

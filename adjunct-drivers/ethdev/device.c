@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Finds the one device this adjunct owns, follows its link, and brings it back
+ * when it has lost its state:
+ *   RESET event (the physical function reset us)   reset, configure, start
+ *   link of a software port down (its peer died)   remove, probe until the peer
+ *                                                  is there again, for 10 s
+ *   REMOVED event                                  failed for good
+ * While the device is away the partition's frames wait in its rings.
+ */
+#include <errno.h>
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "device.h"
+
+/* DPDK's own handlers of a lost connection run on its interrupt thread; the
+ * port is left alone until they have finished. */
+#define RESTART_DELAY_NS (20 * NS_PER_MS)
+#define RETRY_MAX_NS (500 * NS_PER_MS)
+#define LOST_DEADLINE_NS (10000 * NS_PER_MS)
+
+/* DPDK's interrupt thread. */
+static int on_event(uint16_t port_id, enum rte_eth_event_type type, void *argument, void *result)
+{
+	struct device *device = argument;
+	const uint64_t one = 1;
+	unsigned bit = type == RTE_ETH_EVENT_INTR_LSC	  ? DEVICE_LINK
+		       : type == RTE_ETH_EVENT_INTR_RESET ? DEVICE_RESET
+							  : DEVICE_REMOVED;
+
+	(void)port_id;
+	(void)result;
+	/* release: partner is the exchange in device_attend(). */
+	atomic_fetch_or_explicit(&device->pending, bit, memory_order_release);
+	(void)!write(device->wake_fd, &one, sizeof(one)); /* EAGAIN: it is ringing already */
+	return 0;
+}
+
+static const enum rte_eth_event_type events[] = {
+	RTE_ETH_EVENT_INTR_LSC,
+	RTE_ETH_EVENT_INTR_RESET,
+	RTE_ETH_EVENT_INTR_RMV,
+};
+#define EVENTS (sizeof(events) / sizeof(events[0]))
+
+static int probe(struct device *device)
+{
+	const struct adj_env *env = device->env;
+	struct rte_eth_dev_info info;
+	int result = rte_dev_probe(env->device);
+
+	/* A PCI device allowed on the EAL's command line was probed with it. */
+	if (result && result != -EEXIST)
+		return result;
+	/* This process was given one device, so there is one port. */
+	device->port_id = (uint16_t)rte_eth_find_next(0);
+	if (device->port_id >= RTE_MAX_ETHPORTS)
+		return -ENODEV;
+	device->probed = true;
+	result = rte_eth_dev_info_get(device->port_id, &info);
+	if (result)
+		return result;
+	device->link_is_peer = !strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev");
+	return 0;
+}
+
+static void stop(struct device *device)
+{
+	if (device->rx_fd >= 0)
+		device->env->watch(device->env, device->rx_fd, false, false);
+	device->rx_fd = -1;
+	if (device->present)
+		(void)rte_eth_dev_stop(device->port_id); /* a dead one cannot be asked */
+	device->present = false;
+}
+
+static void remove_port(struct device *device)
+{
+	struct rte_eth_dev_info info;
+
+	stop(device);
+	if (!device->probed)
+		return;
+	device->probed = false;
+	if (rte_eth_dev_info_get(device->port_id, &info) || rte_dev_remove(info.device))
+		device->env->log(device->env, ADJ_LOG_WARNING, "%s could not be let go",
+				 device->env->device);
+}
+
+static bool link_get(const struct device *device)
+{
+	struct rte_eth_link link = {0};
+
+	return device->present && !rte_eth_link_get_nowait(device->port_id, &link) &&
+	       link.link_status == RTE_ETH_LINK_UP;
+}
+
+static void link_follow(struct device *device)
+{
+	bool up = link_get(device);
+
+	if (up == device->link_up)
+		return;
+	device->link_up = up;
+	device->env->post_event(device->env, up ? ADJ_EVENT_LINK_UP : ADJ_EVENT_LINK_DOWN);
+}
+
+bool device_link_up(struct device *device)
+{
+	if (device->present && !device->link_interrupts)
+		link_follow(device);
+	return device->link_up;
+}
+
+/* ---- Losing it and bringing it back ------------------------------------- */
+
+static void lose(struct device *device)
+{
+	uint64_t now_ns = device->env->now_ns();
+
+	device->env->log(device->env, ADJ_LOG_WARNING, "%s went away; waiting for it",
+			 device->env->device);
+	stop(device);
+	device->lost_ns = now_ns;
+	device->retry_wait_ns = RESTART_DELAY_NS;
+	device->retry_ns = now_ns + device->retry_wait_ns;
+}
+
+static int restored(struct device *device)
+{
+	device->env->log(device->env, ADJ_LOG_INFO, "%s was started anew", device->env->device);
+	device->env->post_event(device->env, ADJ_EVENT_DEVICE_RESET);
+	link_follow(device);
+	return 0;
+}
+
+static int retry(struct device *device)
+{
+	uint64_t now_ns = device->env->now_ns();
+	int result;
+
+	if (now_ns < device->retry_ns)
+		return 0;
+	remove_port(device);
+	result = probe(device);
+	if (!result)
+		result = device_configure(device);
+	if (!result)
+		return restored(device);
+	if (now_ns - device->lost_ns > LOST_DEADLINE_NS) {
+		device->env->log(device->env, ADJ_LOG_ERROR, "%s did not come back: %s",
+				 device->env->device, rte_strerror(-result));
+		return -ENODEV;
+	}
+	device->retry_wait_ns = RTE_MIN(2 * device->retry_wait_ns, (uint64_t)RETRY_MAX_NS);
+	device->retry_ns = now_ns + device->retry_wait_ns;
+	return 0;
+}
+
+static int reset(struct device *device)
+{
+	stop(device);
+	int result = rte_eth_dev_reset(device->port_id);
+
+	if (!result)
+		result = device_configure(device);
+	if (!result)
+		return restored(device);
+	device->env->log(device->env, ADJ_LOG_ERROR, "%s cannot be reset: %s", device->env->device,
+			 rte_strerror(-result));
+	return result;
+}
+
+int device_attend(struct device *device)
+{
+	/* acquire: partner is on_event(). */
+	unsigned pending = atomic_exchange_explicit(&device->pending, 0, memory_order_acquire);
+
+	if (pending & DEVICE_REMOVED && !device->link_is_peer) {
+		device->env->log(device->env, ADJ_LOG_ERROR, "%s was removed", device->env->device);
+		stop(device);
+		return -ENODEV;
+	}
+	if (!device->present)
+		return retry(device);
+	if (pending & DEVICE_RESET)
+		return reset(device);
+	if (pending) {
+		link_follow(device);
+		if (device->link_is_peer && (!device->link_up || pending & DEVICE_REMOVED))
+			lose(device);
+	}
+	return 0;
+}
+
+/* ---- Sleeping ----------------------------------------------------------- */
+
+int device_arm(struct device *device)
+{
+	if (!device->rx_interrupts)
+		return -ENOTSUP;
+	return rte_eth_dev_rx_intr_enable(device->port_id, 0) ? -ENOTSUP : 0;
+}
+
+void device_disarm(struct device *device)
+{
+	if (device->present && device->rx_interrupts)
+		(void)rte_eth_dev_rx_intr_disable(device->port_id, 0);
+}
+
+void device_interrupt(struct device *device, int fd)
+{
+	uint64_t count;
+
+	if (fd == device->wake_fd || fd == device->rx_fd)
+		(void)!read(fd, &count, sizeof(count)); /* emptied; the rest is looked up */
+}
+
+/* ---- Opening and closing ------------------------------------------------ */
+
+int device_open(struct device *device, const struct adj_env *env)
+{
+	*device = (struct device){.env = env, .rx_fd = -1};
+	device->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (device->wake_fd < 0)
+		return -errno;
+	int result = env->watch(env, device->wake_fd, true, false);
+
+	for (size_t i = 0; !result && i < EVENTS; i++)
+		result = rte_eth_dev_callback_register(RTE_ETH_ALL, events[i], on_event, device);
+	if (!result)
+		result = device_make_pools(device);
+	if (!result) {
+		result = probe(device);
+		if (result)
+			env->log(env, ADJ_LOG_ERROR, "%s cannot be opened: %s", env->device,
+				 rte_strerror(-result));
+	}
+	if (!result)
+		result = device_configure(device);
+	if (result)
+		device_close(device);
+	else
+		link_follow(device);
+	return result;
+}
+
+void device_close(struct device *device)
+{
+	const struct adj_env *env = device->env;
+
+	remove_port(device);
+	for (size_t i = 0; i < EVENTS; i++)
+		(void)rte_eth_dev_callback_unregister(RTE_ETH_ALL, events[i], on_event, device);
+	rte_mempool_free(device->tx_pool);
+	rte_mempool_free(device->rx_pool);
+	if (device->wake_fd >= 0) {
+		env->watch(env, device->wake_fd, false, false);
+		close(device->wake_fd);
+	}
+	*device = (struct device){.env = env, .rx_fd = -1, .wake_fd = -1};
+}

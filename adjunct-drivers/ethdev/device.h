@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The adapter's side of a net device: one DPDK ethdev port with one receive and
+ * one transmit queue, whatever is behind it: a virtual function on vfio-pci, or
+ * a port to another process. device.c finds and watches it, device_queues.c
+ * configures it.
+ *
+ * The serving thread calls everything; DPDK's interrupt thread only sets bits
+ * in `pending` and writes wake_fd.
+ */
+#ifndef ETHDEV_DEVICE_H
+#define ETHDEV_DEVICE_H
+
+#include <rte_ethdev.h>
+#include <stdatomic.h>
+
+#include "adj.h"
+
+struct device {
+	const struct adj_env *env;
+	/* Frames that leave the partition, and frames for it: apart, so that
+	 * quiesce can tell when the last one has left. */
+	struct rte_mempool *tx_pool, *rx_pool;
+	uint16_t port_id; /* while probed */
+	bool probed;      /* DPDK has the port */
+	bool present;     /* and it is started: bursts may be called */
+	bool rx_interrupts;
+	int rx_fd; /* eventfd of the receive interrupt, DPDK's; else -1 */
+	bool link_interrupts;
+	/* The link of a software port is its peer process: when it goes down, the
+	 * peer is gone and the port must be opened anew. */
+	bool link_is_peer;
+	bool link_up;
+	int wake_fd;          /* eventfd: something is pending */
+	_Atomic unsigned pending; /* enum device_pending bits */
+	/* While !present: since when, when to try again, and how long to wait then. */
+	uint64_t lost_ns, retry_ns, retry_wait_ns;
+};
+
+enum device_pending { DEVICE_LINK = 1, DEVICE_RESET = 2, DEVICE_REMOVED = 4 };
+
+/* Makes the pools, probes env->device, starts it. 0 or -errno, logged. */
+int device_open(struct device *device, const struct adj_env *env);
+void device_close(struct device *device); /* half-open is fine */
+
+/* What became pending, and attempts to bring a lost device back. 0, or -errno:
+ * the device has failed for good. */
+int device_attend(struct device *device);
+
+static inline bool device_needs_attention(struct device *device)
+{
+	/* relaxed: a hint; device_attend() takes the bits with acquire. */
+	return !device->present ||
+	       atomic_load_explicit(&device->pending, memory_order_relaxed) != 0;
+}
+
+/* Before sleeping: 0, or -ENOTSUP if the device cannot interrupt. */
+int device_arm(struct device *device);
+void device_disarm(struct device *device);
+void device_interrupt(struct device *device, int fd);
+/* Asks now; for devices that do not announce their link. */
+bool device_link_up(struct device *device);
+
+/* device_queues.c: a probed port to a started one, by env->port. */
+int device_make_pools(struct device *device);
+int device_configure(struct device *device);
+
+#endif

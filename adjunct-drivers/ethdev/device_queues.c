@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Packet buffers sized to the donated memory, and a probed port made ready: one
+ * queue each way, interrupts where the device has them, MTU, address. Called by
+ * device.c at start and again whenever the device lost its state.
+ */
+#include <errno.h>
+#include <string.h>
+#include <rte_mbuf.h>
+
+#include "device.h"
+#include "port.h"
+
+#define RX_DESCRIPTORS 256
+#define TX_DESCRIPTORS 256
+#define POOL_CACHE_FRAMES 128
+/* A pool must fill the descriptors, its cache and the bursts in hand. */
+#define POOL_FRAMES_MIN 511u
+#define POOL_FRAMES_MAX 4095u
+/* What DPDK itself takes of the donated memory: queues, rings, port data. */
+#define DPDK_OWN_BYTES (3u << 20)
+/* One mbuf with its pool header, as rte_mempool spreads them. */
+#define MBUF_BYTES (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 2 * RTE_CACHE_LINE_SIZE)
+
+static struct rte_mempool *pool_make(const struct adj_env *env, const char *name, unsigned frames)
+{
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(name, frames, POOL_CACHE_FRAMES, 0,
+							   RTE_MBUF_DEFAULT_BUF_SIZE,
+							   SOCKET_ID_ANY);
+
+	if (!pool)
+		env->log(env, ADJ_LOG_ERROR, "no room for %u packet buffers: %s", frames,
+			 rte_strerror(rte_errno));
+	return pool;
+}
+
+int device_make_pools(struct device *device)
+{
+	const struct adj_env *env = device->env;
+	size_t usable = env->memory_bytes > DPDK_OWN_BYTES ? env->memory_bytes - DPDK_OWN_BYTES : 0;
+	unsigned frames = POOL_FRAMES_MAX;
+
+	/* One less than a power of two is what the pool's ring can hold. */
+	while (frames >= POOL_FRAMES_MIN && 2 * frames * MBUF_BYTES > usable)
+		frames /= 2;
+	if (frames < POOL_FRAMES_MIN) {
+		env->log(env, ADJ_LOG_ERROR, "%zu bytes of donated memory are too few; %zu would do",
+			 env->memory_bytes, DPDK_OWN_BYTES + 2 * POOL_FRAMES_MIN * MBUF_BYTES);
+		return -ENOMEM;
+	}
+	device->tx_pool = pool_make(env, "tx", frames);
+	device->rx_pool = device->tx_pool ? pool_make(env, "rx", frames) : NULL;
+	return device->rx_pool ? 0 : -ENOMEM;
+}
+
+static int fail(const struct device *device, const char *what, int error)
+{
+	device->env->log(device->env, ADJ_LOG_ERROR, "%s: %s: %s", device->env->device, what,
+			 rte_strerror(-error));
+	return error;
+}
+
+static int configure_port(struct device *device, const struct rte_eth_dev_info *info)
+{
+	struct rte_eth_conf conf = {
+		.rxmode.mtu = device->env->port.mtu,
+		/* Every frame of tx_pool has one reference, so this is safe. */
+		.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE,
+		.intr_conf.rxq = 1,
+		.intr_conf.lsc = !!(*info->dev_flags & RTE_ETH_DEV_INTR_LSC),
+		.intr_conf.rmv = !!(*info->dev_flags & RTE_ETH_DEV_INTR_RMV),
+	};
+	int result = rte_eth_dev_configure(device->port_id, 1, 1, &conf);
+
+	if (result) {
+		/* Some drivers refuse what they do not have; polling always works. */
+		conf.intr_conf.rxq = 0;
+		result = rte_eth_dev_configure(device->port_id, 1, 1, &conf);
+	}
+	device->rx_interrupts = conf.intr_conf.rxq;
+	device->link_interrupts = conf.intr_conf.lsc;
+	return result;
+}
+
+static int set_up_queues(struct device *device)
+{
+	uint16_t rx_descriptors = RX_DESCRIPTORS, tx_descriptors = TX_DESCRIPTORS;
+	int result = rte_eth_dev_adjust_nb_rx_tx_desc(device->port_id, &rx_descriptors,
+						      &tx_descriptors);
+
+	if (!result)
+		result = rte_eth_rx_queue_setup(device->port_id, 0, rx_descriptors, SOCKET_ID_ANY,
+						NULL, device->rx_pool);
+	if (!result)
+		result = rte_eth_tx_queue_setup(device->port_id, 0, tx_descriptors, SOCKET_ID_ANY,
+						NULL);
+	return result;
+}
+
+/* The partition's address must reach it: by the filter, else without one. */
+static void set_address(struct device *device)
+{
+	const struct adj_env *env = device->env;
+	struct rte_ether_addr has, wanted;
+
+	memcpy(wanted.addr_bytes, env->port.mac, sizeof(wanted.addr_bytes));
+	if (!rte_eth_macaddr_get(device->port_id, &has) && rte_is_same_ether_addr(&has, &wanted))
+		return;
+	if (!rte_eth_dev_default_mac_addr_set(device->port_id, &wanted))
+		return;
+	if (rte_eth_promiscuous_enable(device->port_id))
+		env->log(env, ADJ_LOG_WARNING,
+			 "%s takes neither the partition's address nor promiscuous mode",
+			 env->device);
+}
+
+static void find_rx_interrupt(struct device *device)
+{
+	const struct adj_env *env = device->env;
+
+	/* Asked first whether there is one: it says no without logging an error. */
+	if (!device->rx_interrupts || rte_eth_dev_rx_intr_enable(device->port_id, 0))
+		goto none;
+	(void)rte_eth_dev_rx_intr_disable(device->port_id, 0);
+	device->rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(device->port_id, 0);
+	if (device->rx_fd >= 0 && !env->watch(env, device->rx_fd, true, false))
+		return;
+none:
+	device->rx_fd = -1;
+	device->rx_interrupts = false;
+	env->log(env, ADJ_LOG_DEBUG, "%s has no receive interrupt: it is polled", env->device);
+}
+
+int device_configure(struct device *device)
+{
+	struct rte_eth_dev_info info;
+	int result = rte_eth_dev_info_get(device->port_id, &info);
+
+	if (result)
+		return fail(device, "cannot be asked what it can do", result);
+	if (device->env->port.mtu > info.max_mtu)
+		return fail(device, "cannot carry the partition's MTU", -EINVAL);
+	result = configure_port(device, &info);
+	if (result)
+		return fail(device, "cannot be configured", result);
+	result = set_up_queues(device);
+	if (result)
+		return fail(device, "cannot set its queues up", result);
+	result = rte_eth_dev_start(device->port_id);
+	if (result)
+		return fail(device, "does not start", result);
+	set_address(device);
+	/* Multicast groups are the partition's affair; -ENOTSUP: they pass anyway. */
+	(void)rte_eth_allmulticast_enable(device->port_id);
+	find_rx_interrupt(device);
+	device->present = true;
+	return 0;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The `ethdev` driver: moves frames between the partition's port (port.h) and
+ * a DPDK ethdev port (device.h). Every call comes from the runtime's serving
+ * thread.
+ *
+ * Back-pressure. What one side took and the other has no room for is held here,
+ * at most one burst each way, and nothing more is taken on that side:
+ *   device full      the partition's frames wait in its own rings;
+ *   partition full   the device is not polled, so an overload is dropped, and
+ *                    counted, by the adapter.
+ * Nothing taken is lost. A full partition wakes us when it makes room; for room
+ * in a transmit queue DPDK has no interrupt, so then arm() asks to be polled.
+ */
+#include "ethdev.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "device.h"
+#include "port.h"
+
+/* After the partition's last frame was handed over, the device gets so long to
+ * send it; devices that give buffers back late cannot be waited for. */
+#define SEND_OUT_NS (2 * NS_PER_MS)
+/* Frames still taken from the device while quiescing: more than it can hold. */
+#define DRAIN_FRAMES_MAX 2048
+
+struct burst {
+	unsigned first, count; /* frames[first .. first + count) are held */
+	struct rte_mbuf *frames[BURST_FRAMES];
+};
+
+struct ethdev {
+	const struct adj_env *env;
+	struct port *port;
+	struct burst tx; /* from the partition, for the device */
+	struct burst rx; /* from the device, for the partition */
+	bool starved;    /* the last take found no packet buffers */
+	struct device device;
+	unsigned drained;     /* while quiescing */
+	uint64_t progress_ns; /* while quiescing: last time something moved */
+};
+
+/* What save() writes; a successor of another version is refused. */
+#define SAVED_VERSION 1
+struct saved {
+	uint32_t version, port_kind;
+	struct port_positions positions;
+	struct port_counters counters;
+};
+static_assert(sizeof(struct saved) == 16 + 7 * 8, "saved state, version 1");
+
+/* ---- Serving ------------------------------------------------------------ */
+
+static inline void burst_advance(struct burst *burst, unsigned done)
+{
+	burst->first += done;
+	burst->count -= done;
+}
+
+static unsigned flush_to_device(struct ethdev *ethdev)
+{
+	struct burst *tx = &ethdev->tx;
+	unsigned sent = rte_eth_tx_burst(ethdev->device.port_id, 0, tx->frames + tx->first,
+					 (uint16_t)tx->count);
+
+	burst_advance(tx, sent);
+	return sent;
+}
+
+static unsigned flush_to_partition(struct ethdev *ethdev)
+{
+	struct burst *rx = &ethdev->rx;
+	unsigned given = ethdev->port->ops->give(ethdev->port, rx->frames + rx->first, rx->count);
+
+	burst_advance(rx, given);
+	return given;
+}
+
+/* Partition to device: one burst. Frames that moved on. */
+static inline unsigned move_tx(struct ethdev *ethdev)
+{
+	struct burst *tx = &ethdev->tx;
+	unsigned flushed = 0;
+
+	if (unlikely(tx->count)) {
+		flushed = flush_to_device(ethdev);
+		if (tx->count)
+			return flushed;
+	}
+	int taken = ethdev->port->ops->take(ethdev->port, tx->frames, BURST_FRAMES);
+
+	ethdev->starved = taken < 0;
+	if (taken <= 0)
+		return flushed;
+	tx->first = 0;
+	tx->count = (unsigned)taken;
+	flush_to_device(ethdev);
+	return flushed + (unsigned)taken;
+}
+
+/* Device to partition: one burst. */
+static inline unsigned move_rx(struct ethdev *ethdev)
+{
+	struct burst *rx = &ethdev->rx;
+	unsigned flushed = 0;
+
+	if (unlikely(rx->count)) {
+		flushed = flush_to_partition(ethdev);
+		if (rx->count)
+			return flushed;
+	}
+	rx->first = 0;
+	rx->count = rte_eth_rx_burst(ethdev->device.port_id, 0, rx->frames, BURST_FRAMES);
+	if (!rx->count)
+		return flushed;
+	flushed += rx->count;
+	flush_to_partition(ethdev);
+	return flushed;
+}
+
+static unsigned move(struct ethdev *ethdev)
+{
+	/* A shut port takes nothing more; the device keeps its link and no frames. */
+	if (unlikely(ethdev->port->shut))
+		return 0;
+	return move_tx(ethdev) + move_rx(ethdev);
+}
+
+static int ethdev_dispatch(void *state, unsigned budget)
+{
+	struct ethdev *ethdev = state;
+	unsigned moved = 0;
+
+	for (unsigned bursts = 0; bursts < budget; bursts += BURST_FRAMES) {
+		if (unlikely(device_needs_attention(&ethdev->device))) {
+			int result = device_attend(&ethdev->device);
+
+			if (result)
+				return result;
+			if (!ethdev->device.present)
+				return (int)moved;
+		}
+		unsigned now = move(ethdev);
+
+		if (!now)
+			break;
+		moved += now;
+	}
+	return (int)moved;
+}
+
+static int ethdev_arm(void *state, bool on)
+{
+	struct ethdev *ethdev = state;
+	struct port *port = ethdev->port;
+	bool full = ethdev->rx.count;     /* the partition is */
+	bool blocked = ethdev->tx.count || ethdev->starved || !ethdev->device.present;
+	bool silent = false;              /* the device cannot interrupt */
+
+	if (on && !port->shut) {
+		if (ethdev->device.present && !full)
+			silent = device_arm(&ethdev->device) != 0;
+		/* Armed first, looked at afterwards: what came in between is seen. */
+		if (!port->ops->arm(port, !blocked, full) &&
+		    !(ethdev->device.present && move(ethdev)))
+			return blocked || silent ? -EAGAIN : 0;
+	}
+	if (on && port->shut)
+		return ethdev->device.present ? 0 : -EAGAIN;
+	device_disarm(&ethdev->device);
+	port->ops->disarm(port);
+	return on ? 1 : 0;
+}
+
+static void ethdev_interrupt(void *state, int fd)
+{
+	struct ethdev *ethdev = state;
+
+	device_interrupt(&ethdev->device, fd);
+	ethdev->port->ops->interrupt(ethdev->port, fd);
+}
+
+static void ethdev_stats(void *state, struct adj_stats *out)
+{
+	struct ethdev *ethdev = state;
+	const struct port_counters *counters = &ethdev->port->counters;
+
+	*out = (struct adj_stats){
+		.tx_frames = counters->tx_frames,
+		.tx_bytes = counters->tx_bytes,
+		.tx_dropped = counters->tx_dropped,
+		.rx_frames = counters->rx_frames,
+		.rx_bytes = counters->rx_bytes,
+		.rx_dropped = counters->rx_dropped,
+		.doorbells = counters->doorbells,
+		.link_up = device_link_up(&ethdev->device),
+	};
+}
+
+/* ---- Stopping and following --------------------------------------------- */
+
+static unsigned quiesce_move(struct ethdev *ethdev)
+{
+	unsigned moved = 0;
+
+	if (ethdev->device.present && ethdev->tx.count)
+		moved += flush_to_device(ethdev);
+	if (ethdev->rx.count)
+		moved += flush_to_partition(ethdev);
+	else if (ethdev->device.present && ethdev->drained < DRAIN_FRAMES_MAX) {
+		unsigned drained = move_rx(ethdev);
+
+		ethdev->drained += drained;
+		moved += drained;
+	}
+	return moved;
+}
+
+static int ethdev_quiesce(void *state)
+{
+	struct ethdev *ethdev = state;
+	struct device *device = &ethdev->device;
+	uint64_t now_ns = ethdev->env->now_ns();
+
+	while (quiesce_move(ethdev))
+		ethdev->progress_ns = now_ns;
+	if (!ethdev->progress_ns)
+		ethdev->progress_ns = now_ns;
+	if (ethdev->tx.count || ethdev->rx.count)
+		return -EAGAIN;
+	if (!device->present)
+		return 0;
+	(void)rte_eth_tx_done_cleanup(device->port_id, 0, 0); /* where there is such a thing */
+	if (rte_mempool_in_use_count(device->tx_pool) <= ethdev->port->spare_count)
+		return 0;
+	return now_ns - ethdev->progress_ns < SEND_OUT_NS ? -EAGAIN : 0;
+}
+
+static int ethdev_save(void *state, void *buffer, size_t size_bytes)
+{
+	struct ethdev *ethdev = state;
+	struct saved saved = {
+		.version = SAVED_VERSION,
+		.port_kind = ethdev->env->port.kind,
+		.counters = ethdev->port->counters,
+	};
+
+	if (size_bytes < sizeof(saved))
+		return -ENOSPC;
+	/* What could not be handed over in time goes with us. */
+	saved.counters.tx_dropped += ethdev->tx.count;
+	saved.counters.rx_dropped += ethdev->rx.count;
+	ethdev->port->ops->save(ethdev->port, &saved.positions);
+	memcpy(buffer, &saved, sizeof(saved));
+	return (int)sizeof(saved);
+}
+
+static int ethdev_restore(void *state, const void *buffer, size_t size_bytes)
+{
+	struct ethdev *ethdev = state;
+	struct saved saved;
+
+	if (size_bytes != sizeof(saved))
+		return -EINVAL;
+	memcpy(&saved, buffer, sizeof(saved));
+	if (saved.version != SAVED_VERSION || saved.port_kind != ethdev->env->port.kind) {
+		ethdev->env->log(ethdev->env, ADJ_LOG_ERROR,
+				 "the predecessor's state is of version %u, port kind %u",
+				 saved.version, saved.port_kind);
+		return -EINVAL;
+	}
+	ethdev->port->counters = saved.counters;
+	return ethdev->port->ops->restore(ethdev->port, &saved.positions);
+}
+
+/* ---- Beginning and end -------------------------------------------------- */
+
+static int open_port(const struct adj_env *env, struct rte_mempool *pool, struct port **out)
+{
+	switch (env->port.kind) {
+	case ADJ_PORT_TAP:
+		return port_tap_open(env, pool, out);
+	case ADJ_PORT_VHOST_USER:
+		return port_vhost_open(env, pool, out);
+	case ADJ_PORT_NATIVE:
+		return port_native_open(env, pool, out);
+	}
+	return -EINVAL;
+}
+
+static int ethdev_init(const struct adj_env *env, void **state)
+{
+	struct ethdev *ethdev = calloc(1, sizeof(*ethdev));
+
+	if (!ethdev)
+		return -ENOMEM;
+	ethdev->env = env;
+	int result = device_open(&ethdev->device, env);
+
+	if (!result) {
+		result = open_port(env, ethdev->device.tx_pool, &ethdev->port);
+		if (result)
+			device_close(&ethdev->device);
+	}
+	if (result) {
+		free(ethdev);
+		return result;
+	}
+	*state = ethdev;
+	return 0;
+}
+
+static void burst_free(struct burst *burst)
+{
+	rte_pktmbuf_free_bulk(burst->frames + burst->first, burst->count);
+	burst->count = 0;
+}
+
+static void ethdev_exit(void *state)
+{
+	struct ethdev *ethdev = state;
+
+	burst_free(&ethdev->tx);
+	burst_free(&ethdev->rx);
+	ethdev->port->ops->close(ethdev->port);
+	device_close(&ethdev->device);
+	free(ethdev);
+}
+
+const struct adj_ops ethdev_ops = {
+	.name = "ethdev",
+	.interface_version = ADJ_INTERFACE_VERSION,
+	.uses_dpdk = true,
+	.init = ethdev_init,
+	.dispatch = ethdev_dispatch,
+	.arm = ethdev_arm,
+	.interrupt = ethdev_interrupt,
+	.quiesce = ethdev_quiesce,
+	.save = ethdev_save,
+	.restore = ethdev_restore,
+	.stats = ethdev_stats,
+	.exit = ethdev_exit,
+};

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-2-Clause
+PROGRAMS += ethdev
+ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c device.c device_queues.c \
+	port_tap.c port_native.c port_vhost.c vhost_session.c) adjunct-drivers/runtime/eal.c
+ethdev_USES := adjunct eventqueues base
+ethdev_DPDK := 1
+ethdev_LDFLAGS := -Wl,--wrap=memfd_create
+ethdev_OUT := libexec/outrigger/outrigger-adjunct-ethdev
+
+EXTRA_FILES += $(OUT)/libexec/outrigger/images/ethdev.yaml
+$(OUT)/libexec/outrigger/images/%.yaml: adjunct-drivers/ethdev/%.yaml
+	$(call quiet,COPY,$@)mkdir -p $(@D); cp $< $@

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A partition's program linked with liboutrigger: two rings and their buffers
+ * in one window (net_layout.h). native_take() is where a frame crosses from the
+ * partition to the adjunct, native_give() the way back; both are the hot path:
+ * no system call but the doorbell, no lock, mbufs in bulk.
+ *
+ * The partition may write anything anywhere in the window at any time. Each
+ * entry is copied once, the copy is checked and used (T01); its length is
+ * checked against a buffer whose place follows from the slot number alone. The
+ * frame's octets are copied into the adjunct's own memory, so that what the
+ * device sends is what was copied, whatever the partition does meanwhile.
+ */
+#include <errno.h>
+#include <rte_prefetch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eq.h"
+#include "port.h"
+
+struct port_native {
+	struct port port;
+	struct eq_ring transmit; /* we consume */
+	struct eq_ring receive;  /* we produce */
+	uint8_t *transmit_buffers, *receive_buffers;
+};
+
+static inline uint8_t *buffer_at(uint8_t *buffers, const struct eq_ring *ring, uint32_t position)
+{
+	return buffers + (size_t)(position & ring->mask) * NET_BUFFER_BYTES;
+}
+
+static void ring_bell(struct port_native *native)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN: the counter is full, so the partition has been rung enough. */
+	if (write(native->port.env->port.bell_partition_fd, &one, sizeof(one)) == sizeof(one))
+		native->port.counters.doorbells++;
+}
+
+/*
+ * Copies whole cache lines: the last one may bring along octets behind the
+ * frame's end, from its own buffer and into its own mbuf, where no length
+ * covers them. Both sides have room for it.
+ */
+static inline void copy_lines(void *to, const void *from, uint32_t length)
+{
+	uint8_t *out = to;
+	const uint8_t *in = from;
+
+	for (uint32_t done = 0; done < length; done += 64)
+		memcpy(out + done, in + done, 64);
+}
+static_assert(RTE_MBUF_DEFAULT_DATAROOM >= (NET_FRAME_MAX + 63) / 64 * 64, "lines fit an mbuf");
+static_assert(NET_BUFFER_BYTES >= (NET_FRAME_MAX + 63) / 64 * 64, "lines fit a buffer");
+
+static inline bool entry_ok(const struct port *port, const struct net_entry *entry)
+{
+	return port_length_ok(port, entry->length_bytes) && entry->flags == 0;
+}
+
+static int native_take(struct port *port, struct rte_mbuf **frames, unsigned most)
+{
+	struct port_native *native = (struct port_native *)port;
+	struct eq_ring *ring = &native->transmit;
+	uint32_t ready = eq_ring_ready_count(ring, most);
+	unsigned taken = 0;
+
+	if (!ready || port->shut)
+		return 0;
+	if (rte_mempool_get_bulk(port->pool, (void **)frames, ready))
+		return -ENOBUFS;
+	for (uint32_t i = 0; i < ready; i++)
+		rte_prefetch0(buffer_at(native->transmit_buffers, ring, ring->position + i));
+	for (uint32_t i = 0; i < ready; i++) {
+		const uint8_t *buffer = buffer_at(native->transmit_buffers, ring, ring->position);
+		struct net_entry entry;
+
+		/* Whether the entry is still there was settled by eq_ring_ready_count();
+		 * a partition that takes it back only fools itself. */
+		eq_ring_take_ready(ring, &entry, sizeof(entry));
+		if (!entry_ok(port, &entry)) {
+			port->counters.tx_dropped++;
+			continue;
+		}
+		port_frame_init(frames[taken], entry.length_bytes);
+		copy_lines(rte_pktmbuf_mtod(frames[taken], uint8_t *), buffer, entry.length_bytes);
+		port->counters.tx_bytes += entry.length_bytes;
+		taken++;
+	}
+	port->counters.tx_frames += taken;
+	if (taken < ready)
+		rte_mempool_put_bulk(port->pool, (void **)(frames + taken), ready - taken);
+	eq_ring_release(ring, ready);
+	if (eq_ring_must_wake_producer(ring))
+		ring_bell(native);
+	return (int)taken;
+}
+
+static void port_shut(struct port_native *native)
+{
+	native->port.shut = true;
+	native->port.env->log(native->port.env, ADJ_LOG_WARNING,
+			      "the partition broke the ring protocol; its port is shut");
+	native->port.env->post_event(native->port.env, ADJ_EVENT_PARTITION_PROTOCOL);
+}
+
+/* Octets behind the frame's end stay as they are: what an earlier frame left in
+ * the mbuf is none of the partition's business. */
+static inline void copy_exact(void *to, const void *from, uint32_t length)
+{
+	uint32_t whole = length & ~63u;
+
+	copy_lines(to, from, whole);
+	if (length != whole)
+		memcpy((uint8_t *)to + whole, (const uint8_t *)from + whole, length - whole);
+}
+
+static inline void frame_copy_out(uint8_t *buffer, const struct rte_mbuf *frame)
+{
+	if (likely(frame->nb_segs == 1)) {
+		copy_exact(buffer, rte_pktmbuf_mtod(frame, const uint8_t *), frame->pkt_len);
+		return;
+	}
+	/* Gathers the segments into the buffer. */
+	const void *in_one = rte_pktmbuf_read(frame, 0, frame->pkt_len, buffer);
+
+	if (in_one && in_one != buffer)
+		memcpy(buffer, in_one, frame->pkt_len);
+}
+
+static unsigned native_give(struct port *port, struct rte_mbuf **frames, unsigned count)
+{
+	struct port_native *native = (struct port_native *)port;
+	struct eq_ring *ring = &native->receive;
+	struct net_entry entries[BURST_FRAMES];
+	int space = port->shut ? 0 : eq_ring_space(ring, count);
+	unsigned accepted, used = 0;
+
+	if (space < 0)
+		port_shut(native);
+	if (port->shut) {
+		port->counters.rx_dropped += count;
+		rte_pktmbuf_free_bulk(frames, count);
+		return count;
+	}
+	accepted = RTE_MIN(count, (unsigned)space);
+	for (unsigned i = 0; i < accepted; i++)
+		__builtin_prefetch(buffer_at(native->receive_buffers, ring, ring->position + i), 1);
+	for (unsigned i = 0; i < accepted; i++) {
+		const struct rte_mbuf *frame = frames[i];
+
+		if (!port_length_ok(port, frame->pkt_len)) {
+			port->counters.rx_dropped++;
+			continue;
+		}
+		frame_copy_out(buffer_at(native->receive_buffers, ring, ring->position + used),
+			       frame);
+		entries[used++] = (struct net_entry){.length_bytes = (uint16_t)frame->pkt_len};
+		port->counters.rx_bytes += frame->pkt_len;
+	}
+	/* Entries together: four of them share a line the partition polls. */
+	for (unsigned i = 0; i < used; i++)
+		eq_ring_put(ring, &entries[i], sizeof(entries[i]));
+	port->counters.rx_frames += used;
+	if (used && eq_ring_must_wake_consumer(ring))
+		ring_bell(native);
+	if (accepted)
+		rte_pktmbuf_free_bulk(frames, accepted);
+	return accepted;
+}
+
+static void native_disarm(struct port *port)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	eq_ring_disarm(&native->transmit);
+	eq_ring_disarm_space(&native->receive);
+}
+
+static int native_arm(struct port *port, bool frames, bool room)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	if (port->shut)
+		return 0;
+	if ((frames && !eq_ring_arm(&native->transmit)) ||
+	    (room && !eq_ring_arm_space(&native->receive))) {
+		native_disarm(port);
+		return 1;
+	}
+	return 0;
+}
+
+static void native_interrupt(struct port *port, int fd)
+{
+	uint64_t rings;
+
+	/* Read empty; what it announced is found by looking at the rings. */
+	if (fd == port->env->port.bell_adjunct_fd)
+		(void)!read(fd, &rings, sizeof(rings));
+}
+
+static void native_save(const struct port *port, struct port_positions *out)
+{
+	const struct port_native *native = (const struct port_native *)port;
+
+	*out = (struct port_positions){
+		.transmit = native->transmit.position,
+		.receive = native->receive.position,
+	};
+}
+
+static int native_restore(struct port *port, const struct port_positions *positions)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	/* Everything taken was released before the predecessor saved. */
+	eq_ring_resume_consumer(&native->transmit, positions->transmit);
+	if (eq_ring_resume_producer(&native->receive, positions->receive))
+		port_shut(native);
+	return 0;
+}
+
+static void native_close(struct port *port)
+{
+	port->env->watch(port->env, port->env->port.bell_adjunct_fd, false, false);
+	free(port);
+}
+
+static const struct port_ops native_ops = {
+	.take = native_take,
+	.give = native_give,
+	.arm = native_arm,
+	.disarm = native_disarm,
+	.interrupt = native_interrupt,
+	.save = native_save,
+	.restore = native_restore,
+	.close = native_close,
+};
+
+int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct port **out)
+{
+	struct port_native *native = aligned_alloc(64, RTE_ALIGN(sizeof(*native), 64));
+	struct net_layout layout;
+	uint8_t *window = env->port.window;
+
+	if (!native)
+		return -ENOMEM;
+	*native = (struct port_native){0};
+	port_init(&native->port, &native_ops, env, pool);
+	int result = net_layout_compute(env->port.ring_entries, &layout);
+
+	if (!result)
+		result = eq_ring_open(&native->transmit, window + layout.tx_ring,
+				      layout.ring_entries, NET_ENTRY_BYTES);
+	if (!result)
+		result = eq_ring_open(&native->receive, window + layout.rx_ring,
+				      layout.ring_entries, NET_ENTRY_BYTES);
+	if (!result)
+		result = env->watch(env, env->port.bell_adjunct_fd, true, false);
+	if (result) {
+		env->log(env, ADJ_LOG_ERROR, "cannot open the native port: %s", strerror(-result));
+		free(native);
+		return result;
+	}
+	native->transmit_buffers = window + layout.tx_buffers;
+	native->receive_buffers = window + layout.rx_buffers;
+	*out = &native->port;
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The functions a driver reaches the outside with (struct adj_env). log may be
+ * called from any thread, the others from the serving thread only.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "clock.h"
+#include "log.h"
+#include "runtime.h"
+
+const char *adj_event_name(enum adj_event event)
+{
+	static const char *const names[] = {
+		[ADJ_EVENT_LINK_DOWN] = "link-down",
+		[ADJ_EVENT_LINK_UP] = "link-up",
+		[ADJ_EVENT_DEVICE_RESET] = "device-reset",
+		[ADJ_EVENT_DEVICE_FAILED] = "device-failed",
+		[ADJ_EVENT_PARTITION_PROTOCOL] = "partition-protocol",
+	};
+
+	return names[event];
+}
+
+static void env_log(const struct adj_env *env, enum adj_log_level level, const char *format, ...)
+{
+	static const enum log_level levels[] = {
+		[ADJ_LOG_ERROR] = LOG_LEVEL_ERROR,
+		[ADJ_LOG_WARNING] = LOG_LEVEL_WARNING,
+		[ADJ_LOG_INFO] = LOG_LEVEL_INFO,
+		[ADJ_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+	};
+	char line[MESSAGE_BYTES_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	if (level == ADJ_LOG_ERROR) {
+		struct runtime *rt = env->runtime;
+
+		/* Threads of DPDK log too; a torn message is still a message. */
+		snprintf(rt->last_error, sizeof(rt->last_error), "%s", line);
+	}
+	log_line(levels[level], "%s: %s", env->name, line);
+}
+
+static void env_post_event(const struct adj_env *env, enum adj_event event)
+{
+	control_post_event(env->runtime, event, NULL);
+}
+
+static int *watched_find(struct runtime *rt, int fd)
+{
+	for (unsigned i = 0; i < ADJ_WAKE_SOURCES_MAX; i++)
+		if (rt->watched[i] == fd)
+			return &rt->watched[i];
+	return NULL;
+}
+
+static int env_watch(const struct adj_env *env, int fd, bool readable, bool writable)
+{
+	struct runtime *rt = env->runtime;
+	struct epoll_event event = {
+		.events = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0),
+		.data.fd = fd,
+	};
+	int *slot = watched_find(rt, fd);
+
+	if (!readable && !writable) {
+		if (!slot)
+			return 0;
+		*slot = -1;
+		return epoll_ctl(rt->epoll_all, EPOLL_CTL_DEL, fd, NULL) ? -errno : 0;
+	}
+	if (slot)
+		return epoll_ctl(rt->epoll_all, EPOLL_CTL_MOD, fd, &event) ? -errno : 0;
+	slot = watched_find(rt, -1);
+	if (!slot)
+		return -ENOSPC;
+	if (epoll_ctl(rt->epoll_all, EPOLL_CTL_ADD, fd, &event))
+		return -errno;
+	*slot = fd;
+	return 0;
+}
+
+void runtime_unwatch_all(struct runtime *rt)
+{
+	for (unsigned i = 0; i < ADJ_WAKE_SOURCES_MAX; i++)
+		if (rt->watched[i] >= 0)
+			(void)env_watch(&rt->env, rt->watched[i], false, false);
+}
+
+void runtime_env_init(struct runtime *rt)
+{
+	memset(rt->watched, 0xff, sizeof(rt->watched)); /* every slot -1 */
+	rt->env = (struct adj_env){
+		.name = rt->ops->name, /* until Start names it */
+		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
+		.log = env_log,
+		.post_event = env_post_event,
+		.now_ns = clock_now_ns,
+		.watch = env_watch,
+		.runtime = rt,
+	};
+}

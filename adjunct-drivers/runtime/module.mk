@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The DPDK part (runtime/eal.c) is listed by the drivers that need it, with
+# -Wl,--wrap=memfd_create: a driver without DPDK links none of it.
+LIBRARIES += adjunct
+adjunct_SRCS := $(addprefix adjunct-drivers/runtime/,main.c serve.c control.c start.c descriptors.c \
+	env.c base64.c)
+adjunct_PKGS := jansson
+adjunct_TEXTS := adjunct-drivers/org.outrigger.Adjunct.varlink

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of the adjunct runtime share. The runtime owns the process of
+ * an adjunct: it answers the shim (control.c), takes what was donated and
+ * brings the driver up (start.c, descriptors.c, eal.c), and schedules it
+ * (serve.c). One thread does all of it; DPDK's own threads only log.
+ */
+#ifndef ADJ_RUNTIME_H
+#define ADJ_RUNTIME_H
+
+#include <jansson.h>
+
+#include "adj.h"
+#include "varlink.h"
+
+#define CONTROL_LISTEN_FD 3
+#define CONTROL_CONNECTIONS_MAX 8
+#define EVENTS_KEPT_MAX 16
+#define STATE_BYTES_MAX 4096 /* of a driver's saved state */
+#define MESSAGE_BYTES_MAX 256
+
+enum runtime_state { RUNTIME_EMPTY, RUNTIME_SERVING, RUNTIME_FAILED };
+
+/* One connection of the shim; `conn` NULL: the slot is free. */
+struct control_peer {
+	struct varlink_conn *conn;
+	struct varlink_server *server;
+	struct varlink_call *monitor; /* an unanswered Monitor, else NULL */
+	uint64_t accepted;            /* order of arrival */
+	bool dead;                    /* to be closed after this pass */
+};
+
+struct kept_event {
+	enum adj_event event;
+	char message[MESSAGE_BYTES_MAX];
+};
+
+struct runtime {
+	const struct adj_ops *ops;
+	struct adj_env env;
+	void *driver; /* the driver's state while RUNTIME_SERVING */
+	enum runtime_state state;
+	bool dedicated; /* poll for ever */
+	bool stopping;
+	struct varlink_call *stop_call; /* answered when stopped; NULL after SIGTERM */
+
+	/* What env points to. */
+	char name[65], device[257], vhost_path[108];
+	size_t window_bytes;
+	char last_error[MESSAGE_BYTES_MAX]; /* newest ADJ_LOG_ERROR line */
+
+	/* epoll_control: listening socket, connections, signals. epoll_all: that
+	 * set, and what the driver watches. */
+	int epoll_control, epoll_all, signal_fd;
+	int watched[ADJ_WAKE_SOURCES_MAX]; /* -1: free */
+	uint64_t wakeups;
+
+	struct control_peer peers[CONTROL_CONNECTIONS_MAX];
+	uint64_t accepted;
+	/* Events nobody has been told yet, oldest first. */
+	struct kept_event kept[EVENTS_KEPT_MAX];
+	unsigned kept_count;
+};
+
+/* env.c: fills the function pointers of rt->env. */
+void runtime_env_init(struct runtime *rt);
+void runtime_unwatch_all(struct runtime *rt);
+
+/* control.c */
+int control_open(struct runtime *rt);
+/* Serves the control socket and signals: what is ready now, without blocking. */
+void control_service(struct runtime *rt);
+/* To every Monitor, or kept until there is one. `message` may be NULL. */
+void control_post_event(struct runtime *rt, enum adj_event event, const char *message);
+/* Answers Stop with the saved state (NULL: none) and sends it out. */
+void control_answer_stop(struct runtime *rt, const void *state, size_t state_bytes);
+void control_close(struct runtime *rt);
+
+/* start.c: the method Start. */
+void start_handle(struct varlink_call *call, json_t *parameters, void *context);
+
+/* descriptors.c: each returns 0 or -errno and says why with env->log. */
+int descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
+int descriptor_check_eventfd(const struct adj_env *env, const char *what, int fd);
+int descriptor_check_tap(const struct adj_env *env, int fd);
+
+/* serve.c: until stopping; then quiesces, saves and answers. Exit status. */
+int serve(struct runtime *rt);
+
+/*
+ * eal.c, linked into images of drivers with uses_dpdk: brings up DPDK with its
+ * whole heap in `memory_fd` (owned by the caller, not needed afterwards).
+ */
+__attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
+
+/* base64.c: standard alphabet with padding. `out` of encode holds 4 characters
+ * for every 3 bytes begun, and a NUL. Decode: bytes, or -EINVAL. */
+void base64_encode(const void *data, size_t bytes, char *out);
+int base64_decode(const char *text, void *out, size_t out_bytes);
+
+#endif

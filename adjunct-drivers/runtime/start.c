@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The method Start: checks every parameter and descriptor, takes what was
+ * donated, and brings the driver up (000, FIG. 7, steps 760 to 770). What is
+ * wrong with the request leaves the adjunct empty, and Start may be called
+ * again; once DPDK or the driver has begun and failed, the process is of no
+ * further use. Called by control.c on the serving thread.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "net_layout.h"
+#include "runtime.h"
+
+#define MEMORY_UNIT_BYTES ((json_int_t)1 << 20)
+#define MEMORY_BYTES_MAX ((json_int_t)1 << 40)
+#define MTU_MIN 68 /* RFC 791 */
+#define MTU_MAX 2016 /* net_layout.h's frame less header and VLAN tag */
+
+/* Everything Start was given, before anything acts on it. */
+struct start_request {
+	const char *name, *device, *cpu, *state, *path;
+	size_t memory_bytes;
+	struct adj_port port; /* descriptors still -1 */
+	unsigned fds;         /* that must come along */
+};
+
+/* ---- Parameters -------------------------------------------------------- */
+
+/* Printable, not empty, short enough: such a string can be logged and passed on. */
+static const char *text_get(json_t *object, const char *key, size_t bytes_max)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	size_t length = text ? strlen(text) : 0;
+
+	if (!length || length >= bytes_max)
+		return NULL;
+	for (size_t i = 0; i < length; i++)
+		if (!isprint((unsigned char)text[i]))
+			return NULL;
+	return text;
+}
+
+static bool integer_get(json_t *object, const char *key, json_int_t low, json_int_t high,
+			json_int_t *out)
+{
+	json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value))
+		return false;
+	*out = json_integer_value(value);
+	return *out >= low && *out <= high;
+}
+
+/* Six octets; a station's own address: neither a group's nor zero. */
+static bool mac_parse(const char *text, uint8_t mac[6])
+{
+	unsigned octet[6];
+	char after;
+
+	if (!text || strlen(text) != 17 ||
+	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &octet[0], &octet[1], &octet[2], &octet[3],
+		   &octet[4], &octet[5], &after) != 6)
+		return false;
+	unsigned all = 0;
+
+	for (int i = 0; i < 6; i++) {
+		mac[i] = (uint8_t)octet[i];
+		all |= octet[i];
+	}
+	return all && !(mac[0] & 1);
+}
+
+/* NULL, or the name of the parameter that is wrong. */
+static const char *port_parse(json_t *port, struct start_request *out)
+{
+	const char *kind = text_get(port, "kind", 16);
+	json_int_t number;
+
+	if (!kind)
+		return "port.kind";
+	if (!mac_parse(text_get(port, "mac", 18), out->port.mac))
+		return "port.mac";
+	if (!integer_get(port, "mtu", MTU_MIN, MTU_MAX, &number))
+		return "port.mtu";
+	out->port.mtu = (uint16_t)number;
+	if (!strcmp(kind, "tap")) {
+		out->port.kind = ADJ_PORT_TAP;
+		out->fds = 2;
+		return NULL;
+	}
+	if (!strcmp(kind, "vhost-user")) {
+		out->port.kind = ADJ_PORT_VHOST_USER;
+		out->fds = 1;
+		out->path = text_get(port, "path", sizeof(((struct runtime *)0)->vhost_path));
+		return out->path && out->path[0] == '/' ? NULL : "port.path";
+	}
+	if (strcmp(kind, "native"))
+		return "port.kind";
+	struct net_layout layout;
+
+	out->port.kind = ADJ_PORT_NATIVE;
+	out->fds = 4;
+	if (!integer_get(port, "ring_entries", 2, 65536, &number) ||
+	    net_layout_compute((uint32_t)number, &layout))
+		return "port.ring_entries";
+	out->port.ring_entries = (uint32_t)number;
+	return NULL;
+}
+
+static const char *request_parse(json_t *parameters, struct start_request *out)
+{
+	json_t *port = json_object_get(parameters, "port");
+	json_t *state = json_object_get(parameters, "state");
+	json_int_t number;
+
+	*out = (struct start_request){
+		.name = text_get(parameters, "name", sizeof(((struct runtime *)0)->name)),
+		.device = text_get(parameters, "device", sizeof(((struct runtime *)0)->device)),
+		.cpu = text_get(parameters, "cpu", 16),
+		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
+	};
+	if (!out->name)
+		return "name";
+	if (!out->device)
+		return "device";
+	if (!out->cpu || (strcmp(out->cpu, "shared") && strcmp(out->cpu, "dedicated")))
+		return "cpu";
+	if (!integer_get(parameters, "memory_bytes", MEMORY_UNIT_BYTES, MEMORY_BYTES_MAX,
+			 &number) ||
+	    number % MEMORY_UNIT_BYTES)
+		return "memory_bytes";
+	out->memory_bytes = (size_t)number;
+	if (state && !json_is_null(state)) {
+		out->state = json_string_value(state);
+		if (!out->state)
+			return "state";
+	}
+	return json_is_object(port) ? port_parse(port, out) : "port";
+}
+
+/* ---- What was donated -------------------------------------------------- */
+
+static void port_close(struct runtime *rt)
+{
+	struct adj_port *port = &rt->env.port;
+	int *fds[] = {&port->tap_fd, &port->bell_adjunct_fd, &port->bell_partition_fd};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+	if (port->window)
+		munmap(port->window, rt->window_bytes);
+	port->window = NULL;
+}
+
+static int window_map(struct runtime *rt, int fd)
+{
+	struct net_layout layout;
+	int result = net_layout_compute(rt->env.port.ring_entries, &layout);
+
+	if (!result)
+		result = descriptor_check_memory(&rt->env, "window", fd, layout.size_bytes);
+	if (result)
+		return result;
+	void *window = mmap(NULL, layout.size_bytes, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_POPULATE, fd, 0);
+
+	if (window == MAP_FAILED) {
+		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the window: %s", strerror(errno));
+		return -errno;
+	}
+	rt->env.port.window = window;
+	rt->window_bytes = layout.size_bytes;
+	return 0;
+}
+
+static int port_open(struct runtime *rt, struct varlink_call *call)
+{
+	struct adj_port *port = &rt->env.port;
+	int result = 0, window_fd;
+
+	switch (port->kind) {
+	case ADJ_PORT_VHOST_USER:
+		port->vhost_path = rt->vhost_path;
+		break;
+	case ADJ_PORT_TAP:
+		port->tap_fd = varlink_call_take_fd(call, 1);
+		result = descriptor_check_tap(&rt->env, port->tap_fd);
+		break;
+	case ADJ_PORT_NATIVE:
+		window_fd = varlink_call_take_fd(call, 1);
+		port->bell_adjunct_fd = varlink_call_take_fd(call, 2);
+		port->bell_partition_fd = varlink_call_take_fd(call, 3);
+		result = window_map(rt, window_fd);
+		close(window_fd); /* the mapping keeps the memory */
+		if (!result)
+			result = descriptor_check_eventfd(&rt->env, "adjunct's doorbell",
+							  port->bell_adjunct_fd);
+		if (!result)
+			result = descriptor_check_eventfd(&rt->env, "partition's doorbell",
+							  port->bell_partition_fd);
+		break;
+	}
+	if (result)
+		port_close(rt);
+	return result;
+}
+
+/* ---- Bringing up ------------------------------------------------------- */
+
+static int memory_take(struct runtime *rt, int memory_fd)
+{
+	if (rt->ops->uses_dpdk) {
+		if (!eal_start) {
+			rt->env.log(&rt->env, ADJ_LOG_ERROR, "image was linked without eal.c");
+			return -ENOSYS;
+		}
+		return eal_start(&rt->env, memory_fd);
+	}
+	rt->env.memory = mmap(NULL, rt->env.memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      memory_fd, 0);
+	if (rt->env.memory == MAP_FAILED) {
+		rt->env.memory = NULL;
+		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the donated memory: %s",
+			    strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int driver_start(struct runtime *rt, int memory_fd, const void *saved, int saved_bytes)
+{
+	void *driver = NULL;
+	int result = memory_take(rt, memory_fd);
+
+	if (!result)
+		result = rt->ops->init(&rt->env, &driver);
+	if (result)
+		return result;
+	if (saved_bytes) {
+		result = rt->ops->restore(driver, saved, (size_t)saved_bytes);
+		if (result) {
+			rt->ops->exit(driver);
+			return result;
+		}
+	}
+	rt->driver = driver;
+	return 0;
+}
+
+static void request_adopt(struct runtime *rt, const struct start_request *request)
+{
+	snprintf(rt->name, sizeof(rt->name), "%s", request->name);
+	snprintf(rt->device, sizeof(rt->device), "%s", request->device);
+	snprintf(rt->vhost_path, sizeof(rt->vhost_path), "%s", request->path ? request->path : "");
+	rt->dedicated = !strcmp(request->cpu, "dedicated");
+	rt->env.name = rt->name;
+	rt->env.device = rt->device;
+	rt->env.memory_bytes = request->memory_bytes;
+	rt->env.port = request->port;
+	rt->last_error[0] = '\0';
+}
+
+static void answer_failed(struct runtime *rt, struct varlink_call *call, int error)
+{
+	varlink_errorf(call, "org.outrigger.Adjunct.DriverFailed", "%s: %s (%s)", rt->env.name,
+		       rt->last_error[0] ? rt->last_error : "cannot start", strerror(-error));
+}
+
+void start_handle(struct varlink_call *call, json_t *parameters, void *context)
+{
+	static unsigned char saved[STATE_BYTES_MAX];
+	struct runtime *rt = context;
+	struct start_request request;
+	const char *wrong = request_parse(parameters, &request);
+	int saved_bytes = 0;
+
+	if (rt->state != RUNTIME_EMPTY || rt->stopping) {
+		varlink_errorf(call, "org.outrigger.Adjunct.WrongState",
+			       "%s was started before; an adjunct starts once", rt->env.name);
+		return;
+	}
+	if (!wrong && varlink_call_fd_count(call) != request.fds)
+		wrong = "descriptors";
+	if (!wrong && request.state) {
+		saved_bytes = base64_decode(request.state, saved, sizeof(saved));
+		if (saved_bytes < 0)
+			wrong = "state";
+	}
+	if (wrong) {
+		varlink_error_parameter(call, wrong);
+		return;
+	}
+	request_adopt(rt, &request);
+	int memory_fd = varlink_call_take_fd(call, 0);
+	int result = descriptor_check_memory(&rt->env, "donated memory", memory_fd,
+					     request.memory_bytes);
+
+	if (!result)
+		result = port_open(rt, call);
+	if (!result) {
+		result = driver_start(rt, memory_fd, saved, saved_bytes);
+		rt->state = result ? RUNTIME_FAILED : RUNTIME_SERVING;
+		if (result) {
+			runtime_unwatch_all(rt);
+			port_close(rt);
+		}
+	}
+	close(memory_fd);
+	if (result)
+		answer_failed(rt, call, result);
+	else
+		varlink_reply(call, NULL);
+}
