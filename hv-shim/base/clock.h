@@ -8,7 +8,9 @@
 
 #define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS UINT64_C(1000000)
+#ifndef NS_PER_S /* DPDK has the same */
 #define NS_PER_S UINT64_C(1000000000)
+#endif
 
 static inline uint64_t clock_now_ns(void)
 {

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The switch, its settings and its arithmetic need no DPDK: tests link them alone.
+LIBRARIES += softswitch
+softswitch_SRCS := $(addprefix adjunct-drivers/soft-adapter/,switch.c rate.c faults.c vf.c vf_json.c)
+softswitch_PKGS := jansson
+
+# accept and recvmsg: vhost_guard.c looks at what drivers say before librte_vhost does.
+PROGRAMS += soft_adapter
+soft_adapter_SRCS := $(addprefix adjunct-drivers/soft-adapter/,main.c loop.c control.c methods.c \
+	adapter.c events.c dataplane.c vhost_port.c vhost_guard.c eal.c)
+soft_adapter_PKGS := jansson
+soft_adapter_USES := softswitch base
+soft_adapter_DPDK := 1
+soft_adapter_OUT := libexec/outrigger/outrigger-soft-adapter
+soft_adapter_LDFLAGS := -Wl,--wrap=accept -Wl,--wrap=recvmsg
+soft_adapter_TEXTS := adjunct-drivers/soft-adapter/org.outrigger.Adapter.varlink
