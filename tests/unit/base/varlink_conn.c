@@ -140,7 +140,7 @@ Test(varlink_conn, deep_nesting_is_refused)
 	free(text);
 }
 
-/* Sends `count` bytes as fast as they are read. */
+/* Sends `count` bytes as fast as they are read, the last one by itself. */
 static int feed(struct rude_peer *peer, const char *bytes, size_t count,
 		struct varlink_message *out)
 {
@@ -148,9 +148,9 @@ static int feed(struct rude_peer *peer, const char *bytes, size_t count,
 	int r;
 
 	while (!(r = varlink_conn_next(peer->conn, out))) {
-		ssize_t part = sent < count ? send(peer->fd, bytes + sent, count - sent,
-						   MSG_DONTWAIT | MSG_NOSIGNAL)
-					    : 0;
+		size_t end = sent < count - 1 ? count - 1 : count;
+		ssize_t part =
+			send(peer->fd, bytes + sent, end - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		sent += part > 0 ? (size_t)part : 0;
 		r = varlink_conn_read(peer->conn);

@@ -16,6 +16,7 @@ struct state {
 	struct varlink_call *kept;
 	unsigned oneways, cancelled;
 	bool kept_more;
+	uintptr_t stack_low, stack_high; /* where Echo has run */
 };
 
 static void kept_is_cancelled(void *data)
@@ -29,7 +30,12 @@ static void kept_is_cancelled(void *data)
 static void handle_echo(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct state *state = context;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 
+	if (!state->stack_low || here < state->stack_low)
+		state->stack_low = here;
+	if (here > state->stack_high)
+		state->stack_high = here;
 	state->oneways += varlink_call_is_oneway(call);
 	varlink_reply(call, json_incref(parameters));
 }
@@ -329,6 +335,7 @@ Test(varlink_server, many_pipelined_requests)
 			got++;
 		}
 	}
+	cr_assert_lt(frame.state.stack_high - frame.state.stack_low, 4096);
 	frame_close(&frame);
 }
 
