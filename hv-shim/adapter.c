@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Adapters: the process of an embedded one, or the device string of one that
+ * DPDK finds; which device has which of its functions. Event-loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "shim.h"
+
+struct adapter *adapter_find(const struct shim *shim, const char *name)
+{
+	struct adapter *adapter = shim->adapters;
+
+	while (adapter && strcmp(adapter->spec.name, name))
+		adapter = adapter->next;
+	return adapter;
+}
+
+struct adapter *adapter_new(struct shim *shim, const struct doc_adapter *spec)
+{
+	struct adapter *adapter = calloc(1, sizeof(*adapter));
+	struct adapter **last = &shim->adapters;
+
+	if (!adapter)
+		return NULL;
+	adapter->shim = shim;
+	adapter->spec = *spec;
+	while (*last)
+		last = &(*last)->next;
+	*last = adapter;
+	return adapter;
+}
+
+void adapter_free(struct adapter *adapter)
+{
+	struct adapter **at = &adapter->shim->adapters;
+
+	while (*at && *at != adapter)
+		at = &(*at)->next;
+	if (*at)
+		*at = adapter->next;
+	peer_free(adapter->peer);
+	json_decref(adapter->vf_list);
+	free(adapter);
+}
+
+size_t adapter_vfs_used(const struct adapter *adapter)
+{
+	size_t used = 0;
+
+	for (int64_t i = 0; i < adapter->spec.vfs; i++)
+		used += adapter->owners[i] != NULL;
+	return used;
+}
+
+static void for_each_device(struct adapter *adapter, void (*function)(struct device *device))
+{
+	struct partition *partition, *next_partition;
+	struct device *device, *next;
+
+	for (partition = adapter->shim->partitions; partition; partition = next_partition) {
+		next_partition = partition->next;
+		for (device = partition->devices; device; device = next) {
+			next = device->next;
+			if (device->adapter == adapter)
+				function(device);
+		}
+	}
+}
+
+bool adapter_claim(struct adapter *adapter, struct device *device)
+{
+	struct device **owner = &adapter->owners[device->spec.vf.index];
+
+	if (!*owner)
+		*owner = device;
+	return *owner == device;
+}
+
+void adapter_release(struct adapter *adapter, struct device *device)
+{
+	if (adapter->owners[device->spec.vf.index] != device)
+		return;
+	adapter->owners[device->spec.vf.index] = NULL;
+	for_each_device(adapter, device_poke);
+}
+
+static void fail_device(struct device *device)
+{
+	device_fail(device, "adapter %s %s", device->adapter->spec.name, device->adapter->message);
+}
+
+static void adapter_rest(struct adapter *adapter, const char *problem)
+{
+	adapter->state = problem ? STATE_FAILED : STATE_RUNNING;
+	if (problem) {
+		snprintf(adapter->message, sizeof(adapter->message), "%s", problem);
+		log_error("adapter %s: %s", adapter->spec.name, problem);
+		peer_free(adapter->peer);
+		adapter->peer = NULL;
+	} else {
+		adapter->message[0] = '\0';
+		log_info("adapter %s: running", adapter->spec.name);
+	}
+	state_changed(adapter->shim);
+	change_settle(&adapter->change, problem);
+	for_each_device(adapter, problem ? fail_device : device_poke);
+}
+
+static void adapter_gone(struct adapter *adapter)
+{
+	char path[SHIM_PATH_BYTES];
+
+	if (!shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", path))
+		unlink(path);
+	log_info("adapter %s: gone", adapter->spec.name);
+	state_changed(adapter->shim);
+	if (adapter->restarting) {
+		adapter->restarting = false;
+		adapter->spec = adapter->next_spec;
+		adapter_start(adapter);
+		return;
+	}
+	change_settle(&adapter->change, NULL);
+	adapter_free(adapter);
+}
+
+static void on_exit_of_adapter(void *data, const char *how)
+{
+	struct adapter *adapter = data;
+	char problem[SHIM_MESSAGE_BYTES];
+
+	peer_free(adapter->peer);
+	adapter->peer = NULL;
+	if (adapter->state == STATE_STOPPING) {
+		adapter_gone(adapter);
+		return;
+	}
+	snprintf(problem, sizeof(problem), "its process %s; apply the document again to restart it",
+		 how);
+	adapter_rest(adapter, problem);
+}
+
+static void on_adapter_event(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct adapter *adapter = data;
+
+	if (problem) {
+		log_debug("adapter %s: events end: %s", adapter->spec.name, problem);
+		return;
+	}
+	const char *event = json_string_value(json_object_get(answer->parameters, "event"));
+	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
+	json_int_t vf = json_integer_value(json_object_get(answer->parameters, "vf"));
+
+	if (!event)
+		return;
+	bool link_event = !strcmp(event, "link-up") || !strcmp(event, "link-down");
+	if (vf < 0 || vf >= adapter->spec.vfs) {
+		if (link_event)
+			adapter->link_up = !strcmp(event, "link-up");
+		log_info("adapter %s: %s%s%s", adapter->spec.name, event, message ? ": " : "",
+			 message ? message : "");
+		return;
+	}
+	struct device *device = adapter->owners[vf];
+	if (device && link_event) {
+		device->link_up = !strcmp(event, "link-up");
+		device_event(device, event, message);
+	} else if (device && (!strcmp(event, "spoof") || !strcmp(event, "reset"))) {
+		device_event(device, event, message);
+	} else {
+		log_debug("adapter %s: function %lld: %s%s%s", adapter->spec.name, (long long)vf,
+			  event, message ? ": " : "", message ? message : "");
+	}
+}
+
+static void copy_text(json_t *object, const char *key, char *out, size_t out_bytes)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	snprintf(out, out_bytes, "%s", text ? text : "");
+}
+
+static void on_info(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct adapter *adapter = data;
+
+	if (!problem) {
+		json_t *info = answer->parameters;
+
+		copy_text(info, "model", adapter->model, sizeof(adapter->model));
+		copy_text(info, "serial", adapter->serial, sizeof(adapter->serial));
+		copy_text(info, "firmware_version", adapter->firmware_version,
+			  sizeof(adapter->firmware_version));
+		const char *link = json_string_value(json_object_get(info, "link"));
+		adapter->link_up = link && !strcmp(link, "up");
+		if (json_integer_value(json_object_get(info, "vfs")) != adapter->spec.vfs)
+			problem = "has another number of functions than the document says";
+	}
+	if (!problem && peer_monitor(adapter->peer, "org.outrigger.Adapter.Monitor", on_adapter_event,
+				     adapter))
+		problem = "does not let its events be watched";
+	if (problem && adapter->peer)
+		peer_kill(adapter->peer);
+	if (adapter->state == STATE_STARTING)
+		adapter_rest(adapter, problem);
+}
+
+static void on_started(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct adapter *adapter = data;
+
+	(void)answer;
+	if (problem) {
+		peer_kill(adapter->peer);
+		adapter_rest(adapter, problem);
+		return;
+	}
+	peer_call(adapter->peer, "org.outrigger.Adapter.GetInfo", NULL, NULL, 0, SHIM_CALL_MS, on_info,
+		  adapter);
+}
+
+static int vf_directory(const struct adapter *adapter, char out[SHIM_PATH_BYTES])
+{
+	return shim_path(adapter->shim, "adapter", adapter->spec.name, ".vf", out);
+}
+
+static int spawn_embedded(struct adapter *adapter)
+{
+	char executable[sizeof(adapter->shim->libexec_dir) + 64];
+	char socket_path[SHIM_PATH_BYTES], directory[SHIM_PATH_BYTES];
+	int error = shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path);
+
+	if (!error)
+		error = vf_directory(adapter, directory);
+	if (!error && mkdir(directory, 0700) && errno != EEXIST)
+		error = -errno;
+	if (error)
+		return error;
+	snprintf(executable, sizeof(executable), "%s/outrigger-soft-adapter",
+		 adapter->shim->libexec_dir);
+	error = peer_spawn(adapter->shim->event, executable, adapter->spec.name, socket_path,
+			   on_exit_of_adapter, adapter, &adapter->peer);
+	if (!error)
+		peer_call(adapter->peer, "org.outrigger.Adapter.Start",
+			  json_pack("{s:s,s:s,s:I}", "name", adapter->spec.name, "directory", directory,
+				    "vfs", (json_int_t)adapter->spec.vfs),
+			  NULL, 0, SHIM_START_MS, on_started, adapter);
+	return error;
+}
+
+void adapter_start(struct adapter *adapter)
+{
+	char problem[SHIM_MESSAGE_BYTES];
+
+	adapter->state = STATE_STARTING;
+	adapter->link_up = true;
+	log_info("adapter %s: starting (%s, %lld functions)", adapter->spec.name,
+		 doc_adapter_kinds[adapter->spec.kind], (long long)adapter->spec.vfs);
+	if (adapter->spec.kind == DOC_ADAPTER_DPDK) {
+		snprintf(adapter->model, sizeof(adapter->model), "%.60s", adapter->spec.device);
+		adapter_rest(adapter, NULL);
+		return;
+	}
+	int error = spawn_embedded(adapter);
+	if (error) {
+		snprintf(problem, sizeof(problem), "its process cannot be started: %s",
+			 strerror(-error));
+		adapter_rest(adapter, problem);
+	}
+}
+
+bool adapter_adopt(struct adapter *adapter, struct peer_identity identity)
+{
+	char socket_path[SHIM_PATH_BYTES];
+
+	if (adapter->spec.kind == DOC_ADAPTER_DPDK || identity.pid <= 0 ||
+	    shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path) ||
+	    peer_adopt(adapter->shim->event, identity, socket_path, on_exit_of_adapter, adapter,
+		       &adapter->peer)) {
+		adapter_start(adapter);
+		return adapter->spec.kind == DOC_ADAPTER_DPDK;
+	}
+	adapter->state = STATE_STARTING;
+	log_info("adapter %s: adopting process %d", adapter->spec.name, identity.pid);
+	peer_call(adapter->peer, "org.outrigger.Adapter.GetInfo", NULL, NULL, 0, SHIM_CALL_MS, on_info,
+		  adapter);
+	return true;
+}
+
+void adapter_check(struct adapter *adapter)
+{
+	if ((!adapter->deleting && !adapter->restarting) || adapter->state == STATE_STOPPING)
+		return;
+	for (int64_t i = 0; i < adapter->spec.vfs; i++)
+		if (adapter->owners[i] && device_is_active(adapter->owners[i]))
+			return;
+	adapter->state = STATE_STOPPING;
+	if (adapter->peer)
+		peer_kill(adapter->peer); /* it holds nothing that must be written down */
+	else
+		adapter_gone(adapter);
+}
+
+void adapter_stop(struct adapter *adapter)
+{
+	adapter_check(adapter);
+}
+
+void adapter_configure_vf(struct adapter *adapter, const struct device *device,
+			  peer_answer_fn callback, void *data)
+{
+	const struct doc_vf *vf = &device->spec.vf;
+	char mac[DOC_MAC_TEXT_BYTES];
+
+	doc_mac_format(device->spec.mac, mac);
+	json_t *settings = json_pack(
+		"{s:s,s:I,s:I,s:s,s:b,s:b,s:s,s:I,s:I,s:b}", "mac", mac, "vlan", (json_int_t)vf->vlan,
+		"qos", (json_int_t)vf->qos, "proto", doc_vlan_protos[vf->proto], "spoofchk",
+		vf->spoofchk, "trust", vf->trust, "state", doc_link_states[vf->state], "min_tx_rate",
+		(json_int_t)vf->min_tx_rate, "max_tx_rate", (json_int_t)vf->max_tx_rate, "promisc",
+		vf->promisc);
+	peer_call(adapter->peer, "org.outrigger.Adapter.ConfigureVf",
+		  json_pack("{s:I,s:o}", "index", (json_int_t)vf->index, "settings", settings), NULL, 0,
+		  SHIM_CALL_MS, callback, data);
+}
+
+void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data)
+{
+	peer_call(adapter->peer, "org.outrigger.Adapter.ResetVf",
+		  json_pack("{s:I}", "index", (json_int_t)index), NULL, 0, SHIM_CALL_MS, callback, data);
+}
+
+int adapter_device_string(const struct adapter *adapter, const struct device *device, char *out,
+			  size_t out_bytes)
+{
+	char directory[SHIM_PATH_BYTES], mac[DOC_MAC_TEXT_BYTES];
+	int length;
+
+	if (adapter->spec.kind == DOC_ADAPTER_DPDK) {
+		length = snprintf(out, out_bytes, "%s", adapter->spec.device);
+	} else {
+		int error = vf_directory(adapter, directory);
+		if (error)
+			return error;
+		doc_mac_format(device->spec.mac, mac);
+		length = snprintf(out, out_bytes, "net_virtio_user0,path=%s/vf%lld,mac=%s", directory,
+				  (long long)device->spec.vf.index, mac);
+	}
+	return length < (int)out_bytes ? 0 : -ENAMETOOLONG;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program's hold on a native device. Each opening gets a window of its own,
+ * zeroed, made and sealed here (T05), and two doorbells; the adjunct and the
+ * program get copies of the descriptors, the shim keeps none. The hold ends
+ * when the program closes the device, its connection, or its life; a shim that
+ * restarts only knows the process. Event-loop thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "net_layout.h"
+#include "shim.h"
+#include "unix_socket.h"
+
+#define ATTACHMENT_FDS (1 + NET_BELLS)
+
+struct attachment {
+	struct device *device;
+	struct peer_identity identity;
+	const struct varlink_conn *conn; /* NULL once adopted */
+	struct varlink_call *call;       /* until the adjunct has answered */
+	sd_event_source *exit_source;    /* owns the pidfd */
+	int fds[ATTACHMENT_FDS];         /* until then, too */
+};
+
+static void on_detached(void *data, const char *problem, struct varlink_answer *answer)
+{
+	const struct device *device = data;
+
+	(void)answer;
+	if (problem)
+		log_warning("device %s/%s: detaching its program: %s", device->partition->name,
+			    device->spec.name, problem);
+}
+
+static void close_descriptors(struct attachment *attachment)
+{
+	for (int i = 0; i < ATTACHMENT_FDS; i++)
+		fd_close(&attachment->fds[i]);
+}
+
+void attachment_close(struct attachment *attachment)
+{
+	if (!attachment)
+		return;
+	struct device *device = attachment->device;
+
+	if (attachment->call)
+		varlink_errorf(attachment->call, "org.outrigger.Partition.NotReady",
+			       "device %s is being taken down", device->spec.name);
+	if (device->adjunct && device->state == STATE_RUNNING && !device->partition->shim->closing)
+		peer_call(device->adjunct, "org.outrigger.Adjunct.DetachPort", NULL, NULL, 0,
+			  SHIM_CALL_MS, on_detached, device);
+	sd_event_source_disable_unref(attachment->exit_source);
+	close_descriptors(attachment);
+	free(attachment);
+	device->attachment = NULL;
+	state_changed(device->partition->shim);
+}
+
+static int on_program_exit(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct attachment *attachment = data;
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	log_info("device %s/%s: program %d ended", attachment->device->partition->name,
+		 attachment->device->spec.name, attachment->identity.pid);
+	attachment_close(attachment);
+	return 0;
+}
+
+static int watch_program(struct attachment *attachment)
+{
+	int pidfd = pidfd_open(attachment->identity.pid, 0);
+
+	if (pidfd < 0)
+		return -errno;
+	int error = sd_event_add_io(attachment->device->partition->shim->event,
+				    &attachment->exit_source, pidfd, EPOLLIN, on_program_exit,
+				    attachment);
+	if (error < 0) {
+		close(pidfd);
+		return error;
+	}
+	sd_event_source_set_io_fd_own(attachment->exit_source, true);
+	return peer_identity_of(&attachment->identity);
+}
+
+static int make_window(struct attachment *attachment, uint32_t ring_entries)
+{
+	struct net_layout layout;
+	int error = net_layout_compute(ring_entries, &layout);
+
+	if (error)
+		return error;
+	attachment->fds[0] = memfd_create("outrigger:window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (attachment->fds[0] < 0 || ftruncate(attachment->fds[0], (off_t)layout.size_bytes) ||
+	    fcntl(attachment->fds[0], F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	for (int bell = 0; bell < NET_BELLS; bell++) {
+		attachment->fds[1 + bell] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (attachment->fds[1 + bell] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void on_attached(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	struct attachment *attachment = device->attachment;
+	char mac[DOC_MAC_TEXT_BYTES];
+
+	(void)answer;
+	device->attaching = false;
+	if (!attachment || !attachment->call)
+		return; /* the program has gone meanwhile; DetachPort follows */
+	struct varlink_call *call = attachment->call;
+
+	attachment->call = NULL;
+	if (problem) {
+		varlink_errorf(call, "org.outrigger.Partition.NotReady", "device %s: its adjunct %s",
+			       device->spec.name, problem);
+		attachment_close(attachment);
+		return;
+	}
+	doc_mac_format(device->spec.mac, mac);
+	log_info("device %s/%s: opened by program %d", device->partition->name, device->spec.name,
+		 attachment->identity.pid);
+	varlink_reply_fds(call,
+			  json_pack("{s:s,s:I,s:I,s:i}", "mac", mac, "mtu",
+				    (json_int_t)device->spec.mtu, "ring_entries",
+				    (json_int_t)device->spec.ring_entries, "layout_version",
+				    NET_LAYOUT_VERSION),
+			  attachment->fds, ATTACHMENT_FDS);
+	close_descriptors(attachment);
+	state_changed(device->partition->shim);
+}
+
+static void on_cancelled(void *data)
+{
+	struct attachment *attachment = data;
+
+	attachment->call = NULL;
+	attachment_close(attachment);
+}
+
+void attachment_open(struct device *device, struct varlink_call *call)
+{
+	struct attachment *attachment = calloc(1, sizeof(*attachment));
+	uid_t uid;
+	int error = -ENOMEM;
+
+	if (!attachment)
+		goto fail;
+	*attachment = (struct attachment){.device = device, .conn = varlink_call_conn(call)};
+	for (int i = 0; i < ATTACHMENT_FDS; i++)
+		attachment->fds[i] = -1;
+	error = varlink_conn_peer(attachment->conn, &attachment->identity.pid, &uid);
+	if (!error)
+		error = watch_program(attachment);
+	if (!error)
+		error = make_window(attachment, (uint32_t)device->spec.ring_entries);
+	if (error)
+		goto fail;
+	attachment->call = call;
+	device->attachment = attachment;
+	device->attaching = true;
+	varlink_call_on_cancel(call, on_cancelled, attachment);
+	peer_call(device->adjunct, "org.outrigger.Adjunct.AttachPort",
+		  json_pack("{s:I}", "ring_entries", (json_int_t)device->spec.ring_entries),
+		  attachment->fds, ATTACHMENT_FDS, SHIM_CALL_MS, on_attached, device);
+	return;
+fail:
+	varlink_errorf(call, "org.outrigger.Partition.NotReady", "device %s cannot be opened: %s",
+		       device->spec.name, strerror(-error));
+	if (attachment) {
+		sd_event_source_disable_unref(attachment->exit_source);
+		close_descriptors(attachment);
+		free(attachment);
+	}
+}
+
+void attachment_connection_closed(struct shim *shim, const struct varlink_conn *conn)
+{
+	for (struct partition *partition = shim->partitions; partition; partition = partition->next)
+		for (struct device *device = partition->devices; device; device = device->next)
+			if (device->attachment && device->attachment->conn == conn)
+				attachment_close(device->attachment);
+}
+
+int attachment_adopt(struct device *device, struct peer_identity identity)
+{
+	struct attachment *attachment = calloc(1, sizeof(*attachment));
+
+	if (!attachment)
+		return -ENOMEM;
+	*attachment = (struct attachment){.device = device, .identity = identity};
+	for (int i = 0; i < ATTACHMENT_FDS; i++)
+		attachment->fds[i] = -1;
+	int error = watch_program(attachment);
+	if (!error && attachment->identity.start_time != identity.start_time)
+		error = -ESRCH;
+	if (error) {
+		sd_event_source_disable_unref(attachment->exit_source);
+		free(attachment);
+		return error;
+	}
+	device->attachment = attachment;
+	return 0;
+}
+
+struct peer_identity attachment_identity(const struct attachment *attachment)
+{
+	return attachment->identity;
+}
+
+const struct varlink_conn *attachment_conn(const struct attachment *attachment)
+{
+	return attachment->conn;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A device's life: a walk through device_start_steps (000, FIG. 7), and back
+ * through device_stop_steps when it is taken down, changed, or a step failed.
+ * The steps themselves are in device_steps.c. Event-loop thread.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "shim.h"
+
+struct device *device_find(const struct partition *partition, const char *name)
+{
+	struct device *device = partition->devices;
+
+	while (device && strcmp(device->spec.name, name))
+		device = device->next;
+	return device;
+}
+
+void device_label(const struct device *device, char out[DEVICE_LABEL_BYTES])
+{
+	snprintf(out, DEVICE_LABEL_BYTES, "%s.%s", device->partition->name, device->spec.name);
+}
+
+struct device *device_new(struct partition *partition, struct adapter *adapter,
+			  const struct doc_device *spec)
+{
+	struct device *device = calloc(1, sizeof(*device));
+	struct device **last = &partition->devices;
+
+	if (!device)
+		return NULL;
+	device->partition = partition;
+	device->adapter = adapter;
+	device->spec = *spec;
+	while (*last)
+		last = &(*last)->next;
+	*last = device;
+	return device;
+}
+
+static void close_fds(struct device *device)
+{
+	for (unsigned i = 0; i < device->fd_count; i++)
+		if (device->fds[i] >= 0)
+			close(device->fds[i]);
+	device->fd_count = 0;
+}
+
+void device_free(struct device *device)
+{
+	struct device **at = &device->partition->devices;
+
+	while (*at && *at != device)
+		at = &(*at)->next;
+	if (*at)
+		*at = device->next;
+	adapter_release(device->adapter, device);
+	attachment_close(device->attachment);
+	close_fds(device);
+	peer_free(device->adjunct);
+	json_decref(device->counters);
+	free(device);
+}
+
+/* ---- Coming to rest --------------------------------------------------------- */
+
+static void device_running(struct device *device)
+{
+	close_fds(device);
+	device->state = STATE_RUNNING;
+	device->message[0] = '\0';
+	device->running_since_ns = clock_now_ns();
+	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
+	log_info("device %s/%s: running, adjunct started in %.1f ms", device->partition->name,
+		 device->spec.name, (double)device->start_ns / NS_PER_MS);
+	state_changed(device->partition->shim);
+	change_settle(&device->change, NULL);
+}
+
+/* Everything is undone. Gone for good, or starting again, or failed. */
+static void device_undone(struct device *device)
+{
+	struct partition *partition = device->partition;
+	struct adapter *adapter = device->adapter;
+
+	close_fds(device);
+	device->abort = false;
+	state_changed(partition->shim);
+	if (device->deleting) {
+		log_info("device %s/%s: gone", partition->name, device->spec.name);
+		change_settle(&device->change, NULL);
+		device_free(device);
+		partition_check(partition);
+		adapter_check(adapter);
+		return;
+	}
+	if (device->restarting) {
+		struct adapter *next_adapter =
+			adapter_find(partition->shim, device->next_spec.vf.adapter);
+
+		device->restarting = false;
+		adapter_release(adapter, device);
+		device->spec = device->next_spec;
+		device->adapter = next_adapter;
+		device_start(device);
+		adapter_check(adapter);
+		return;
+	}
+	device->state = STATE_FAILED;
+	change_settle(&device->change, device->message);
+	adapter_check(adapter);
+}
+
+bool device_is_active(const struct device *device)
+{
+	if (device->state == STATE_FAILED)
+		return false;
+	return device->undoing || device->step > 0 || !device->waiting;
+}
+
+/* ---- Walking ------------------------------------------------------------------ */
+
+static void device_undo(struct device *device)
+{
+	device->undoing = true;
+	device->step = 0;
+	if (device->state != STATE_STOPPING)
+		device->state = STATE_STOPPING;
+}
+
+static void device_walk(struct device *device)
+{
+	for (;;) {
+		const struct step *steps = device->undoing ? device_stop_steps : device_start_steps;
+
+		if (!device->undoing && device->abort)
+			device_undo(device), steps = device_stop_steps;
+		const struct step *step = &steps[device->step];
+		if (!step->name)
+			break;
+		log_debug("device %s/%s: %s", device->partition->name, device->spec.name, step->name);
+		device->waiting = true;
+		int result = step->begin(device);
+		if (result == 0)
+			return;
+		device->waiting = false;
+		if (result < 0 && !device->undoing) {
+			log_error("device %s/%s: cannot %s: %s", device->partition->name,
+				  device->spec.name, step->name, device->message);
+			device_undo(device);
+			continue;
+		}
+		device->step++;
+	}
+	if (device->undoing)
+		device_undone(device);
+	else
+		device_running(device);
+}
+
+void device_step_done(struct device *device, const char *problem)
+{
+	const struct step *steps = device->undoing ? device_stop_steps : device_start_steps;
+
+	device->waiting = false;
+	if (problem && device->undoing) {
+		log_warning("device %s/%s: %s: %s", device->partition->name, device->spec.name,
+			    steps[device->step].name, problem);
+	} else if (problem) {
+		if (!device->abort)
+			snprintf(device->message, sizeof(device->message), "%s", problem);
+		log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
+			  steps[device->step].name, problem);
+		device_undo(device);
+		device_walk(device);
+		return;
+	}
+	device->step++;
+	device_walk(device);
+}
+
+void device_poke(struct device *device)
+{
+	if (device->waiting && !device->undoing && device->step == 0)
+		device_walk(device);
+}
+
+/* Starts undoing now, or as soon as the answer that is under way has come. */
+static void device_turn_back(struct device *device)
+{
+	if (device->undoing)
+		return;
+	if (device->waiting && device->step > 0) {
+		device->abort = true;
+		return;
+	}
+	device->waiting = false;
+	device_undo(device);
+	device_walk(device);
+}
+
+void device_fail(struct device *device, const char *format, ...)
+{
+	va_list arguments;
+
+	if (device->undoing || device->state == STATE_FAILED)
+		return;
+	va_start(arguments, format);
+	vsnprintf(device->message, sizeof(device->message), format, arguments);
+	va_end(arguments);
+	log_error("device %s/%s: failed: %s", device->partition->name, device->spec.name,
+		  device->message);
+	device_event(device, "device-failed", device->message);
+	device_turn_back(device);
+}
+
+void device_start(struct device *device)
+{
+	device->state = STATE_STARTING;
+	device->undoing = false;
+	device->abort = false;
+	device->step = 0;
+	device->starting_ns = 0;
+	device->link_up = true;
+	state_changed(device->partition->shim);
+	device_walk(device);
+}
+
+void device_stop(struct device *device)
+{
+	device->deleting = true;
+	if (device->state == STATE_FAILED)
+		device_undone(device);
+	else
+		device_turn_back(device);
+}
+
+void device_restart(struct device *device, const struct doc_device *spec)
+{
+	device->next_spec = *spec;
+	device->restarting = true;
+	if (device->state == STATE_FAILED)
+		device_undone(device);
+	else
+		device_turn_back(device);
+}
+
+/* ---- Changes to a running device ------------------------------------------------- */
+
+static void on_vf_updated(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+
+	(void)answer;
+	if (problem)
+		device->spec.vf = device->previous_vf;
+	state_changed(device->partition->shim);
+	change_settle(&device->change, problem);
+}
+
+void device_update_vf(struct device *device, const struct doc_vf *vf)
+{
+	device->previous_vf = device->spec.vf;
+	device->spec.vf = *vf;
+	if (device->state == STATE_RUNNING && device->adapter->peer)
+		adapter_configure_vf(device->adapter, device, on_vf_updated, device);
+	else
+		on_vf_updated(device, NULL, NULL);
+}
+
+void device_event(struct device *device, const char *event, const char *message)
+{
+	log_info("device %s/%s: %s%s%s", device->partition->name, device->spec.name, event,
+		 message ? ": " : "", message ? message : "");
+	partition_notify(device->partition, device->spec.name, event, message);
+}
+
+void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	const char *event;
+
+	if (problem || !(event = json_string_value(json_object_get(answer->parameters, "event"))))
+		return;
+	if (!strcmp(event, "link-up") || !strcmp(event, "link-down"))
+		device->link_up = !strcmp(event, "link-up");
+	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
+	if (!strcmp(event, "device-failed"))
+		device_fail(device, "%s", message ? message : "the adjunct lost its device");
+	else
+		device_event(device, event, message);
+}
+
+void device_on_adjunct_exit(void *data, const char *how)
+{
+	struct device *device = data;
+
+	peer_free(device->adjunct);
+	device->adjunct = NULL;
+	device->attaching = false;
+	if (device->undoing) {
+		/* The stop step that waits for this end. */
+		if (device->waiting)
+			device_step_done(device, NULL);
+		return;
+	}
+	/* Whatever was awaited was awaited from the adjunct, and went with it. */
+	device->waiting = false;
+	device_fail(device, "its adjunct %s; apply the document again to restart it", how);
+}
+
+/* ---- After a restart of the shim ------------------------------------------------- */
+
+static void on_adopted(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	const char *state =
+		problem ? NULL : json_string_value(json_object_get(answer->parameters, "state"));
+
+	device->waiting = false;
+	if (device->undoing || device->abort) {
+		device->step = 1;
+		device->abort = false;
+		device_turn_back(device);
+		return;
+	}
+	if (state && !strcmp(state, "serving") &&
+	    !peer_monitor(device->adjunct, "org.outrigger.Adjunct.Monitor", device_on_adjunct_event,
+			  device)) {
+		device_running(device);
+		return;
+	}
+	log_warning("device %s/%s: its adjunct cannot be adopted (%s) and is replaced",
+		    device->partition->name, device->spec.name,
+		    problem ? problem : state ? state : "no state");
+	device_restart(device, &device->spec);
+}
+
+void device_adopt(struct device *device, struct peer_identity identity, bool sound)
+{
+	char label[DEVICE_LABEL_BYTES], socket_path[SHIM_PATH_BYTES];
+
+	device_label(device, label);
+	device->link_up = true;
+	int error = shim_path(device->partition->shim, "adjunct", label, ".sock", socket_path);
+	if (!error && identity.pid <= 0)
+		error = -ESRCH;
+	if (!error)
+		error = peer_adopt(device->partition->shim->event, identity, socket_path,
+				   device_on_adjunct_exit, device, &device->adjunct);
+	if (error || !sound) {
+		/* It may have left a process, a TAP, a function, a socket: undo first. */
+		device->state = STATE_RUNNING;
+		device_restart(device, &device->spec);
+		return;
+	}
+	log_info("device %s/%s: adopting adjunct %d", device->partition->name, device->spec.name,
+		 identity.pid);
+	device->state = STATE_STARTING;
+	device->waiting = true;
+	device->step = 1; /* past waiting for others: an answer is under way */
+	peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0, SHIM_CALL_MS,
+		  on_adopted, device);
+}

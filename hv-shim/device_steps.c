@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The steps by which a device and its adjunct come and go: 000, FIG. 7, whose
+ * step numbers stand in the names. Each either finishes at once or hands over
+ * to device_step_done() when another process has answered. Event-loop thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "shim.h"
+
+#define DONE 1
+#define PENDING 0
+
+static struct shim *shim_of(const struct device *device)
+{
+	return device->partition->shim;
+}
+
+/* Most answers say only whether it went well. */
+static void on_answer(void *data, const char *problem, struct varlink_answer *answer)
+{
+	(void)answer;
+	device_step_done(data, problem);
+}
+
+__attribute__((format(printf, 3, 4)))
+static int fail_step(struct device *device, int error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(device->message, sizeof(device->message), format, arguments);
+	va_end(arguments);
+	return error;
+}
+
+/* ---- Start -------------------------------------------------------------------- */
+
+static int wait_for_others(struct device *device)
+{
+	if (!adapter_claim(device->adapter, device))
+		return PENDING; /* until its present owner has left it */
+	if (device->adapter->state == STATE_FAILED)
+		return fail_step(device, -ENODEV, "adapter %s failed: %s", device->adapter->spec.name,
+				 device->adapter->message);
+	if (device->partition->state == STATE_FAILED)
+		return fail_step(device, -ENODEV, "partition %s failed: %s", device->partition->name,
+				 device->partition->message);
+	if (device->adapter->state != STATE_RUNNING || device->adapter->restarting ||
+	    device->partition->state != STATE_RUNNING)
+		return PENDING;
+	return DONE;
+}
+
+/* The donated memory: made and sealed here, so that nobody can cut it short. */
+static int reserve_memory(struct device *device)
+{
+	char label[DEVICE_LABEL_BYTES], name[DEVICE_LABEL_BYTES + 16];
+
+	device->starting_ns = clock_now_ns();
+	device_label(device, label);
+	snprintf(name, sizeof(name), "outrigger:%s", label);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return fail_step(device, -errno, "no memory file: %s", strerror(errno));
+	device->fds[device->fd_count++] = fd;
+	if (ftruncate(fd, device->spec.adjunct.memory_bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return fail_step(device, -errno, "%lld bytes of memory: %s",
+				 (long long)device->spec.adjunct.memory_bytes, strerror(errno));
+	return DONE;
+}
+
+static void on_tap(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+
+	if (!problem && answer->fd_count != 1)
+		problem = "the keeper sent no TAP descriptor";
+	if (!problem) {
+		device->fds[device->fd_count++] = answer->fds[0];
+		answer->fds[0] = -1;
+	}
+	device_step_done(device, problem);
+}
+
+/* The partition's end. vhost-user sockets and native windows are the adjunct's
+ * and the program's to open later; a TAP must be in the namespace now. */
+static int make_port(struct device *device)
+{
+	const struct doc_device *spec = &device->spec;
+	char mac[DOC_MAC_TEXT_BYTES];
+	json_t *addresses = json_array();
+
+	if (spec->kind != ADJ_PORT_TAP) {
+		json_decref(addresses);
+		return DONE;
+	}
+	for (int i = 0; i < DOC_ADDRESSES_MAX && spec->addresses[i][0]; i++)
+		json_array_append_new(addresses, json_string(spec->addresses[i]));
+	doc_mac_format(spec->mac, mac);
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.CreateTap",
+		  json_pack("{s:s,s:s,s:s,s:I,s:o}", "name", spec->name, "ifname", spec->ifname, "mac",
+			    mac, "mtu", (json_int_t)spec->mtu, "addresses", addresses),
+		  NULL, 0, SHIM_CALL_MS, on_tap, device);
+	return PENDING;
+}
+
+static int assign_function(struct device *device)
+{
+	if (!device->adapter->peer)
+		return DONE;
+	adapter_configure_vf(device->adapter, device, on_answer, device);
+	return PENDING;
+}
+
+static int create_adjunct(struct device *device)
+{
+	struct shim *shim = shim_of(device);
+	char label[DEVICE_LABEL_BYTES], socket_path[SHIM_PATH_BYTES];
+	char executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES], id[DOC_STRING_BYTES];
+	char why[SHIM_MESSAGE_BYTES];
+
+	int error = image_device_id(&device->adapter->spec, id, sizeof(id));
+	if (error)
+		return fail_step(device, error, "%s: %s", device->adapter->spec.device,
+				 strerror(-error));
+	device->image = image_find(&shim->images, device->spec.adjunct.image, id, device->spec.kind,
+				   why, sizeof(why));
+	if (!device->image)
+		return fail_step(device, -ENOENT, "%s", why);
+	device_label(device, label);
+	snprintf(executable, sizeof(executable), "%s/%s", shim->libexec_dir,
+		 device->image->executable);
+	error = shim_path(shim, "adjunct", label, ".sock", socket_path);
+	if (!error)
+		error = peer_spawn(shim->event, executable, label, socket_path, device_on_adjunct_exit,
+				   device, &device->adjunct);
+	if (error)
+		return fail_step(device, error, "%s: %s", executable, strerror(-error));
+	return DONE;
+}
+
+static int dispatch_adjunct(struct device *device)
+{
+	const struct doc_device *spec = &device->spec;
+	struct shim *shim = shim_of(device);
+	char label[DEVICE_LABEL_BYTES], mac[DOC_MAC_TEXT_BYTES];
+	char device_string[2 * SHIM_PATH_BYTES], vhost_path[SHIM_PATH_BYTES];
+
+	device_label(device, label);
+	doc_mac_format(spec->mac, mac);
+	int error = adapter_device_string(device->adapter, device, device_string,
+					  sizeof(device_string));
+	if (!error)
+		error = shim_path(shim, "vhost", label, ".sock", vhost_path);
+	if (error)
+		return fail_step(device, error, "its socket's path is too long; use a shorter state "
+				 "folder");
+	json_t *port = json_pack("{s:s,s:s,s:I}", "kind", doc_port_kinds[spec->kind], "mac", mac,
+				 "mtu", (json_int_t)spec->mtu);
+	if (spec->kind == ADJ_PORT_VHOST_USER)
+		json_object_set_new(port, "path", json_string(vhost_path));
+	peer_call(device->adjunct, "org.outrigger.Adjunct.Start",
+		  json_pack("{s:s,s:s,s:I,s:o,s:s}", "name", label, "device", device_string,
+			    "memory_bytes", (json_int_t)spec->adjunct.memory_bytes, "port", port, "cpu",
+			    doc_cpus[spec->adjunct.cpu]),
+		  device->fds, device->fd_count, SHIM_START_MS, on_answer, device);
+	return PENDING;
+}
+
+static int set_up_interface(struct device *device)
+{
+	int error = peer_monitor(device->adjunct, "org.outrigger.Adjunct.Monitor",
+				 device_on_adjunct_event, device);
+
+	if (error)
+		return fail_step(device, error, "its events cannot be watched: %s", strerror(-error));
+	return DONE;
+}
+
+const struct step device_start_steps[] = {
+	{"wait for the adapter and the partition (705)", wait_for_others},
+	{"reserve memory (735)", reserve_memory},
+	{"make the partition's virtual device (775)", make_port},
+	{"assign the virtual function (745)", assign_function},
+	{"create the adjunct (755)", create_adjunct},
+	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
+	{"set up the service interface (775, 780)", set_up_interface},
+	{NULL},
+};
+
+/* ---- Stop ---------------------------------------------------------------------- */
+
+static int detach_program(struct device *device)
+{
+	attachment_close(device->attachment);
+	device->attachment = NULL;
+	return DONE;
+}
+
+static int quiesce_adjunct(struct device *device)
+{
+	if (!device->adjunct)
+		return DONE;
+	peer_call(device->adjunct, "org.outrigger.Adjunct.Stop", NULL, NULL, 0, SHIM_STOP_MS, on_answer,
+		  device);
+	return PENDING;
+}
+
+/* After Stop it ends by itself; one that did not answer is ended here. */
+static int end_adjunct(struct device *device)
+{
+	char label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
+
+	if (device->adjunct) {
+		peer_kill(device->adjunct);
+		return PENDING;
+	}
+	device_label(device, label);
+	if (!shim_path(shim_of(device), "adjunct", label, ".sock", path))
+		unlink(path);
+	if (!shim_path(shim_of(device), "vhost", label, ".sock", path))
+		unlink(path);
+	return DONE;
+}
+
+static int return_port(struct device *device)
+{
+	if (device->spec.kind != ADJ_PORT_TAP || !device->partition->keeper)
+		return DONE;
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.Remove",
+		  json_pack("{s:s}", "name", device->spec.name), NULL, 0, SHIM_CALL_MS, on_answer,
+		  device);
+	return PENDING;
+}
+
+/* Reset, so that the next owner gets it clean (T10). */
+static int return_function(struct device *device)
+{
+	if (!device->adapter->peer)
+		return DONE;
+	adapter_reset_vf(device->adapter, device->spec.vf.index, on_answer, device);
+	return PENDING;
+}
+
+const struct step device_stop_steps[] = {
+	{"detach the partition's program", detach_program},
+	{"quiesce the adjunct", quiesce_adjunct},
+	{"end the adjunct", end_adjunct},
+	{"return the partition's virtual device", return_port},
+	{"reset the virtual function", return_function},
+	{NULL},
+};

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Partitions: a keeper process that holds what outlives the shim, a socket for
+ * the partition's programs, and a list of devices. Event-loop thread.
+ */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "shim.h"
+
+struct partition *partition_find(const struct shim *shim, const char *name)
+{
+	struct partition *partition = shim->partitions;
+
+	while (partition && strcmp(partition->name, name))
+		partition = partition->next;
+	return partition;
+}
+
+struct partition *partition_new(struct shim *shim, const char *name, const char *owner)
+{
+	struct partition *partition = calloc(1, sizeof(*partition));
+	struct partition **last = &shim->partitions;
+
+	if (!partition)
+		return NULL;
+	partition->shim = shim;
+	snprintf(partition->name, sizeof(partition->name), "%s", name);
+	snprintf(partition->owner, sizeof(partition->owner), "%s", owner);
+	while (*last)
+		last = &(*last)->next;
+	*last = partition;
+	return partition;
+}
+
+void partition_free(struct partition *partition)
+{
+	struct partition **at = &partition->shim->partitions;
+
+	while (*at && *at != partition)
+		at = &(*at)->next;
+	if (*at)
+		*at = partition->next;
+	while (partition->devices)
+		device_free(partition->devices);
+	partition_unlisten(partition);
+	peer_free(partition->keeper);
+	free(partition);
+}
+
+static void partition_rest(struct partition *partition, const char *problem)
+{
+	partition->state = problem ? STATE_FAILED : STATE_RUNNING;
+	if (problem) {
+		snprintf(partition->message, sizeof(partition->message), "%s", problem);
+		log_error("partition %s: %s", partition->name, problem);
+		peer_free(partition->keeper);
+		partition->keeper = NULL;
+	} else {
+		partition->message[0] = '\0';
+		log_info("partition %s: running", partition->name);
+	}
+	state_changed(partition->shim);
+	change_settle(&partition->change, problem);
+	for (struct device *device = partition->devices, *next; device; device = next) {
+		next = device->next;
+		if (problem)
+			device_fail(device, "partition %s: %s", partition->name, problem);
+		else
+			device_poke(device);
+	}
+}
+
+static void partition_gone(struct partition *partition)
+{
+	char path[SHIM_PATH_BYTES];
+
+	if (!shim_path(partition->shim, "keeper", partition->name, ".sock", path))
+		unlink(path);
+	log_info("partition %s: gone", partition->name);
+	state_changed(partition->shim);
+	change_settle(&partition->change, NULL);
+	partition_free(partition);
+}
+
+static void on_keeper_exit(void *data, const char *how)
+{
+	struct partition *partition = data;
+	char problem[SHIM_MESSAGE_BYTES];
+
+	peer_free(partition->keeper);
+	partition->keeper = NULL;
+	if (partition->state == STATE_STOPPING) {
+		partition_gone(partition);
+		return;
+	}
+	snprintf(problem, sizeof(problem), "its keeper %s, and its namespace went with it; apply the "
+		 "document again to make it anew", how);
+	partition_rest(partition, problem);
+}
+
+static void on_keeper_answer(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct partition *partition = data;
+
+	(void)answer;
+	if (partition->state != STATE_STARTING)
+		return;
+	if (problem && partition->keeper)
+		peer_kill(partition->keeper);
+	partition_rest(partition, problem);
+}
+
+/* The keeper is there once it answers. */
+static void keeper_ask(struct partition *partition)
+{
+	peer_call(partition->keeper, "org.outrigger.Keeper.List", NULL, NULL, 0, SHIM_CALL_MS,
+		  on_keeper_answer, partition);
+}
+
+int partition_set_owner(struct partition *partition, const char *owner)
+{
+	char path[SHIM_PATH_BYTES];
+	uid_t uid = geteuid();
+	char *end;
+
+	if (*owner) {
+		unsigned long number = strtoul(owner, &end, 10);
+		const struct passwd *user = *end ? getpwnam(owner) : NULL;
+
+		if (*end && !user)
+			return -ENOENT;
+		uid = user ? user->pw_uid : (uid_t)number;
+	}
+	int error = shim_path(partition->shim, "partition", partition->name, ".sock", path);
+	if (!error && lchown(path, uid, (gid_t)-1))
+		error = -errno;
+	if (!error && owner != partition->owner)
+		snprintf(partition->owner, sizeof(partition->owner), "%s", owner);
+	return error;
+}
+
+static int partition_open_socket(struct partition *partition)
+{
+	int error = partition->server ? 0 : partition_listen(partition);
+
+	return error ? error : partition_set_owner(partition, partition->owner);
+}
+
+void partition_start(struct partition *partition)
+{
+	char executable[sizeof(partition->shim->libexec_dir) + 64];
+	char socket_path[SHIM_PATH_BYTES], problem[SHIM_MESSAGE_BYTES];
+
+	partition->state = STATE_STARTING;
+	log_info("partition %s: starting", partition->name);
+	int error = partition_open_socket(partition);
+	if (error == -ENOENT)
+		snprintf(problem, sizeof(problem), "its owner '%s' is no user of this system",
+			 partition->owner);
+	else
+		snprintf(problem, sizeof(problem), "its socket cannot be made: %s", strerror(-error));
+	if (!error) {
+		snprintf(executable, sizeof(executable), "%s/outrigger-keeper",
+			 partition->shim->libexec_dir);
+		error = shim_path(partition->shim, "keeper", partition->name, ".sock", socket_path);
+		if (!error)
+			error = peer_spawn(partition->shim->event, executable, partition->name,
+					   socket_path, on_keeper_exit, partition, &partition->keeper);
+		snprintf(problem, sizeof(problem), "its keeper cannot be started: %s", strerror(-error));
+	}
+	if (error)
+		partition_rest(partition, problem);
+	else
+		keeper_ask(partition);
+}
+
+bool partition_adopt(struct partition *partition, struct peer_identity identity)
+{
+	char socket_path[SHIM_PATH_BYTES];
+	int error = shim_path(partition->shim, "keeper", partition->name, ".sock", socket_path);
+
+	if (!error && identity.pid > 0)
+		error = peer_adopt(partition->shim->event, identity, socket_path, on_keeper_exit,
+				   partition, &partition->keeper);
+	if (!error && identity.pid > 0)
+		error = partition_open_socket(partition);
+	if (error || identity.pid <= 0) {
+		peer_free(partition->keeper);
+		partition->keeper = NULL;
+		partition_start(partition);
+		return false;
+	}
+	partition->state = STATE_STARTING;
+	log_info("partition %s: adopting keeper %d", partition->name, identity.pid);
+	keeper_ask(partition);
+	return true;
+}
+
+void partition_check(struct partition *partition)
+{
+	if (!partition->deleting || partition->devices)
+		return;
+	partition->state = STATE_STOPPING;
+	if (partition->keeper)
+		peer_kill(partition->keeper);
+	else
+		partition_gone(partition);
+}
+
+void partition_stop(struct partition *partition)
+{
+	partition_check(partition);
+}

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Child processes and calls to them. A connection answers in order, so the
+ * pending calls form a queue and the oldest deadline is the next one.
+ */
+#include "peer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "unix_socket.h"
+
+#define CHILD_SOCKET_FD 3
+
+struct pending {
+	struct pending *next;
+	peer_answer_fn callback;
+	void *data;
+	uint64_t deadline_ns; /* 0: none */
+	uint64_t timeout_ms;
+	char method[64];
+};
+
+/* One connection to the child: the one for calls, or one per monitor. */
+struct link {
+	struct link *next;
+	struct peer *peer;
+	struct varlink_conn *conn;
+	sd_event_source *io, *timer, *refuse;
+	struct pending *first, **last;
+	bool broken;
+};
+
+struct peer {
+	sd_event *event;
+	char *name, *socket_path;
+	struct peer_identity identity;
+	int pidfd;
+	bool ended; /* its status was collected, or is init's to collect */
+	sd_event_source *exit_source;
+	struct link *calls, *monitors;
+	peer_exit_fn on_exit;
+	void *data;
+	unsigned held; /* by the functions that run callbacks, which may free us */
+	bool freed;
+};
+
+extern char **environ;
+
+/* ---- Connections ---------------------------------------------------------- */
+
+static void link_free(struct link *link)
+{
+	if (!link)
+		return;
+	sd_event_source_disable_unref(link->io);
+	sd_event_source_disable_unref(link->timer);
+	sd_event_source_disable_unref(link->refuse);
+	varlink_conn_free(link->conn);
+	while (link->first) {
+		struct pending *pending = link->first;
+		link->first = pending->next;
+		free(pending);
+	}
+	free(link);
+}
+
+/* ---- The end of a peer ----------------------------------------------------- */
+
+static int on_forgotten_exit(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	siginfo_t info;
+
+	(void)revents;
+	(void)data;
+	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) < 0 && errno != ECHILD)
+		log_error("a child's status cannot be collected: %m");
+	sd_event_source_disable_unref(source); /* closes the pidfd */
+	return 0;
+}
+
+/* A child that outlives its peer still needs its status collected when it ends. */
+static void reap_later(sd_event *event, int pidfd)
+{
+	sd_event_source *source;
+
+	if (sd_event_add_io(event, &source, pidfd, EPOLLIN, on_forgotten_exit, NULL) < 0) {
+		log_error("a child's end cannot be watched: out of memory");
+		close(pidfd);
+		return;
+	}
+	sd_event_source_set_io_fd_own(source, true);
+}
+
+static void peer_destroy(struct peer *peer)
+{
+	link_free(peer->calls);
+	while (peer->monitors) {
+		struct link *link = peer->monitors;
+		peer->monitors = link->next;
+		link_free(link);
+	}
+	sd_event_source_disable_unref(peer->exit_source);
+	if (peer->pidfd >= 0 && peer->ended)
+		close(peer->pidfd);
+	else if (peer->pidfd >= 0)
+		reap_later(peer->event, peer->pidfd);
+	free(peer->name);
+	free(peer->socket_path);
+	free(peer);
+}
+
+static void peer_hold(struct peer *peer)
+{
+	peer->held++;
+}
+
+static void peer_release(struct peer *peer)
+{
+	if (--peer->held == 0 && peer->freed)
+		peer_destroy(peer);
+}
+
+void peer_free(struct peer *peer)
+{
+	if (!peer)
+		return;
+	peer->freed = true;
+	if (!peer->held)
+		peer_destroy(peer);
+}
+
+/* ---- Answers ----------------------------------------------------------------- */
+
+/* Runs the oldest callback, under peer_hold(). False: the peer was freed by it. */
+static bool answer_first(struct link *link, const char *problem, struct varlink_answer *answer)
+{
+	struct peer *peer = link->peer;
+	struct pending *pending = link->first;
+	bool last = !answer || !answer->continues;
+
+	if (last) {
+		link->first = pending->next;
+		if (!link->first)
+			link->last = &link->first;
+	}
+	pending->callback(pending->data, problem, answer);
+	if (last)
+		free(pending);
+	return !peer->freed;
+}
+
+static void link_break(struct link *link, const char *problem)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s", problem);
+	link->broken = true;
+	sd_event_source_set_enabled(link->io, SD_EVENT_OFF);
+	if (link->timer)
+		sd_event_source_set_enabled(link->timer, SD_EVENT_OFF);
+	while (link->first)
+		if (!answer_first(link, text, NULL))
+			return;
+}
+
+/* False: the peer is gone or the link is broken. */
+static bool link_deliver(struct link *link, struct varlink_message *message)
+{
+	struct varlink_answer answer;
+	char problem[400];
+
+	if (varlink_answer_from(message, &answer)) {
+		varlink_message_clear(message);
+		link_break(link, "sent a malformed answer");
+		return false;
+	}
+	if (!link->first) {
+		varlink_answer_clear(&answer);
+		link_break(link, "sent an answer nobody asked for");
+		return false;
+	}
+	if (answer.error) {
+		const char *text =
+			json_string_value(json_object_get(answer.parameters, "message"));
+		snprintf(problem, sizeof(problem), "%s", text ? text : answer.error);
+		answer.continues = false;
+	}
+	bool alive = answer_first(link, answer.error ? problem : NULL, &answer);
+	varlink_answer_clear(&answer);
+	return alive && !link->broken;
+}
+
+static void link_serve(struct link *link, uint32_t revents)
+{
+	struct varlink_message message;
+	int result = 0, next;
+
+	if (revents & EPOLLOUT)
+		result = varlink_conn_flush(link->conn);
+	if (result >= 0 && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		result = varlink_conn_read(link->conn);
+	/* What was read before the peer closed is still good. */
+	while ((next = varlink_conn_next(link->conn, &message)) == 1)
+		if (!link_deliver(link, &message))
+			return;
+	if (next < 0)
+		result = next;
+	if (result == -ECONNRESET)
+		link_break(link, "closed its control connection");
+	else if (result < 0)
+		link_break(link, "broke the control protocol");
+}
+
+static int on_link_io(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct link *link = data;
+	struct peer *peer = link->peer;
+
+	(void)source;
+	(void)fd;
+	peer_hold(peer);
+	link_serve(link, revents);
+	peer_release(peer);
+	return 0;
+}
+
+static int on_link_prepare(sd_event_source *source, void *data)
+{
+	struct link *link = data;
+	uint32_t events = 0;
+	short wanted = varlink_conn_events(link->conn);
+
+	if (wanted & POLLIN)
+		events |= EPOLLIN;
+	if (wanted & POLLOUT)
+		events |= EPOLLOUT;
+	return sd_event_source_set_io_events(source, events);
+}
+
+static int on_link_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct link *link = data;
+	uint64_t now = clock_now_ns();
+
+	(void)usec;
+	if (link->first && link->first->deadline_ns && link->first->deadline_ns <= now) {
+		char text[160];
+		snprintf(text, sizeof(text), "did not answer %s within %.1f s", link->first->method,
+			 (double)link->first->timeout_ms / 1000);
+		struct peer *peer = link->peer;
+
+		peer_hold(peer);
+		link_break(link, text);
+		peer_release(peer);
+		return 0;
+	}
+	if (link->first && link->first->deadline_ns) {
+		sd_event_source_set_time(source, link->first->deadline_ns / NS_PER_US + 1);
+		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	return 0;
+}
+
+static int link_open(struct peer *peer, struct link **out)
+{
+	struct link *link = calloc(1, sizeof(*link));
+
+	if (!link)
+		return -ENOMEM;
+	link->peer = peer;
+	link->last = &link->first;
+	int error = varlink_connect(peer->socket_path, &link->conn);
+	if (!error)
+		error = sd_event_add_io(peer->event, &link->io, varlink_conn_fd(link->conn), EPOLLIN,
+					on_link_io, link);
+	if (error >= 0)
+		error = sd_event_source_set_prepare(link->io, on_link_prepare);
+	if (error < 0) {
+		link_free(link);
+		return error;
+	}
+	*out = link;
+	return 0;
+}
+
+static struct pending *link_queue(struct link *link, const char *method, uint64_t timeout_ms,
+				  peer_answer_fn callback, void *data)
+{
+	struct pending *pending = calloc(1, sizeof(*pending));
+	const char *dot = strrchr(method, '.');
+
+	if (!pending)
+		return NULL;
+	*pending = (struct pending){.callback = callback, .data = data, .timeout_ms = timeout_ms};
+	snprintf(pending->method, sizeof(pending->method), "%s", dot ? dot + 1 : method);
+	if (timeout_ms)
+		pending->deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+	*link->last = pending;
+	link->last = &pending->next;
+	return pending;
+}
+
+static int link_set_timer(struct link *link, const struct pending *pending)
+{
+	uint64_t usec = pending->deadline_ns / NS_PER_US + 1;
+
+	if (!link->timer)
+		return sd_event_add_time(link->peer->event, &link->timer, CLOCK_MONOTONIC, usec, 1000,
+					 on_link_timer, link);
+	if (link->first != pending)
+		return 0; /* on_link_timer moves on to us */
+	int error = sd_event_source_set_time(link->timer, usec);
+	return error < 0 ? error : sd_event_source_set_enabled(link->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_link_refuse(sd_event_source *source, void *data)
+{
+	struct link *link = data;
+	struct peer *peer = link->peer;
+
+	(void)source;
+	peer_hold(peer);
+	link_break(link, "has no control connection");
+	peer_release(peer);
+	return 0;
+}
+
+/* ---- Calls ------------------------------------------------------------------ */
+
+void peer_call(struct peer *peer, const char *method, json_t *parameters, const int *fds,
+	       unsigned fd_count, uint64_t timeout_ms, peer_answer_fn callback, void *data)
+{
+	struct link *link = peer->calls;
+	struct pending *pending = link_queue(link, method, timeout_ms, callback, data);
+
+	if (!pending) {
+		json_decref(parameters);
+		callback(data, "out of memory", NULL);
+		return;
+	}
+	if (link->broken) {
+		/* Answered from the loop, as every call is. */
+		json_decref(parameters);
+		if (!link->refuse && sd_event_add_defer(peer->event, &link->refuse, on_link_refuse,
+							link) < 0)
+			link_break(link, "out of memory");
+		else
+			sd_event_source_set_enabled(link->refuse, SD_EVENT_ONESHOT);
+		return;
+	}
+	int error = link_set_timer(link, pending);
+	if (error >= 0)
+		error = varlink_request(link->conn, method, parameters, 0, fds, fd_count);
+	else
+		json_decref(parameters);
+	if (error < 0) {
+		/* The connection is of no use; the io source reports it from the loop. */
+		log_debug("%s: %s could not be sent: %s", peer->name, method, strerror(-error));
+		shutdown(varlink_conn_fd(link->conn), SHUT_RDWR);
+	}
+}
+
+int peer_monitor(struct peer *peer, const char *method, peer_answer_fn callback, void *data)
+{
+	struct link *link;
+	int error = link_open(peer, &link);
+
+	if (error)
+		return error;
+	error = -ENOMEM;
+	if (link_queue(link, method, 0, callback, data))
+		error = varlink_request(link->conn, method, NULL, VARLINK_MORE, NULL, 0);
+	if (error < 0) {
+		link_free(link);
+		return error;
+	}
+	link->next = peer->monitors;
+	peer->monitors = link;
+	return 0;
+}
+
+/* ---- Processes -------------------------------------------------------------- */
+
+int peer_identity_of(struct peer_identity *identity)
+{
+	char path[40], text[1024];
+	unsigned long long start;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", identity->pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return -ESRCH;
+	size_t bytes = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[bytes] = '\0';
+	/* The command, field 2, may hold anything; the last ')' ends it. */
+	char *rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1,
+			    " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			    "%*d %llu", &start) != 1)
+		return -ESRCH;
+	identity->start_time = start;
+	return 0;
+}
+
+static void break_links(struct peer *peer, const char *problem)
+{
+	if (!peer->calls->broken)
+		link_break(peer->calls, problem);
+	for (struct link *link = peer->monitors; link && !peer->freed; link = link->next)
+		if (!link->broken)
+			link_break(link, problem);
+}
+
+static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct peer *peer = data;
+	siginfo_t info = {0};
+	char how[100] = "ended";
+
+	(void)revents;
+	/* ECHILD: an adopted process, whose status only init learns. */
+	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
+		if (info.si_code == CLD_EXITED)
+			snprintf(how, sizeof(how), "exited with status %d", info.si_status);
+		else
+			snprintf(how, sizeof(how), "was killed by signal %d (%s)", info.si_status,
+				 strsignal(info.si_status));
+	}
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	peer->ended = true;
+	/* Every call gets its answer before the owner hears of the end. */
+	peer_hold(peer);
+	break_links(peer, how);
+	if (!peer->freed)
+		peer->on_exit(peer->data, how);
+	peer_release(peer);
+	return 0;
+}
+
+static struct peer *peer_new(sd_event *event, const char *name, const char *socket_path,
+			     peer_exit_fn on_exit, void *data)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return NULL;
+	*peer = (struct peer){.event = event, .pidfd = -1, .on_exit = on_exit, .data = data};
+	peer->name = strdup(name);
+	peer->socket_path = strdup(socket_path);
+	if (!peer->name || !peer->socket_path) {
+		peer_free(peer);
+		return NULL;
+	}
+	return peer;
+}
+
+static int peer_watch(struct peer *peer)
+{
+	peer->pidfd = pidfd_open(peer->identity.pid, 0);
+	if (peer->pidfd < 0)
+		return -errno;
+	int error = sd_event_add_io(peer->event, &peer->exit_source, peer->pidfd, EPOLLIN,
+				    on_process_exit, peer);
+	if (error >= 0)
+		/* Answers that a dying process still sent are handled before its death. */
+		error = sd_event_source_set_priority(peer->exit_source, SD_EVENT_PRIORITY_IDLE);
+	return error < 0 ? error : 0;
+}
+
+static int spawn_process(const char *executable, const char *name, int listen_fd, pid_t *out)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	char *const argv[] = {(char *)executable, (char *)name, NULL};
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, listen_fd, CHILD_SOCKET_FD);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	/* A session of its own: Ctrl-C at the shim's terminal is the shim's alone. */
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETSID);
+	int error = posix_spawn(out, executable, &actions, &attributes, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return -error;
+}
+
+int peer_spawn(sd_event *event, const char *executable, const char *name, const char *socket_path,
+	       peer_exit_fn on_exit, void *data, struct peer **out)
+{
+	struct peer *peer = peer_new(event, name, socket_path, on_exit, data);
+	int listen_fd = -1, error = -ENOMEM;
+
+	if (!peer)
+		return error;
+	error = listen_fd = unix_listen(socket_path, 0600);
+	if (listen_fd < 0)
+		goto fail;
+	error = spawn_process(executable, name, listen_fd, &peer->identity.pid);
+	close(listen_fd);
+	if (error)
+		goto fail;
+	error = peer_watch(peer);
+	if (!error)
+		error = peer_identity_of(&peer->identity);
+	if (!error)
+		error = link_open(peer, &peer->calls);
+	if (!error) {
+		*out = peer;
+		return 0;
+	}
+	kill(peer->identity.pid, SIGKILL);
+	waitpid(peer->identity.pid, NULL, 0);
+fail:
+	unlink(socket_path);
+	peer_free(peer);
+	return error;
+}
+
+int peer_adopt(sd_event *event, struct peer_identity identity, const char *socket_path,
+	       peer_exit_fn on_exit, void *data, struct peer **out)
+{
+	struct peer *peer = peer_new(event, socket_path, socket_path, on_exit, data);
+
+	if (!peer)
+		return -ENOMEM;
+	peer->identity = identity;
+	/* The pidfd first: it pins the process whose start time is then compared. */
+	int error = peer_watch(peer);
+	if (!error)
+		error = peer_identity_of(&peer->identity);
+	if (!error && peer->identity.start_time != identity.start_time)
+		error = -ESRCH;
+	if (!error)
+		error = link_open(peer, &peer->calls);
+	if (error) {
+		peer_free(peer);
+		return error;
+	}
+	*out = peer;
+	return 0;
+}
+
+struct peer_identity peer_identity(const struct peer *peer)
+{
+	return peer->identity;
+}
+
+void peer_kill(struct peer *peer)
+{
+	if (peer->pidfd >= 0 && pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) < 0 &&
+	    errno != ESRCH)
+		log_error("%s: cannot be killed: %m", peer->name);
+}
+

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The differences between a document and live state. Nothing is changed here;
+ * whatever cannot be done is refused before anything is.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply.h"
+
+struct planner {
+	const struct shim *shim;
+	const struct document *document;
+	bool prune;
+	struct plan *plan;
+	struct plan_error *error;
+	/* Who will have each function once the plan is done: "red/net0". */
+	struct claims {
+		char adapter[DOC_NAME_BYTES];
+		int64_t vfs;
+		char owners[DOC_VFS_MAX][2 * DOC_NAME_BYTES];
+	} claims[2 * DOC_ADAPTERS_MAX];
+	size_t claims_count;
+};
+
+__attribute__((format(printf, 3, 4)))
+static int refuse(struct planner *planner, const char *error, const char *format, ...)
+{
+	va_list arguments;
+
+	planner->error->error = error;
+	va_start(arguments, format);
+	vsnprintf(planner->error->message, sizeof(planner->error->message), format, arguments);
+	va_end(arguments);
+	return -EINVAL;
+}
+
+/* NULL: no memory. */
+static struct change *plan_add(struct plan *plan, enum change_action action,
+			       enum change_object object, const char *name)
+{
+	if (plan->count == plan->capacity) {
+		size_t capacity = plan->capacity ? 2 * plan->capacity : 16;
+		struct change *changes = reallocarray(plan->changes, capacity, sizeof(*changes));
+		if (!changes)
+			return NULL;
+		plan->changes = changes;
+		plan->capacity = capacity;
+	}
+	struct change *change = &plan->changes[plan->count++];
+	*change = (struct change){.action = action, .object = object};
+	snprintf(change->name, sizeof(change->name), "%s", name);
+	return change;
+}
+
+void plan_free(struct plan *plan)
+{
+	free(plan->changes);
+	*plan = (struct plan){0};
+}
+
+__attribute__((format(printf, 2, 3)))
+static void add_detail(char detail[SHIM_MESSAGE_BYTES], const char *format, ...)
+{
+	size_t used = strlen(detail);
+	va_list arguments;
+
+	if (used && used + 2 < SHIM_MESSAGE_BYTES) {
+		strcpy(detail + used, ", ");
+		used += 2;
+	}
+	va_start(arguments, format);
+	vsnprintf(detail + used, SHIM_MESSAGE_BYTES - used, format, arguments);
+	va_end(arguments);
+}
+
+static const struct doc_partition *document_partition(const struct document *document,
+						      const char *name)
+{
+	for (size_t i = 0; i < document->partition_count; i++)
+		if (!strcmp(document->partitions[i].name, name))
+			return &document->partitions[i];
+	return NULL;
+}
+
+static const struct doc_device *document_device(const struct document *document,
+						const char *partition, const char *name)
+{
+	const struct doc_partition *found = document_partition(document, partition);
+
+	for (size_t i = 0; found && i < found->device_count; i++)
+		if (!strcmp(found->devices[i].name, name))
+			return &found->devices[i];
+	return NULL;
+}
+
+static const struct doc_adapter *document_adapter(const struct document *document, const char *name)
+{
+	for (size_t i = 0; i < document->adapter_count; i++)
+		if (!strcmp(document->adapters[i].name, name))
+			return &document->adapters[i];
+	return NULL;
+}
+
+/* ---- Deletions ---------------------------------------------------------------- */
+
+static int delete_device(struct plan *plan, const struct device *device)
+{
+	char name[2 * DOC_NAME_BYTES];
+
+	snprintf(name, sizeof(name), "%s/%s", device->partition->name, device->spec.name);
+	struct change *change = plan_add(plan, CHANGE_DELETE, OBJECT_DEVICE, name);
+	if (!change)
+		return -ENOMEM;
+	strcpy(change->partition, device->partition->name);
+	change->device = device->spec;
+	return 0;
+}
+
+static int delete_partition(struct plan *plan, const struct partition *partition)
+{
+	for (const struct device *device = partition->devices; device; device = device->next)
+		if (delete_device(plan, device))
+			return -ENOMEM;
+	return plan_add(plan, CHANGE_DELETE, OBJECT_PARTITION, partition->name) ? 0 : -ENOMEM;
+}
+
+int plan_delete(const struct shim *shim, const char *partition, struct plan *out)
+{
+	int error = 0;
+
+	for (const struct partition *p = shim->partitions; p && !error; p = p->next)
+		if (!partition || !strcmp(p->name, partition))
+			error = delete_partition(out, p);
+	for (const struct adapter *a = shim->adapters; a && !partition && !error; a = a->next)
+		if (!plan_add(out, CHANGE_DELETE, OBJECT_ADAPTER, a->spec.name))
+			error = -ENOMEM;
+	return error;
+}
+
+static int plan_prune(struct planner *planner)
+{
+	const struct document *document = planner->document;
+	int error = 0;
+
+	if (!planner->prune)
+		return 0;
+	for (const struct partition *p = planner->shim->partitions; p && !error; p = p->next) {
+		if (!document_partition(document, p->name)) {
+			error = delete_partition(planner->plan, p);
+			continue;
+		}
+		for (const struct device *d = p->devices; d && !error; d = d->next)
+			if (!document_device(document, p->name, d->spec.name))
+				error = delete_device(planner->plan, d);
+	}
+	for (const struct adapter *a = planner->shim->adapters; a && !error; a = a->next)
+		if (!document_adapter(document, a->spec.name) &&
+		    !plan_add(planner->plan, CHANGE_DELETE, OBJECT_ADAPTER, a->spec.name))
+			error = -ENOMEM;
+	return error;
+}
+
+static bool is_deleted(const struct planner *planner, enum change_object object, const char *name)
+{
+	for (size_t i = 0; i < planner->plan->count; i++) {
+		const struct change *change = &planner->plan->changes[i];
+		if (change->action == CHANGE_DELETE && change->object == object &&
+		    !strcmp(change->name, name))
+			return true;
+	}
+	return false;
+}
+
+/* ---- Functions: who has which ------------------------------------------------------ */
+
+static struct claims *claims_of(struct planner *planner, const char *adapter)
+{
+	for (size_t i = 0; i < planner->claims_count; i++)
+		if (!strcmp(planner->claims[i].adapter, adapter))
+			return &planner->claims[i];
+	return NULL;
+}
+
+static int claims_add(struct planner *planner, const struct doc_adapter *adapter)
+{
+	if (planner->claims_count == sizeof(planner->claims) / sizeof(planner->claims[0]))
+		return refuse(planner, "org.outrigger.Shim.Refused", "more than %zu adapters",
+			      planner->claims_count);
+	struct claims *claims = &planner->claims[planner->claims_count++];
+	strcpy(claims->adapter, adapter->name);
+	claims->vfs = adapter->vfs;
+	return 0;
+}
+
+/* Functions that live devices keep: those the document does not mention. */
+static int claims_from_live(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->document->adapter_count; i++)
+		if (claims_add(planner, &planner->document->adapters[i]))
+			return -EINVAL;
+	for (const struct adapter *a = planner->shim->adapters; a; a = a->next) {
+		if (is_deleted(planner, OBJECT_ADAPTER, a->spec.name))
+			continue;
+		if (!claims_of(planner, a->spec.name) && claims_add(planner, &a->spec))
+			return -EINVAL;
+		struct claims *claims = claims_of(planner, a->spec.name);
+		for (int64_t vf = 0; vf < a->spec.vfs; vf++) {
+			const struct device *owner = a->owners[vf];
+			char name[2 * DOC_NAME_BYTES];
+
+			if (!owner || document_device(planner->document, owner->partition->name,
+						      owner->spec.name))
+				continue;
+			snprintf(name, sizeof(name), "%s/%s", owner->partition->name,
+				 owner->spec.name);
+			if (!is_deleted(planner, OBJECT_DEVICE, name))
+				strcpy(claims->owners[vf], name);
+		}
+	}
+	return 0;
+}
+
+static int claim(struct planner *planner, const char *name, struct doc_vf *vf, bool any)
+{
+	struct claims *claims = claims_of(planner, vf->adapter);
+
+	if (!claims)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: there is no adapter '%s'", name, vf->adapter);
+	if (vf->index < 0 && any) {
+		for (vf->index = 0; vf->index < claims->vfs; vf->index++)
+			if (!claims->owners[vf->index][0])
+				break;
+		if (vf->index == claims->vfs)
+			return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+				      "device %s: all %lld functions of adapter %s are taken", name,
+				      (long long)claims->vfs, vf->adapter);
+	}
+	if (vf->index < 0)
+		return 0;
+	if (vf->index >= claims->vfs)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: adapter %s has functions 0 to %lld, not %lld", name,
+			      vf->adapter, (long long)claims->vfs - 1, (long long)vf->index);
+	if (claims->owners[vf->index][0])
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: function %lld of adapter %s belongs to %s", name,
+			      (long long)vf->index, vf->adapter, claims->owners[vf->index]);
+	strcpy(claims->owners[vf->index], name);
+	return 0;
+}
+
+/* ---- Adapters ------------------------------------------------------------------------ */
+
+/* A live device that needs the adapter to stay as it is. */
+static const struct device *adapter_user(const struct planner *planner,
+					 const struct adapter *adapter)
+{
+	for (int64_t vf = 0; vf < adapter->spec.vfs; vf++) {
+		const struct device *owner = adapter->owners[vf];
+		char name[2 * DOC_NAME_BYTES];
+
+		if (!owner || owner->state == STATE_FAILED)
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", owner->partition->name, owner->spec.name);
+		if (!is_deleted(planner, OBJECT_DEVICE, name))
+			return owner;
+	}
+	return NULL;
+}
+
+static int plan_adapter(struct planner *planner, const struct doc_adapter *want)
+{
+	const struct adapter *live = adapter_find(planner->shim, want->name);
+	char detail[SHIM_MESSAGE_BYTES] = "";
+
+	if (live && live->spec.kind != want->kind)
+		add_detail(detail, "kind %s -> %s", doc_adapter_kinds[live->spec.kind],
+			   doc_adapter_kinds[want->kind]);
+	if (live && live->spec.vfs != want->vfs)
+		add_detail(detail, "vfs %lld -> %lld", (long long)live->spec.vfs,
+			   (long long)want->vfs);
+	if (live && strcmp(live->spec.device, want->device))
+		add_detail(detail, "device %.60s -> %.60s", live->spec.device, want->device);
+	if (live && !*detail && live->state == STATE_FAILED)
+		add_detail(detail, "it had failed");
+	if (live && !*detail)
+		return 0;
+	const struct device *user = live ? adapter_user(planner, live) : NULL;
+	if (user)
+		return refuse(planner, "org.outrigger.Shim.Busy",
+			      "adapter %s: %s needs it restarted, and %s/%s uses it; take that down "
+			      "first", want->name, detail, user->partition->name, user->spec.name);
+	struct change *change = plan_add(planner->plan, live ? CHANGE_REPLACE : CHANGE_CREATE,
+					 OBJECT_ADAPTER, want->name);
+	if (!change)
+		return -ENOMEM;
+	change->adapter = *want;
+	if (!live)
+		add_detail(detail, "%s, %lld functions", doc_adapter_kinds[want->kind],
+			   (long long)want->vfs);
+	strcpy(change->detail, detail);
+	return 0;
+}
+
+/* ---- Devices -------------------------------------------------------------------------- */
+
+static int resolve_image(struct planner *planner, const char *name, struct doc_device *device)
+{
+	const struct doc_adapter *adapter =
+		document_adapter(planner->document, device->vf.adapter);
+	char id[DOC_STRING_BYTES], why[SHIM_MESSAGE_BYTES - 100];
+
+	if (!adapter)
+		adapter = &adapter_find(planner->shim, device->vf.adapter)->spec;
+	int error = image_device_id(adapter, id, sizeof(id));
+	if (error)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: adapter %s: %s cannot be identified: %s", name,
+			      adapter->name, adapter->device, strerror(-error));
+	/* 000, FIG. 7, step 710: a native driver, where the adapter can do it. */
+	if (device->adjunct.none)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: adjunct: none hands the function itself to the partition; "
+			      "adapter %s is %s, and its functions have no kernel driver and no PCI "
+			      "address to hand over; leave adjunct out, or name an image", name,
+			      adapter->name, adapter->kind == DOC_ADAPTER_EMBEDDED ? "embedded"
+										   : "a DPDK port");
+	const struct image *image = image_find(&planner->shim->images, device->adjunct.image, id,
+					       device->kind, why, sizeof(why));
+	if (!image) /* step 730 */
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument", "device %s: %s", name, why);
+	strcpy(device->adjunct.image, image->name);
+	if (!device->adjunct.memory_bytes)
+		device->adjunct.memory_bytes = image->memory_default;
+	if (device->adjunct.memory_bytes < image->memory_minimum)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: image %s needs at least %lldM of memory", name, image->name,
+			      (long long)image->memory_minimum >> 20);
+	return 0;
+}
+
+/* What the document leaves to us, a live device keeps. */
+static void inherit(const struct device *live, struct doc_device *device)
+{
+	static const uint8_t zero[6];
+
+	if (!memcmp(device->mac, zero, 6))
+		memcpy(device->mac, live->spec.mac, 6);
+	if (device->vf.index < 0 && !strcmp(device->vf.adapter, live->spec.vf.adapter))
+		device->vf.index = live->spec.vf.index;
+	if (!device->adjunct.image[0] && !device->adjunct.none)
+		strcpy(device->adjunct.image, live->spec.adjunct.image);
+}
+
+static bool addresses_equal(const struct doc_device *a, const struct doc_device *b)
+{
+	for (int i = 0; i < DOC_ADDRESSES_MAX; i++)
+		if (strcmp(a->addresses[i], b->addresses[i]))
+			return false;
+	return true;
+}
+
+/* What only a new adjunct (and perhaps a new interface) can change. */
+static void compare_device(const struct doc_device *live, const struct doc_device *want,
+			   char detail[SHIM_MESSAGE_BYTES])
+{
+	char live_mac[DOC_MAC_TEXT_BYTES], want_mac[DOC_MAC_TEXT_BYTES];
+
+	doc_mac_format(live->mac, live_mac);
+	doc_mac_format(want->mac, want_mac);
+	if (live->kind != want->kind)
+		add_detail(detail, "kind %s -> %s", doc_port_kinds[live->kind],
+			   doc_port_kinds[want->kind]);
+	if (strcmp(live_mac, want_mac))
+		add_detail(detail, "mac %s -> %s", live_mac, want_mac);
+	if (live->mtu != want->mtu)
+		add_detail(detail, "mtu %lld -> %lld", (long long)live->mtu, (long long)want->mtu);
+	if (!addresses_equal(live, want))
+		add_detail(detail, "address %s -> %s",
+			   live->addresses[0][0] ? live->addresses[0] : "none",
+			   want->addresses[0][0] ? want->addresses[0] : "none");
+	if (strcmp(live->ifname, want->ifname))
+		add_detail(detail, "ifname %s -> %s", live->ifname, want->ifname);
+	if (live->ring_entries != want->ring_entries)
+		add_detail(detail, "ring_entries %lld -> %lld", (long long)live->ring_entries,
+			   (long long)want->ring_entries);
+	if (strcmp(live->vf.adapter, want->vf.adapter) || live->vf.index != want->vf.index)
+		add_detail(detail, "function %s/%lld -> %s/%lld", live->vf.adapter,
+			   (long long)live->vf.index, want->vf.adapter, (long long)want->vf.index);
+	if (strcmp(live->adjunct.image, want->adjunct.image))
+		add_detail(detail, "image %s -> %s", live->adjunct.image, want->adjunct.image);
+	if (live->adjunct.cpu != want->adjunct.cpu)
+		add_detail(detail, "cpu %s -> %s", doc_cpus[live->adjunct.cpu],
+			   doc_cpus[want->adjunct.cpu]);
+	if (live->adjunct.memory_bytes != want->adjunct.memory_bytes)
+		add_detail(detail, "memory %lldM -> %lldM",
+			   (long long)live->adjunct.memory_bytes >> 20,
+			   (long long)want->adjunct.memory_bytes >> 20);
+}
+
+/* What the adapter changes while everything runs. */
+static void compare_vf(const struct doc_vf *live, const struct doc_vf *want,
+		       char detail[SHIM_MESSAGE_BYTES])
+{
+#define COMPARE(member) \
+	if (live->member != want->member) \
+		add_detail(detail, #member " %lld -> %lld", (long long)live->member, \
+			   (long long)want->member)
+#define COMPARE_WORD(member, words) \
+	if (live->member != want->member) \
+		add_detail(detail, #member " %s -> %s", (words)[live->member], (words)[want->member])
+	static const char *const yes_no[] = {"no", "yes"};
+
+	COMPARE(vlan);
+	COMPARE(qos);
+	COMPARE(min_tx_rate);
+	COMPARE(max_tx_rate);
+	COMPARE_WORD(proto, doc_vlan_protos);
+	COMPARE_WORD(state, doc_link_states);
+	COMPARE_WORD(spoofchk, yes_no);
+	COMPARE_WORD(trust, yes_no);
+	COMPARE_WORD(promisc, yes_no);
+#undef COMPARE
+#undef COMPARE_WORD
+}
+
+static int plan_device(struct planner *planner, const struct doc_partition *partition,
+		       const struct doc_device *want)
+{
+	const struct partition *live_partition = partition_find(planner->shim, partition->name);
+	const struct device *live = live_partition ? device_find(live_partition, want->name) : NULL;
+	static const uint8_t zero[6];
+	enum change_action action = CHANGE_CREATE;
+	struct doc_device device = *want;
+	char name[2 * DOC_NAME_BYTES], detail[SHIM_MESSAGE_BYTES] = "";
+
+	snprintf(name, sizeof(name), "%s/%s", partition->name, want->name);
+	if (live)
+		inherit(live, &device);
+	if (!memcmp(device.mac, zero, 6))
+		doc_mac_from_names(partition->name, device.name, device.mac);
+	int error = claim(planner, name, &device.vf, true);
+	if (!error)
+		error = resolve_image(planner, name, &device);
+	if (error)
+		return error;
+	if (live) {
+		action = CHANGE_REPLACE;
+		compare_device(&live->spec, &device, detail);
+		if (!*detail && live->state == STATE_FAILED)
+			add_detail(detail, "it had failed");
+		if (!*detail) {
+			action = CHANGE_UPDATE;
+			compare_vf(&live->spec.vf, &device.vf, detail);
+		}
+		if (!*detail)
+			return 0;
+	} else {
+		add_detail(detail, "%s, %s function %lld, adjunct %s", doc_port_kinds[device.kind],
+			   device.vf.adapter, (long long)device.vf.index, device.adjunct.image);
+	}
+	struct change *change = plan_add(planner->plan, action, OBJECT_DEVICE, name);
+	if (!change)
+		return -ENOMEM;
+	strcpy(change->partition, partition->name);
+	change->device = device;
+	strcpy(change->detail, detail);
+	return 0;
+}
+
+/* ---- Partitions -------------------------------------------------------------------------- */
+
+static int plan_partition(struct planner *planner, const struct doc_partition *want)
+{
+	const struct partition *live = partition_find(planner->shim, want->name);
+	struct change *change;
+
+	if (live && live->state != STATE_FAILED && !strcmp(live->owner, want->owner))
+		return 0;
+	change = plan_add(planner->plan,
+			  !live				? CHANGE_CREATE
+			  : live->state == STATE_FAILED ? CHANGE_REPLACE
+							: CHANGE_UPDATE,
+			  OBJECT_PARTITION, want->name);
+	if (!change)
+		return -ENOMEM;
+	strcpy(change->owner, want->owner);
+	if (live && live->state == STATE_FAILED)
+		add_detail(change->detail, "it had failed");
+	else if (live)
+		add_detail(change->detail, "owner %s -> %s", *live->owner ? live->owner : "default",
+			   *want->owner ? want->owner : "default");
+	return 0;
+}
+
+int plan_document(const struct shim *shim, const struct document *document, bool prune,
+		  struct plan *out, struct plan_error *error)
+{
+	struct planner *planner = calloc(1, sizeof(*planner));
+	int result = planner ? 0 : -ENOMEM;
+
+	if (result)
+		return result;
+	*planner = (struct planner){
+		.shim = shim, .document = document, .prune = prune, .plan = out, .error = error};
+	result = plan_prune(planner);
+	if (!result)
+		result = claims_from_live(planner);
+	for (size_t i = 0; i < document->adapter_count && !result; i++)
+		result = plan_adapter(planner, &document->adapters[i]);
+	/* Functions asked for by number first, so that "any" takes what is left. */
+	for (int any = 0; any < 2; any++)
+		for (size_t i = 0; i < document->partition_count && !result; i++) {
+			const struct doc_partition *partition = &document->partitions[i];
+
+			if (!any)
+				result = plan_partition(planner, partition);
+			for (size_t d = 0; d < partition->device_count && !result; d++)
+				if ((partition->devices[d].vf.index < 0) == (any == 1))
+					result = plan_device(planner, partition, &partition->devices[d]);
+		}
+	if (result)
+		plan_free(out);
+	free(planner);
+	return result;
+}
+
+/* ---- For the socket ------------------------------------------------------------------------ */
+
+static const char *const action_names[] = {"create", "update", "replace", "delete"};
+static const char *const object_names[] = {"adapter", "partition", "device"};
+
+json_t *change_to_json(const struct change *change)
+{
+	return json_pack("{s:s,s:s,s:s,s:s}", "action", action_names[change->action], "object",
+			 object_names[change->object], "name", change->name, "detail",
+			 change->detail);
+}
+
+json_t *plan_to_json(const struct plan *plan)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < plan->count; i++)
+		json_array_append_new(list, change_to_json(&plan->changes[i]));
+	return list;
+}

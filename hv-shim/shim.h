@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypervisor shim's live objects. Internal to hv-shim; one thread, the
+ * event loop's, owns everything here.
+ *
+ * An object is made and destroyed in steps that wait for other processes. Each
+ * has a state for people (STARTING, RUNNING, STOPPING, FAILED) and at most one
+ * `change` under way, which is settled when the object comes to rest.
+ */
+#ifndef SHIM_H
+#define SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "document.h"
+#include "image.h"
+#include "peer.h"
+
+#define SHIM_PATH_BYTES 108 /* a Unix socket's path, with its NUL */
+#define SHIM_MESSAGE_BYTES 400
+#define SHIM_FDS_MAX 4
+
+/* How long a child may take. Starting includes DPDK's initialisation. */
+#define SHIM_CALL_MS 5000
+#define SHIM_START_MS 30000
+#define SHIM_STOP_MS 3000
+
+struct apply;
+struct change;
+struct log_buffer;
+struct server;
+struct shim;
+
+enum object_state { STATE_STARTING, STATE_RUNNING, STATE_STOPPING, STATE_FAILED };
+const char *object_state_name(enum object_state state);
+
+struct adapter {
+	struct adapter *next;
+	struct shim *shim;
+	struct doc_adapter spec;
+	enum object_state state;
+	char message[SHIM_MESSAGE_BYTES]; /* why it failed */
+	struct peer *peer;                /* NULL: a DPDK device string has no process */
+	struct device *owners[DOC_VFS_MAX];
+	char model[64], serial[64], firmware_version[32];
+	bool link_up;
+	json_t *vf_list; /* functions and their counters, as last asked for; or NULL */
+	bool stats_pending;
+	bool deleting, restarting;
+	struct doc_adapter next_spec; /* with restarting */
+	struct change *change;
+};
+
+struct partition {
+	struct partition *next;
+	struct shim *shim;
+	char name[DOC_NAME_BYTES], owner[DOC_NAME_BYTES];
+	enum object_state state;
+	char message[SHIM_MESSAGE_BYTES];
+	struct peer *keeper;
+	struct device *devices;
+	struct server *server; /* of the partition's own socket */
+	struct partition_service *service;
+	bool deleting;
+	struct change *change;
+};
+
+struct device {
+	struct device *next;
+	struct partition *partition;
+	struct adapter *adapter;
+	struct doc_device spec; /* complete: addresses, index, image, memory are filled in */
+	const struct image *image;
+	enum object_state state;
+	char message[SHIM_MESSAGE_BYTES];
+
+	/* Where it stands in start_steps or, when undoing, in stop_steps. */
+	unsigned step;
+	bool undoing, abort, deleting, restarting;
+	bool waiting; /* an answer is under way that will move it on */
+	struct doc_device next_spec; /* with restarting */
+	struct doc_vf previous_vf;   /* while an update is under way */
+
+	struct peer *adjunct;
+	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
+	unsigned fd_count;
+	bool link_up;
+	uint64_t starting_ns, start_ns, running_since_ns;
+	json_t *counters; /* as last asked for; or NULL */
+	bool stats_pending;
+
+	/* A program that has the native device open. */
+	struct attachment *attachment;
+	bool attaching; /* the adjunct has not yet answered for it */
+	struct change *change;
+};
+
+struct shim {
+	sd_event *event;
+	char state_dir[SHIM_PATH_BYTES];
+	char libexec_dir[256], images_dir[256];
+	bool rootless;
+	bool closing; /* the shim ends; nothing else does */
+	uint64_t started_ns;
+	int lock_fd;
+	struct image_list images;
+	struct adapter *adapters;
+	struct partition *partitions;
+	struct apply *apply; /* the one change under way */
+	struct log_buffer *log;
+	struct stats_job *stats_jobs;
+	struct server *control;
+	sd_event_source *save_source;
+	char save_problem[SHIM_MESSAGE_BYTES]; /* empty: the saved state is current */
+};
+
+/* "STATE/kind/name" with `suffix` appended; `kind` may be NULL. -ENAMETOOLONG: no socket could be bound there. */
+int shim_path(const struct shim *shim, const char *kind, const char *name, const char *suffix,
+	      char out[SHIM_PATH_BYTES]);
+
+/* ---- adapter.c ------------------------------------------------------------- */
+
+struct adapter *adapter_find(const struct shim *shim, const char *name);
+struct adapter *adapter_new(struct shim *shim, const struct doc_adapter *spec); /* NULL: no memory */
+void adapter_start(struct adapter *adapter);
+/* Once none of its functions is in use: ends it; then frees it or starts next_spec. */
+void adapter_stop(struct adapter *adapter);
+/* Takes up the process an earlier shim left: true; or starts anew: false. */
+bool adapter_adopt(struct adapter *adapter, struct peer_identity identity);
+/* The functions in use have changed. */
+void adapter_check(struct adapter *adapter);
+size_t adapter_vfs_used(const struct adapter *adapter);
+/* Makes the device the owner of its function; false while another device is. */
+bool adapter_claim(struct adapter *adapter, struct device *device);
+void adapter_release(struct adapter *adapter, struct device *device);
+/* Sets function `device->spec.vf.index` up for the device, or resets it: answers through callback. */
+void adapter_configure_vf(struct adapter *adapter, const struct device *device,
+			  peer_answer_fn callback, void *data);
+void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data);
+/* DPDK's device arguments for the device's function. */
+int adapter_device_string(const struct adapter *adapter, const struct device *device, char *out,
+			  size_t out_bytes);
+void adapter_free(struct adapter *adapter);
+
+/* ---- partition.c ------------------------------------------------------------ */
+
+struct partition *partition_find(const struct shim *shim, const char *name);
+struct partition *partition_new(struct shim *shim, const char *name, const char *owner);
+void partition_start(struct partition *partition);
+void partition_stop(struct partition *partition); /* once its devices are gone */
+/* As adapter_adopt(). */
+bool partition_adopt(struct partition *partition, struct peer_identity identity);
+void partition_check(struct partition *partition); /* a device is gone */
+int partition_set_owner(struct partition *partition, const char *owner);
+void partition_free(struct partition *partition);
+
+/* ---- device.c, device_steps.c ------------------------------------------------ */
+
+struct device *device_find(const struct partition *partition, const char *name);
+struct device *device_new(struct partition *partition, struct adapter *adapter,
+			  const struct doc_device *spec);
+/* "red.net0": the adjunct's name, and that of its files. */
+#define DEVICE_LABEL_BYTES (2 * DOC_NAME_BYTES)
+void device_label(const struct device *device, char out[DEVICE_LABEL_BYTES]);
+void device_start(struct device *device);
+void device_stop(struct device *device);
+void device_restart(struct device *device, const struct doc_device *spec);
+void device_update_vf(struct device *device, const struct doc_vf *vf);
+/*
+ * Takes up the adjunct an earlier shim left, unless it lost what it stands on
+ * (not `sound`) or cannot be reached: then everything is undone and started anew.
+ */
+void device_adopt(struct device *device, struct peer_identity identity, bool sound);
+/* The adapter or the partition it waits for has come to rest. */
+void device_poke(struct device *device);
+/* What it depends on is gone, or the adjunct is: undoes everything, then FAILED. */
+__attribute__((format(printf, 2, 3)))
+void device_fail(struct device *device, const char *format, ...);
+/* An asynchronous event, to the log and to the partition's monitors. */
+void device_event(struct device *device, const char *event, const char *message);
+/* It has, or may have, something in use: a process, a function, an interface. */
+bool device_is_active(const struct device *device);
+void device_free(struct device *device);
+
+struct step {
+	const char *name; /* for the log, with the figure's step numbers */
+	/* 1: done; 0: device_step_done() will be called; -errno: message is set. */
+	int (*begin)(struct device *device);
+};
+extern const struct step device_start_steps[], device_stop_steps[]; /* ended by a NULL name */
+void device_step_done(struct device *device, const char *problem);
+void device_on_adjunct_exit(void *data, const char *how);
+void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
+
+/* ---- attachment.c ------------------------------------------------------------- */
+
+/*
+ * A program's hold on a native device: its window and doorbells, given to the
+ * adjunct, and the program's process, whose end ends the attachment.
+ */
+struct attachment;
+/* Answers `call` (org.outrigger.Partition.OpenNet). */
+void attachment_open(struct device *device, struct varlink_call *call);
+void attachment_close(struct attachment *attachment); /* NULL is fine */
+/* The connection it was opened by has gone. */
+void attachment_connection_closed(struct shim *shim, const struct varlink_conn *conn);
+/* After a restart of the shim: watches the program again. */
+int attachment_adopt(struct device *device, struct peer_identity identity);
+struct peer_identity attachment_identity(const struct attachment *attachment);
+/* The connection that opened it; NULL after a restart of the shim. */
+const struct varlink_conn *attachment_conn(const struct attachment *attachment);
+
+/* ---- apply.c ------------------------------------------------------------------ */
+
+/* The object a change was about has come to rest; `problem` is NULL if well. */
+void change_settle(struct change **change, const char *problem);
+
+/* ---- state.c ------------------------------------------------------------------- */
+
+void state_changed(struct shim *shim); /* saves before the loop sleeps */
+int state_save(struct shim *shim);
+/* Takes up everything the saved state names. -errno only if it cannot be read. */
+int state_load(struct shim *shim);
+
+/* ---- log_buffer.c ---------------------------------------------------------------- */
+
+struct log_buffer *log_buffer_new(void);
+void log_buffer_free(struct log_buffer *log);
+/* org.outrigger.Shim.GetLog */
+void log_buffer_serve(struct log_buffer *log, struct varlink_call *call, json_t *parameters);
+
+/* ---- stats.c ---------------------------------------------------------------------- */
+
+/* org.outrigger.Shim.GetStats */
+void stats_serve(struct shim *shim, struct varlink_call *call, json_t *parameters);
+
+/* ---- server.c --------------------------------------------------------------------- */
+
+/*
+ * Listens at `path` and serves `service` to peers that `allow` lets in; at most
+ * SERVER_CONNECTIONS_MAX at once.
+ */
+#define SERVER_CONNECTIONS_MAX 64
+int server_new(struct shim *shim, const char *path, const struct varlink_service *service,
+	       bool (*allow)(void *data, uid_t uid), void *data, struct server **out);
+void server_free(struct server *server);
+
+/* ---- control.c, partition_socket.c --------------------------------------------------- */
+
+int control_listen(struct shim *shim);
+int partition_listen(struct partition *partition);
+void partition_unlisten(struct partition *partition);
+/* One answer to each of the partition's monitors. */
+void partition_notify(struct partition *partition, const char *device, const char *event,
+		      const char *message);
+
+#endif

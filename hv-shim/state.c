@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shim's saved state: STATE/state.json, written to a temporary file and
+ * renamed, at the end of every turn of the loop that changed something. A shim
+ * that starts takes up the processes it names. What is saved is the document in
+ * its own format, complete, and beside it the processes. Event-loop thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "shim.h"
+
+#define STATE_VERSION 1
+#define STATE_FILE_BYTES_MAX (4u << 20)
+
+static json_t *identity_to_json(struct peer_identity identity)
+{
+	return json_pack("{s:i,s:I}", "pid", (int)identity.pid, "start_time",
+			 (json_int_t)identity.start_time);
+}
+
+static struct peer_identity identity_from_json(json_t *object)
+{
+	return (struct peer_identity){
+		.pid = (pid_t)json_integer_value(json_object_get(object, "pid")),
+		.start_time = (uint64_t)json_integer_value(json_object_get(object, "start_time")),
+	};
+}
+
+static void add_process(json_t *processes, const char *kind, const char *name,
+			struct peer_identity identity)
+{
+	char key[16 + 2 * DOC_NAME_BYTES];
+
+	snprintf(key, sizeof(key), "%s:%s", kind, name);
+	json_object_set_new(processes, key, identity_to_json(identity));
+}
+
+static struct peer_identity find_process(json_t *processes, const char *kind, const char *name)
+{
+	char key[16 + 2 * DOC_NAME_BYTES];
+
+	snprintf(key, sizeof(key), "%s:%s", kind, name);
+	return identity_from_json(json_object_get(processes, key));
+}
+
+static void add_partition(const struct partition *partition, json_t *list, json_t *processes)
+{
+	struct doc_partition none = {0};
+	json_t *devices = json_array();
+
+	strcpy(none.name, partition->name);
+	strcpy(none.owner, partition->owner);
+	json_t *object = doc_partition_to_json(&none);
+	if (partition->keeper)
+		add_process(processes, "keeper", partition->name, peer_identity(partition->keeper));
+	for (const struct device *d = partition->devices; d; d = d->next) {
+		char label[DEVICE_LABEL_BYTES];
+
+		if (d->deleting)
+			continue;
+		device_label(d, label);
+		json_array_append_new(devices,
+				      doc_device_to_json(d->restarting ? &d->next_spec : &d->spec));
+		if (d->adjunct)
+			add_process(processes, "adjunct", label, peer_identity(d->adjunct));
+		if (d->attachment)
+			add_process(processes, "program", label, attachment_identity(d->attachment));
+	}
+	json_object_set_new(object, "devices", devices);
+	json_array_append_new(list, object);
+}
+
+static json_t *state_to_json(const struct shim *shim)
+{
+	json_t *adapters = json_array(), *partitions = json_array(), *processes = json_object();
+
+	for (const struct adapter *a = shim->adapters; a; a = a->next) {
+		json_array_append_new(adapters, doc_adapter_to_json(a->restarting ? &a->next_spec
+										  : &a->spec));
+		if (a->peer)
+			add_process(processes, "adapter", a->spec.name, peer_identity(a->peer));
+	}
+	for (const struct partition *p = shim->partitions; p; p = p->next)
+		add_partition(p, partitions, processes);
+	return json_pack("{s:i,s:{s:i,s:o,s:o},s:o}", "version", STATE_VERSION, "document", "version",
+			 DOC_VERSION, "adapters", adapters, "partitions", partitions, "processes",
+			 processes);
+}
+
+static int write_file(const char *path, const char *text)
+{
+	size_t bytes = strlen(text);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int error = fd < 0 ? -errno : 0;
+
+	while (!error && bytes) {
+		ssize_t written = write(fd, text, bytes);
+		if (written < 0 && errno != EINTR)
+			error = -errno;
+		else if (written > 0) {
+			text += written;
+			bytes -= (size_t)written;
+		}
+	}
+	if (fd >= 0 && close(fd) && !error)
+		error = -errno;
+	return error;
+}
+
+int state_save(struct shim *shim)
+{
+	char path[SHIM_PATH_BYTES], temporary[SHIM_PATH_BYTES];
+	json_t *state = state_to_json(shim);
+	char *text = json_dumps(state, JSON_INDENT(1) | JSON_SORT_KEYS);
+	int error = text ? 0 : -ENOMEM;
+
+	json_decref(state);
+	if (!error)
+		error = shim_path(shim, NULL, "state", ".json", path);
+	if (!error)
+		error = shim_path(shim, NULL, "state", ".new", temporary);
+	if (!error)
+		error = write_file(temporary, text);
+	if (!error && rename(temporary, path))
+		error = -errno;
+	free(text);
+	if (error && !shim->save_problem[0])
+		log_error("the state cannot be saved in %s: %s; a restart would lose track of what "
+			  "runs now", shim->state_dir, strerror(-error));
+	snprintf(shim->save_problem, sizeof(shim->save_problem), "%s", error ? strerror(-error) : "");
+	return error;
+}
+
+static int on_save(sd_event_source *source, void *data)
+{
+	struct shim *shim = data;
+
+	(void)source;
+	shim->save_source = sd_event_source_disable_unref(shim->save_source);
+	state_save(shim);
+	return 0;
+}
+
+void state_changed(struct shim *shim)
+{
+	if (shim->save_source)
+		return;
+	if (sd_event_add_defer(shim->event, &shim->save_source, on_save, shim) < 0) {
+		state_save(shim);
+		return;
+	}
+	sd_event_source_set_priority(shim->save_source, SD_EVENT_PRIORITY_IDLE);
+}
+
+/* ---- Taking up ------------------------------------------------------------------- */
+
+static void adopt_device(struct partition *partition, const struct doc_device *spec,
+			 json_t *processes, bool keeper_adopted, const bool *adapter_adopted)
+{
+	struct adapter *adapter = adapter_find(partition->shim, spec->vf.adapter);
+	char label[DEVICE_LABEL_BYTES];
+	size_t index = 0;
+
+	if (!adapter || spec->vf.index < 0 || spec->vf.index >= adapter->spec.vfs) {
+		log_error("device %s/%s of the saved state has no function and is left out",
+			  partition->name, spec->name);
+		return;
+	}
+	for (const struct adapter *a = partition->shim->adapters; a != adapter; a = a->next)
+		index++;
+	struct device *device = device_new(partition, adapter, spec);
+	if (!device) {
+		log_error("device %s/%s: out of memory", partition->name, spec->name);
+		return;
+	}
+	device_label(device, label);
+	struct peer_identity adjunct = find_process(processes, "adjunct", label);
+	struct peer_identity program = find_process(processes, "program", label);
+
+	if (!adapter_claim(adapter, device))
+		log_error("device %s/%s: its function belongs to another device", partition->name,
+			  spec->name);
+	device_adopt(device, adjunct, keeper_adopted && adapter_adopted[index]);
+	if (program.pid > 0 && device->adjunct && attachment_adopt(device, program))
+		log_info("device %s/%s: its program has ended meanwhile", partition->name, spec->name);
+}
+
+static void adopt_all(struct shim *shim, const struct document *document, json_t *processes)
+{
+	bool adopted[DOC_ADAPTERS_MAX] = {false};
+
+	for (size_t i = 0; i < document->adapter_count; i++) {
+		struct adapter *adapter = adapter_new(shim, &document->adapters[i]);
+		if (adapter)
+			adopted[i] = adapter_adopt(adapter, find_process(processes, "adapter",
+									 adapter->spec.name));
+	}
+	for (size_t i = 0; i < document->partition_count; i++) {
+		const struct doc_partition *spec = &document->partitions[i];
+		struct partition *partition = partition_new(shim, spec->name, spec->owner);
+
+		if (!partition) {
+			log_error("partition %s: out of memory", spec->name);
+			continue;
+		}
+		bool keeper = partition_adopt(partition, find_process(processes, "keeper",
+								      spec->name));
+		for (size_t d = 0; d < spec->device_count; d++)
+			adopt_device(partition, &spec->devices[d], processes, keeper, adopted);
+	}
+}
+
+static json_t *state_read(const char *path, int *error)
+{
+	json_error_t json_error;
+	FILE *file = fopen(path, "re");
+
+	*error = file ? 0 : errno == ENOENT ? 0 : -errno;
+	if (!file)
+		return NULL;
+	json_t *state = json_loadf(file, JSON_REJECT_DUPLICATES, &json_error);
+	fclose(file);
+	if (!state) {
+		log_error("%s:%d: %s", path, json_error.line, json_error.text);
+		*error = -EINVAL;
+	}
+	return state;
+}
+
+int state_load(struct shim *shim)
+{
+	char path[SHIM_PATH_BYTES];
+	struct document document;
+	struct doc_error doc_error;
+	int error = shim_path(shim, NULL, "state", ".json", path);
+	json_t *state = error ? NULL : state_read(path, &error);
+
+	if (!state)
+		return error;
+	char *text = json_dumps(json_object_get(state, "document"), 0);
+	if (json_integer_value(json_object_get(state, "version")) != STATE_VERSION || !text) {
+		log_error("%s was written by another version", path);
+		error = -EINVAL;
+	} else if ((error = document_load(text, strlen(text), &document, &doc_error))) {
+		log_error("%s: %s", path, doc_error.message);
+	} else {
+		adopt_all(shim, &document, json_object_get(state, "processes"));
+		document_free(&document);
+	}
+	free(text);
+	json_decref(state);
+	return error;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Writes live objects as JSON, for the control socket. Event-loop thread. */
+#include "status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+
+const char *object_state_name(enum object_state state)
+{
+	static const char *const names[] = {"starting", "running", "stopping", "failed"};
+
+	return names[state];
+}
+
+/* Optional members are left out rather than null. */
+static void set_text(json_t *object, const char *key, const char *text)
+{
+	if (text && *text)
+		json_object_set_new(object, key, json_string(text));
+}
+
+static void set_pid(json_t *object, const char *key, const struct peer *peer)
+{
+	if (peer)
+		json_object_set_new(object, key, json_integer(peer_identity(peer).pid));
+}
+
+static json_t *status_adapter(const struct adapter *adapter)
+{
+	json_t *object = json_pack("{s:s,s:s,s:s,s:I,s:I}", "name", adapter->spec.name, "kind",
+				   doc_adapter_kinds[adapter->spec.kind], "state",
+				   object_state_name(adapter->state), "vfs",
+				   (json_int_t)adapter->spec.vfs, "vfs_used",
+				   (json_int_t)adapter_vfs_used(adapter));
+
+	set_text(object, "model", adapter->model);
+	set_text(object, "serial", adapter->serial);
+	set_text(object, "firmware_version", adapter->firmware_version);
+	set_text(object, "link", adapter->link_up ? "up" : "down");
+	set_pid(object, "pid", adapter->peer);
+	set_text(object, "message", adapter->message);
+	return object;
+}
+
+json_t *status_adapters(const struct shim *shim)
+{
+	json_t *list = json_array();
+
+	for (const struct adapter *a = shim->adapters; a; a = a->next)
+		json_array_append_new(list, status_adapter(a));
+	return list;
+}
+
+json_t *status_device(const struct device *device)
+{
+	const struct doc_device *spec = &device->spec;
+	json_t *addresses = json_array();
+	char mac[DOC_MAC_TEXT_BYTES], label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
+
+	for (int i = 0; i < DOC_ADDRESSES_MAX && spec->addresses[i][0]; i++)
+		json_array_append_new(addresses, json_string(spec->addresses[i]));
+	doc_mac_format(spec->mac, mac);
+	json_t *object = json_pack("{s:s,s:s,s:s,s:s,s:I,s:o,s:s,s:I,s:s,s:s}", "partition",
+				   device->partition->name, "name", spec->name, "kind",
+				   doc_port_kinds[spec->kind], "mac", mac, "mtu", (json_int_t)spec->mtu,
+				   "addresses", addresses, "adapter", spec->vf.adapter, "vf",
+				   (json_int_t)spec->vf.index, "adjunct", spec->adjunct.image, "state",
+				   object_state_name(device->state));
+	set_text(object, "ifname", spec->ifname);
+	device_label(device, label);
+	if (spec->kind == ADJ_PORT_VHOST_USER &&
+	    !shim_path(device->partition->shim, "vhost", label, ".sock", path))
+		set_text(object, "path", path);
+	if (device->state == STATE_RUNNING)
+		set_text(object, "link", device->link_up && device->adapter->link_up ? "up" : "down");
+	set_text(object, "message", device->message);
+	return object;
+}
+
+json_t *status_devices(const struct shim *shim, const struct partition *only)
+{
+	json_t *list = json_array();
+
+	for (const struct partition *p = shim->partitions; p; p = p->next)
+		for (const struct device *d = p->devices; d && (!only || only == p); d = d->next)
+			json_array_append_new(list, status_device(d));
+	return list;
+}
+
+static bool has_namespace(const struct partition *partition)
+{
+	for (const struct device *d = partition->devices; d; d = d->next)
+		if (d->spec.kind == ADJ_PORT_TAP)
+			return true;
+	return false;
+}
+
+json_t *status_partition(const struct partition *partition)
+{
+	char path[SHIM_PATH_BYTES] = "";
+
+	shim_path(partition->shim, "partition", partition->name, ".sock", path);
+	json_t *object = json_pack("{s:s,s:s,s:s,s:b,s:o}", "name", partition->name, "state",
+				   object_state_name(partition->state), "socket", path, "namespace",
+				   has_namespace(partition), "devices",
+				   status_devices(partition->shim, partition));
+	set_text(object, "owner", partition->owner);
+	set_pid(object, "keeper_pid", partition->keeper);
+	set_text(object, "message", partition->message);
+	return object;
+}
+
+json_t *status_partitions(const struct shim *shim)
+{
+	json_t *list = json_array();
+
+	for (const struct partition *p = shim->partitions; p; p = p->next)
+		json_array_append_new(list, status_partition(p));
+	return list;
+}
+
+/*
+ * Private bytes of a process, its donated memory left out: that is mapped from
+ * the file we named "outrigger:...". -1: it cannot be read.
+ */
+static json_int_t private_bytes(pid_t pid)
+{
+	char path[40], line[512];
+	unsigned long kib;
+	json_int_t bytes = 0;
+	bool donated = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		unsigned long start, end;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			donated = strstr(line, "memfd:outrigger:") != NULL;
+		else if (!donated && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
+				      sscanf(line, "Private_Dirty: %lu", &kib) == 1))
+			bytes += (json_int_t)kib * 1024;
+	}
+	fclose(file);
+	return bytes;
+}
+
+json_t *status_adjunct(const struct device *device, bool detailed)
+{
+	char label[DEVICE_LABEL_BYTES], drives[2 * DOC_STRING_BYTES];
+
+	device_label(device, label);
+	if (device->adapter->spec.kind == DOC_ADAPTER_EMBEDDED)
+		snprintf(drives, sizeof(drives), "%s function %lld", device->adapter->spec.name,
+			 (long long)device->spec.vf.index);
+	else
+		snprintf(drives, sizeof(drives), "%s", device->adapter->spec.device);
+	json_t *object = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s}", "name", label, "image",
+				   device->spec.adjunct.image, "partition", device->partition->name,
+				   "device", device->spec.name, "scope", "local", "cpu",
+				   doc_cpus[device->spec.adjunct.cpu], "state",
+				   object_state_name(device->state), "memory_bytes",
+				   (json_int_t)device->spec.adjunct.memory_bytes, "drives", drives);
+	set_pid(object, "pid", device->adjunct);
+	set_text(object, "message", device->message);
+	if (device->start_ns)
+		json_object_set_new(object, "start_ns", json_integer((json_int_t)device->start_ns));
+	if (device->state == STATE_RUNNING)
+		json_object_set_new(object, "uptime_ns",
+				    json_integer((json_int_t)(clock_now_ns() -
+							      device->running_since_ns)));
+	if (detailed && device->adjunct) {
+		json_int_t bytes = private_bytes(peer_identity(device->adjunct).pid);
+		if (bytes >= 0)
+			json_object_set_new(object, "private_bytes", json_integer(bytes));
+	}
+	return object;
+}
+
+json_t *status_adjuncts(const struct shim *shim)
+{
+	json_t *list = json_array();
+
+	for (const struct partition *p = shim->partitions; p; p = p->next)
+		for (const struct device *d = p->devices; d; d = d->next)
+			json_array_append_new(list, status_adjunct(d, false));
+	return list;
+}
