@@ -26,11 +26,11 @@ mkdir -p $out/crashes || exit 1
 clang=$(make --silent --no-print-directory FLAVOR=fuzz fuzz-compiler)
 probe='#include <stddef.h>
 int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n); int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n) { return !d && n; }'
-if ! $clang -fsanitize=fuzzer,address,undefined -x c -o $out/probe - <<<"$probe" 2>$out/probe.log; then
-	echo "fuzz: SKIP all targets: $clang cannot link libFuzzer (packages clang, libclang-rt-14-dev)"
+if ! $clang -fsanitize=fuzzer,address,undefined -x c -o $out/probe.$$ - <<<"$probe" 2>$out/probe.$$.log; then
+	echo "fuzz: SKIP all targets: $clang cannot link libFuzzer (packages clang, libclang-rt-dev)"
 	exit 77
 fi
-rm -f $out/probe $out/probe.log
+rm -f $out/probe.$$ $out/probe.$$.log
 
 all=$(make --silent --no-print-directory FLAVOR=fuzz fuzz-targets) || exit 1
 targets=(${*:-$all})
