@@ -40,7 +40,10 @@ int cmd_adjunct_list(struct cli *cli)
 		output_cell(row, 6, PAINT_NONE, "%s",
 			    value_is_set(adjunct, "uptime_ns") ?
 				    unit_duration(value_number(adjunct, "uptime_ns")).text : "-");
-		output_cell(row, 7, PAINT_DIM, "%lld", (long long)value_number(adjunct, "pid"));
+		if (value_number(adjunct, "pid") > 0)
+			output_cell(row, 7, PAINT_DIM, "%lld", (long long)value_number(adjunct, "pid"));
+		else
+			output_cell(row, 7, PAINT_DIM, "-");
 	}
 	output_table_print(table, "no adjuncts: a device of a partition starts one");
 	json_array_foreach(adjuncts, i, adjunct)

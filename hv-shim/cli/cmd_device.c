@@ -51,8 +51,11 @@ char *device_reach(const json_t *device)
 		return text;
 	}
 	addresses = join(json_object_get(device, "addresses"), NULL);
-	length = asprintf(&text, "%s on %s", strcmp(addresses, "-") == 0 ? "no address" : addresses,
-			  value_text(device, "ifname"));
+	/* The interface is usually called as the device is: no need to say so. */
+	if (strcmp(value_text(device, "ifname"), value_text(device, "name")) == 0)
+		length = asprintf(&text, "%s", addresses);
+	else
+		length = asprintf(&text, "%s on %s", addresses, value_text(device, "ifname"));
 	free(addresses);
 	if (length < 0)
 		output_no_memory();
@@ -76,9 +79,10 @@ char *device_vf(const json_t *device)
 
 void device_table(const json_t *devices, bool partition)
 {
-	static const struct output_column columns[] = {
-		{"DEVICE", 0}, {"KIND", 0}, {"STATE", 0}, {"LINK", 0}, {"MAC", 0},
-		{"REACHED BY", 0}, {"VF", 0}, {"ADJUNCT", 0}, {NULL, 0},
+	const struct output_column columns[] = {
+		{"DEVICE", 0}, {"KIND", 0}, {"STATE", 0}, {"LINK", 0},
+		{"MAC", output_is_wide() ? 0 : SCOLS_FL_HIDDEN}, {"REACHED BY", SCOLS_FL_WRAP},
+		{"VF", 0}, {"ADJUNCT", 0}, {NULL, 0},
 	};
 	struct libscols_table *table = output_table(columns);
 	const json_t *device;
@@ -158,7 +162,7 @@ static void show_device(const json_t *device)
 	output_fact(facts, "driven by", PAINT_NONE, "%s",
 		    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
 						      "the partition itself (adjunct: none)");
-	output_fact(facts, "on", PAINT_NONE, "%s", vf);
+	output_fact(facts, "vf", PAINT_NONE, "%s", vf);
 	output_table_print(facts, "");
 	output_trouble(device, value_text(device, "partition"), value_text(device, "name"));
 	free(reach);

@@ -10,7 +10,7 @@ struct cli;
 
 /* "net0, net1", or "-"; the caller frees it. */
 char *device_names(const json_t *devices);
-/* How the partition reaches it: "10.77.0.1/24 on net0", a path, or "shared rings"; as above. */
+/* How the partition reaches it: "10.77.0.1/24", a path, or "shared rings"; as above. */
 char *device_reach(const json_t *device);
 /* The VF behind it, "soft0 vf 1"; as above. */
 char *device_vf(const json_t *device);

@@ -69,7 +69,7 @@ int cmd_partition_show(struct cli *cli)
 	output_fact(facts, "owner", PAINT_NONE, "%s", value_text(partition, "owner"));
 	output_fact(facts, "socket", PAINT_NONE, "%s", value_text(partition, "socket"));
 	if (value_true(partition, "namespace"))
-		output_fact(facts, "namespace", PAINT_NONE, "outrigger exec %s",
+		output_fact(facts, "namespace", PAINT_NONE, "yes: outrigger exec %s",
 			    value_text(partition, "name"));
 	if (value_number(partition, "keeper_pid") > 0)
 		output_fact(facts, "keeper", PAINT_NONE, "pid %lld",

@@ -254,7 +254,7 @@ static int watch(struct cli *cli, json_t *parameters, const char *subject)
 			status = cli_fail_answer(cli, subject, &answer);
 		} else if (cli->json) {
 			print_json(list, before);
-		} else {
+		} else if (before || output_is_terminal(stdout)) { /* the first has no rates yet */
 			char *text = rates_table(list, before);
 
 			drawn = draw(text, drawn);

@@ -16,7 +16,7 @@ static void show_daemon(const json_t *status)
 {
 	const char *between = output_symbol(" · ", ", ");
 
-	printf("%s%s%s %soutriggerd %s%s%srunning for %s%spid %lld%s%s%s",
+	printf("%s%s%s %soutriggerd %s%s%sup %s%spid %lld%s%s%s",
 	       output_paint(stdout, PAINT_GOOD), output_symbol("●", "*"),
 	       output_paint(stdout, PAINT_NONE), output_paint(stdout, PAINT_BOLD),
 	       value_text(status, "version"), output_paint(stdout, PAINT_NONE), between,
@@ -44,7 +44,7 @@ static void show_adapters(const json_t *adapters)
 {
 	static const struct output_column columns[] = {
 		{"ADAPTER", 0}, {"STATE", 0}, {"LINK", 0}, {"KIND", 0},
-		{"VFS IN USE", 0}, {"FIRMWARE", 0}, {"MODEL", 0}, {NULL, 0},
+		{"VFS IN USE", 0}, {"FIRMWARE", 0}, {"MODEL", SCOLS_FL_TRUNC}, {NULL, 0},
 	};
 	struct libscols_table *table = output_table(columns);
 	const json_t *adapter;
@@ -93,17 +93,15 @@ static void show_device(struct libscols_line *row, const json_t *device, const j
 	if (!adjunct)
 		output_cell(row, COLUMN_ADJUNCT, PAINT_DIM, "%s",
 			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") : "none");
-	else if (value_is_set(adjunct, "uptime_ns"))
-		output_cell(row, COLUMN_ADJUNCT, PAINT_NONE, "%s, %s, up %s",
+	else if (value_is_set(adjunct, "uptime_ns") && output_is_wide())
+		output_cell(row, COLUMN_ADJUNCT, PAINT_NONE, "%s, up %s",
 			    value_text(adjunct, "image"),
-			    unit_memory(value_number(adjunct, "memory_bytes")).text,
 			    unit_duration(value_number(adjunct, "uptime_ns")).text);
 	else
 		output_cell(row, COLUMN_ADJUNCT, PAINT_NONE, "%s", value_text(adjunct, "image"));
 	output_cell(row, COLUMN_ARROW_2, PAINT_DIM, "%s", arrow);
-	output_cell(row, COLUMN_VF, PAINT_NONE, "%s%s%s", vf,
-		    value_is_set(device, "link") ? ", link " : "",
-		    value_is_set(device, "link") ? value_text(device, "link") : "");
+	output_cell(row, COLUMN_VF, PAINT_NONE, "%s%s", vf,
+		    strcmp(value_text(device, "link"), "down") == 0 ? ", link down" : "");
 	free(reach);
 	free(vf);
 }
@@ -112,7 +110,7 @@ static void show_partitions(const json_t *partitions, const json_t *adjuncts)
 {
 	static const struct output_column columns[] = {
 		[COLUMN_NAME] = {"PARTITION", SCOLS_FL_TREE}, [COLUMN_STATE] = {"STATE", 0},
-		[COLUMN_REACH] = {"REACHED BY", 0},           [COLUMN_ARROW] = {"", 0},
+		[COLUMN_REACH] = {"REACHED BY", SCOLS_FL_WRAP},           [COLUMN_ARROW] = {"", 0},
 		[COLUMN_ADJUNCT] = {"ADJUNCT", 0},            [COLUMN_ARROW_2] = {"", 0},
 		[COLUMN_VF] = {"VF", 0},                      {NULL, 0},
 	};

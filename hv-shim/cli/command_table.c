@@ -37,7 +37,7 @@ static const struct command_option create_options[] = {
 	 "a partition in YAML or JSON, as in the document; - reads standard input",
 	 COMPLETES_FILE},
 	{OPTION_DEVICE, 'd', "device", "KEY=VALUE,...",
-	 "a device, as in name=net0,kind=tap,address=10.0.0.1/24,adapter=soft0; may be repeated"},
+	 "a device, such as name=net0,kind=tap,adapter=soft0; may be given more than once"},
 	{OPTION_END},
 };
 

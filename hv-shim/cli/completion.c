@@ -93,6 +93,8 @@ static void bash_verbs(const char *noun)
 
 void completion_bash(void)
 {
+	const char *separator = "";
+
 	fputs("# bash completion for outrigger; made by `outrigger completion bash`.\n"
 	      "_outrigger_offer()\n"
 	      "{\n"
@@ -115,11 +117,13 @@ void completion_bash(void)
 	      "\t\t\tcase $command in\n"
 	      "\t\t\t'') command=$word ;;\n"
 	      "\t\t\t", stdout);
-	for (const struct command *c = command_table; c->noun; c++)
-		if (c->verb && first_of_noun(c))
-			printf("%s | ", c->noun);
-	/* A word that is none ends the list of nouns. */
-	puts("'-') command=\"$command $word\" ;;\n"
+	for (const struct command *c = command_table; c->noun; c++) {
+		if (!c->verb || !first_of_noun(c))
+			continue;
+		printf("%s%s", separator, c->noun);
+		separator = " | ";
+	}
+	puts(") command=\"$command $word\" ;;\n"
 	     "\t\t\t*) ((count++)) ;;\n"
 	     "\t\t\tesac ;;\n"
 	     "\t\tesac\n"

@@ -4,11 +4,14 @@
  * same lists as parts of the man page (`help --format=man`) and as Markdown.
  * Called by main() and by `help`, on the program's one thread.
  */
+#include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
 #include "output.h"
+#include "text/outrigger.1.in.h"
 
 #define HELP_COLUMN 32
 #define HELP_WIDTH 84
@@ -122,7 +125,7 @@ void help_command(const struct command *command)
 	usage_words(words, sizeof(words), command);
 	heading("Usage");
 	printf("  outrigger %s%s\n\n", words, command->options ? " [OPTION...]" : "");
-	printf("%s: %s.\n", command->verb ? command->verb : command->noun, command->help);
+	printf("%c%s.\n", toupper((unsigned char)*command->help), command->help + 1);
 	if (command->more) {
 		putchar('\n');
 		paragraph(command->more, 0);
@@ -133,19 +136,34 @@ void help_command(const struct command *command)
 
 /* ---- For the man page ------------------------------------------------------ */
 
-/* roff's escapes: a hyphen that is one, and no line that begins with a control. */
+/* roff's escapes, lines of a decent length, and none that begins with a control. */
 static void roff(const char *text)
 {
+	unsigned column = 0;
+
 	if (*text == '.' || *text == '\'')
 		fputs("\\&", stdout);
-	for (; *text; text++) {
+	for (; *text; text++, column++) {
+		bool control_next = text[1] == '.' || text[1] == '\'';
+
 		if (*text == '-')
 			fputs("\\-", stdout);
 		else if (*text == '\\')
 			fputs("\\e", stdout);
+		else if (*text == ' ' && (column > 60 || text[-1] == '.') && !control_next)
+			putchar('\n');
 		else
 			putchar(*text);
+		if (*text == ' ' && column > 60)
+			column = 0;
 	}
+}
+
+static void roff_sentence(const char *text)
+{
+	putchar(toupper((unsigned char)*text));
+	roff(text + 1);
+	puts(".");
 }
 
 /* Upper-case words are what the person fills in: italic; all else is literal: bold. */
@@ -188,12 +206,11 @@ static void man_options(const struct command_option *options)
 			roff_usage(options->argument);
 		}
 		putchar('\n');
-		roff(options->help);
-		puts(".");
+		roff_sentence(options->help);
 	}
 }
 
-void help_man(void)
+static void man_lists(void)
 {
 	const char *group = "";
 	char words[100];
@@ -210,8 +227,7 @@ void help_man(void)
 		fputs(".TP\n", stdout);
 		roff_usage(words);
 		fputs(c->options ? " [\\fIOPTION\\fR...]\n" : "\n", stdout);
-		roff(c->help);
-		puts(".");
+		roff_sentence(c->help);
 		if (c->more) {
 			roff(c->more);
 			putchar('\n');
@@ -224,6 +240,19 @@ void help_man(void)
 	}
 	puts(".SH OPTIONS\nThese go with every command, before or after its words.");
 	man_options(command_global_options);
+}
+
+/* The template, with the lists where it says so. */
+void help_man(void)
+{
+	static const char mark[] = "@COMMANDS_AND_OPTIONS@\n";
+	const char *after = strstr(text_outrigger_1_in, mark);
+
+	assert(after);
+	printf(".TH OUTRIGGER 1 \"2026-11-20\" \"Outrigger %s\" \"Outrigger\"\n", OTR_VERSION);
+	fwrite(text_outrigger_1_in, 1, (size_t)(after - text_outrigger_1_in), stdout);
+	man_lists();
+	fputs(after + strlen(mark), stdout);
 }
 
 void help_markdown(void)

@@ -6,6 +6,7 @@ cli_SRCS := $(addprefix hv-shim/cli/,cmd_adjunct.c cmd_device.c cmd_exec.c cmd_l
 	cmd_stats.c cmd_status.c cmd_up.c command_table.c completion.c connect.c errors.c help.c \
 	options.c output.c partition_spec.c progress.c source.c units.c) hv-shim/document_schema.c
 cli_PKGS := jansson smartcols
+cli_TEXTS := hv-shim/cli/outrigger.1.in
 
 PROGRAMS += outrigger
 outrigger_SRCS := hv-shim/cli/main.c

@@ -59,6 +59,11 @@ unsigned output_rows(FILE *stream)
 	return window(stream).ws_row;
 }
 
+bool output_is_wide(void)
+{
+	return !output_is_terminal(stdout) || output_columns(stdout) >= 110;
+}
+
 static const char *const sequences[PAINTS] = {
 	[PAINT_NONE] = "\033[0m",
 	[PAINT_GOOD] = "\033[32m",
@@ -214,12 +219,16 @@ void output_fact(struct libscols_table *facts, const char *name, enum paint pain
 
 void output_trouble(const json_t *object, const char *owner, const char *name)
 {
+	static bool told;
+
 	if (!value_is_set(object, "message"))
 		return;
-	printf("%s%s%s%s:%s ", output_paint(stdout, PAINT_BAD), owner ? owner : "",
+	/* Apart from the table above the first one. */
+	printf("%s%s! %s%s%s:%s ", told ? "" : "\n", output_paint(stdout, PAINT_BAD), owner ? owner : "",
 	       owner ? "/" : "", name, output_paint(stdout, PAINT_NONE));
 	output_text(stdout, value_text(object, "message"));
 	putchar('\n');
+	told = true;
 }
 
 /* ---- JSON ---------------------------------------------------------------- */

@@ -19,6 +19,8 @@ void output_open(bool color);
 bool output_is_terminal(FILE *stream);
 unsigned output_columns(FILE *stream); /* of the terminal, 80 if it does not say */
 unsigned output_rows(FILE *stream);
+/* Room for a table's less important columns: a wide terminal, or a file. */
+bool output_is_wide(void);
 /* `utf8` where the terminal can show it, else `ascii`. */
 const char *output_symbol(const char *utf8, const char *ascii);
 
@@ -50,7 +52,7 @@ struct libscols_table *output_facts(void);
 void output_fact(struct libscols_table *facts, const char *name, enum paint paint,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* "  red/net0: the port did not open" if the object has a message; `owner` may be NULL. */
+/* "! red/net0: the port did not open" if the object has a message; `owner` may be NULL. */
 void output_trouble(const json_t *object, const char *owner, const char *name);
 
 /* ---- Values -------------------------------------------------------------- */

@@ -93,8 +93,12 @@ struct unit_text unit_duration(int64_t ns)
 
 	if (ns < 0)
 		ns = seconds = 0;
+	if (seconds < 1) {
+		snprintf(out.text, sizeof(out.text), "%d ms", (int)(ns / 1000000));
+		return out;
+	}
 	if (seconds < 10) {
-		snprintf(out.text, sizeof(out.text), "%.*f s", seconds < 1 ? 2 : 1, (double)ns / 1e9);
+		snprintf(out.text, sizeof(out.text), "%.1f s", (double)ns / 1e9);
 		return out;
 	}
 	while (seconds < units[i].seconds)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Programs that the end-to-end tests (tests/e2e/*.sh) run: build/tests/e2e/NAME.
+PROGRAMS += fake_shim
+fake_shim_SRCS := tests/e2e/fake_shim.c
+fake_shim_PKGS := jansson
+fake_shim_USES := base
+fake_shim_TEXTS := hv-shim/org.outrigger.Shim.varlink
+fake_shim_OUT := tests/e2e/fake_shim
+fake_shim_TEST := 1
+
+PROGRAMS += e2e_adjunct
+e2e_adjunct_SRCS := $(addprefix tests/e2e/adjunct/,main.c shim.c window.c)
+e2e_adjunct_USES := base eventqueues
+e2e_adjunct_OUT := tests/e2e/adjunct
+e2e_adjunct_TEST := 1
