@@ -15,6 +15,10 @@ FUZZ_TARGETS += yaml
 fuzz_yaml_SRCS := tests/fuzz/yaml.c
 fuzz_yaml_USES := base eventqueues
 
+FUZZ_TARGETS += switch
+fuzz_switch_SRCS := tests/fuzz/switch.c
+fuzz_switch_USES := softswitch base
+
 ifeq ($(FLAVOR),fuzz)
 define fuzz_target
 fuzz_$(1)_OUT := tests/fuzz/$(1)
