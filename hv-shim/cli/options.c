@@ -4,6 +4,7 @@
  * before the command's words, then all options, global and the command's own,
  * after them. Called once, by main().
  */
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -25,10 +26,11 @@ struct grammar {
 
 static void grammar_add(struct grammar *grammar, const struct command_option *options)
 {
-	for (; options && options->id != OPTION_END && grammar->count < OPTIONS_MAX; options++) {
+	for (; options && options->id != OPTION_END; options++) {
 		size_t end = strlen(grammar->shorts);
 		unsigned index = grammar->count++;
 
+		assert(index < OPTIONS_MAX);
 		grammar->all[index] = options;
 		grammar->longs[index] = (struct option){
 			.name = options->name,

@@ -46,12 +46,22 @@ static void list_keys(char *text, size_t bytes)
 	}
 }
 
+static bool is_number(enum field_type type)
+{
+	return type == FIELD_INTEGER || type == FIELD_POWER;
+}
+
+static const char *wanted(enum field_type type)
+{
+	return type == FIELD_BOOLEAN ? "on or off" : is_number(type) ? "a number" : "UTF-8 text";
+}
+
 static json_t *value_of(const struct field *field, const char *text)
 {
 	char *end;
 	long long number;
 
-	if (field->type == FIELD_INTEGER || field->type == FIELD_POWER) {
+	if (is_number(field->type)) {
 		errno = 0;
 		number = strtoll(text, &end, 10);
 		return end == text || *end || errno ? NULL : json_integer(number);
@@ -125,8 +135,7 @@ static int add_pair(json_t *device, char *pair, char *reason, size_t reason_byte
 	}
 	value = value_of(field, text);
 	if (!value) {
-		snprintf(reason, reason_bytes, "%s: \"%s\" is not %s", pair, text,
-			 field->type == FIELD_BOOLEAN ? "on or off" : "a number");
+		snprintf(reason, reason_bytes, "%s: \"%s\" is not %s", pair, text, wanted(field->type));
 		return -EINVAL;
 	}
 	object = object_at(device, place);

@@ -25,3 +25,11 @@ unit_ring_PKGS := criterion
 unit_ring_USES := eventqueues
 unit_ring_OUT := tests/unit/ring
 unit_ring_TEST := 1
+
+PROGRAMS += unit_cli
+unit_cli_SRCS := tests/unit/cli.c
+unit_cli_PKGS := criterion jansson smartcols
+unit_cli_USES := cli base
+unit_cli_LDFLAGS := -lm
+unit_cli_OUT := tests/unit/cli
+unit_cli_TEST := 1
