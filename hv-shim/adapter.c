@@ -102,8 +102,6 @@ static void adapter_rest(struct adapter *adapter, const char *problem)
 	if (problem) {
 		snprintf(adapter->message, sizeof(adapter->message), "%s", problem);
 		log_error("adapter %s: %s", adapter->spec.name, problem);
-		peer_free(adapter->peer);
-		adapter->peer = NULL;
 	} else {
 		adapter->message[0] = '\0';
 		log_info("adapter %s: running", adapter->spec.name);
@@ -142,6 +140,8 @@ static void on_exit_of_adapter(void *data, const char *how)
 		adapter_gone(adapter);
 		return;
 	}
+	if (adapter->state == STATE_FAILED)
+		return; /* it was known to fail before it ended */
 	snprintf(problem, sizeof(problem), "its process %s; apply the document again to restart it",
 		 how);
 	adapter_rest(adapter, problem);
@@ -260,6 +260,8 @@ void adapter_start(struct adapter *adapter)
 {
 	char problem[SHIM_MESSAGE_BYTES];
 
+	peer_free(adapter->peer); /* one that failed and is still ending */
+	adapter->peer = NULL;
 	adapter->state = STATE_STARTING;
 	adapter->link_up = true;
 	log_info("adapter %s: starting (%s, %lld functions)", adapter->spec.name,

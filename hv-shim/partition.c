@@ -59,8 +59,6 @@ static void partition_rest(struct partition *partition, const char *problem)
 	if (problem) {
 		snprintf(partition->message, sizeof(partition->message), "%s", problem);
 		log_error("partition %s: %s", partition->name, problem);
-		peer_free(partition->keeper);
-		partition->keeper = NULL;
 	} else {
 		partition->message[0] = '\0';
 		log_info("partition %s: running", partition->name);
@@ -99,6 +97,8 @@ static void on_keeper_exit(void *data, const char *how)
 		partition_gone(partition);
 		return;
 	}
+	if (partition->state == STATE_FAILED)
+		return; /* it was known to fail before it ended */
 	snprintf(problem, sizeof(problem), "its keeper %s, and its namespace went with it; apply the "
 		 "document again to make it anew", how);
 	partition_rest(partition, problem);
@@ -157,6 +157,8 @@ void partition_start(struct partition *partition)
 	char executable[sizeof(partition->shim->libexec_dir) + 64];
 	char socket_path[SHIM_PATH_BYTES], problem[SHIM_MESSAGE_BYTES];
 
+	peer_free(partition->keeper); /* one that failed and is still ending */
+	partition->keeper = NULL;
 	partition->state = STATE_STARTING;
 	log_info("partition %s: starting", partition->name);
 	int error = partition_open_socket(partition);

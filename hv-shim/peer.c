@@ -24,6 +24,7 @@
 #include "unix_socket.h"
 
 #define CHILD_SOCKET_FD 3
+#define END_WAIT_MS 20
 
 struct pending {
 	struct pending *next;
@@ -143,6 +144,31 @@ void peer_free(struct peer *peer)
 		peer_destroy(peer);
 }
 
+#define END_BYTES 100
+
+/*
+ * How the process ended; false while it still runs. Its sockets close a moment
+ * before it has ended, and that moment is waited for.
+ */
+static bool describe_end(const struct peer *peer, int flags, char how[END_BYTES])
+{
+	struct pollfd process = {.fd = peer->pidfd, .events = POLLIN};
+	siginfo_t info = {0};
+
+	snprintf(how, END_BYTES, "ended");
+	if (poll(&process, 1, END_WAIT_MS) != 1)
+		return false;
+	/* ECHILD: an adopted process, whose status only init learns. */
+	if (waitid(P_PIDFD, (id_t)peer->pidfd, &info, WEXITED | WNOHANG | flags) || !info.si_pid)
+		return true;
+	if (info.si_code == CLD_EXITED)
+		snprintf(how, END_BYTES, "exited with status %d", info.si_status);
+	else
+		snprintf(how, END_BYTES, "was killed by signal %d (%s)", info.si_status,
+			 strsignal(info.si_status));
+	return true;
+}
+
 /* ---- Answers ----------------------------------------------------------------- */
 
 /* Runs the oldest callback, under peer_hold(). False: the peer was freed by it. */
@@ -207,6 +233,7 @@ static bool link_deliver(struct link *link, struct varlink_message *message)
 static void link_serve(struct link *link, uint32_t revents)
 {
 	struct varlink_message message;
+	char how[END_BYTES];
 	int result = 0, next;
 
 	if (revents & EPOLLOUT)
@@ -219,7 +246,9 @@ static void link_serve(struct link *link, uint32_t revents)
 			return;
 	if (next < 0)
 		result = next;
-	if (result == -ECONNRESET)
+	if (result == -ECONNRESET && describe_end(link->peer, WNOWAIT, how))
+		link_break(link, how);
+	else if (result == -ECONNRESET)
 		link_break(link, "closed its control connection");
 	else if (result < 0)
 		link_break(link, "broke the control protocol");
@@ -429,18 +458,11 @@ static void break_links(struct peer *peer, const char *problem)
 static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct peer *peer = data;
-	siginfo_t info = {0};
-	char how[100] = "ended";
+	char how[END_BYTES];
 
+	(void)fd;
 	(void)revents;
-	/* ECHILD: an adopted process, whose status only init learns. */
-	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
-		if (info.si_code == CLD_EXITED)
-			snprintf(how, sizeof(how), "exited with status %d", info.si_status);
-		else
-			snprintf(how, sizeof(how), "was killed by signal %d (%s)", info.si_status,
-				 strsignal(info.si_status));
-	}
+	describe_end(peer, 0, how);
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	peer->ended = true;
 	/* Every call gets its answer before the owner hears of the end. */
@@ -518,21 +540,24 @@ int peer_spawn(sd_event *event, const char *executable, const char *name, const 
 	if (listen_fd < 0)
 		goto fail;
 	error = spawn_process(executable, name, listen_fd, &peer->identity.pid);
-	close(listen_fd);
 	if (error)
 		goto fail;
 	error = peer_watch(peer);
 	if (!error)
 		error = peer_identity_of(&peer->identity);
+	/* While we still hold the listening socket: a child that ends at once is then
+	 * seen by its end, not as a refused connection. */
 	if (!error)
 		error = link_open(peer, &peer->calls);
 	if (!error) {
+		close(listen_fd);
 		*out = peer;
 		return 0;
 	}
 	kill(peer->identity.pid, SIGKILL);
 	waitpid(peer->identity.pid, NULL, 0);
 fail:
+	fd_close(&listen_fd);
 	unlink(socket_path);
 	peer_free(peer);
 	return error;

@@ -13,7 +13,7 @@
 
 static void print_help(const struct adj_ops *ops, const char *program)
 {
-	printf("Usage: %s [--log-level error|warning|info|debug]\n"
+	printf("Usage: %s [--log-level error|warning|info|debug] [NAME]\n"
 	       "Adjunct image \"%s\", driver interface %u. Started by outriggerd, which passes\n"
 	       "the listening control socket (org.outrigger.Adjunct) as descriptor %d.\n",
 	       program, ops->name, ops->interface_version, CONTROL_LISTEN_FD);
@@ -45,7 +45,8 @@ int adj_main(const struct adj_ops *ops, int argc, char **argv)
 		fprintf(stderr, "%s: see --help\n", argv[0]);
 		return 2;
 	}
-	log_open(ops->name, level);
+	/* The adjunct's name is for whoever looks at the process list or the log. */
+	log_open(optind < argc ? argv[optind] : ops->name, level);
 	if (ops->interface_version != ADJ_INTERFACE_VERSION) {
 		log_error("%s: made for driver interface %u, this runtime has %u", ops->name,
 			  ops->interface_version, ADJ_INTERFACE_VERSION);

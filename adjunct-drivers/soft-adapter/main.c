@@ -35,10 +35,11 @@ int main(int argc, char **argv)
 		.lock = PTHREAD_MUTEX_INITIALIZER, .epoll_fd = -1, .wake_fd = -1};
 	int error;
 
-	log_open("outrigger-soft-adapter", LOG_LEVEL_INFO);
-	if (argc != 1 || !is_listening(LISTEN_FD)) {
+	/* The adapter's name is for whoever looks at the process list or the log. */
+	log_open(argc == 2 ? argv[1] : "outrigger-soft-adapter", LOG_LEVEL_INFO);
+	if (argc > 2 || !is_listening(LISTEN_FD)) {
 		fprintf(stderr,
-			"usage: %s 3<a listening socket\n"
+			"usage: %s NAME 3<a listening socket\n"
 			"The embedded adapter of Outrigger; outriggerd starts it.\n",
 			argv[0]);
 		return 2;

@@ -163,10 +163,10 @@ int main(int argc, char **argv)
 {
 	static struct keeper keeper = {.namespace = {.user_fd = -1, .net_fd = -1}};
 
-	(void)argv;
-	log_open("outrigger-keeper", LOG_LEVEL_INFO);
-	if (argc != 1 || !listening_socket_given()) {
-		log_error("this program is started by outriggerd, without arguments and with a "
+	/* The partition's name is for whoever looks at the process list or the log. */
+	log_open(argc == 2 ? argv[1] : "outrigger-keeper", LOG_LEVEL_INFO);
+	if (argc > 2 || !listening_socket_given()) {
+		log_error("this program is started by outriggerd, with the partition's name and a "
 			  "listening socket as descriptor %d",
 			  LISTEN_FD);
 		return 2;
