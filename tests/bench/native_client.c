@@ -154,6 +154,8 @@ static int measure(struct client *client, int (*step)(struct client *), unsigned
 
 	if (!ret)
 		ret = run_until(client, step, start_ns + seconds * NS_PER_S);
+	if (!ret && client->frames == frames)
+		ret = -ETIMEDOUT;
 	if (ret)
 		return ret;
 	printf("%.0f\n", (double)(client->frames - frames) * 1e9 /
@@ -194,8 +196,7 @@ static int run(const struct options *options, int (*step)(struct client *))
 			make_frames(&client, options, info.mac);
 			ret = measure(&client, step, options->seconds);
 			if (ret == -ETIMEDOUT)
-				fprintf(stderr, "native_client: no frame in %d s\n",
-					(int)(SILENCE_NS / NS_PER_S));
+				fprintf(stderr, "native_client: no frame moves\n");
 			otr_net_close(client.net);
 		}
 		otr_detach(otr);

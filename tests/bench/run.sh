@@ -86,6 +86,8 @@ measure() {
 	failures=$((failures + 1))
 	jq -n --arg name "$name" --arg reason "${reason:-unknown}" '{name: $name, reason: $reason}' \
 		>>"$work/$suite.failed"
+	# Nothing of it may disturb the next row.
+	daemon_stop
 	stop_all
 }
 
