@@ -223,7 +223,7 @@ static struct control_peer *peer_slot(struct runtime *rt)
 
 static void peer_accept(struct runtime *rt)
 {
-	const struct varlink_service service = {
+	rt->service = (struct varlink_service){
 		.vendor = "Outrigger",
 		.product = rt->ops->name,
 		.version = OTR_VERSION,
@@ -241,7 +241,7 @@ static void peer_accept(struct runtime *rt)
 		close(fd);
 		return;
 	}
-	if (varlink_server_new(&service, conn, &server)) {
+	if (varlink_server_new(&rt->service, conn, &server)) {
 		varlink_conn_free(conn);
 		return;
 	}

@@ -55,6 +55,7 @@ struct runtime {
 	int watched[ADJ_WAKE_SOURCES_MAX]; /* -1: free */
 	uint64_t wakeups;
 
+	struct varlink_service service; /* what the connections speak */
 	struct control_peer peers[CONTROL_CONNECTIONS_MAX];
 	uint64_t accepted;
 	/* Events nobody has been told yet, oldest first. */

@@ -114,8 +114,8 @@ struct varlink_service {
 };
 
 /*
- * A connection served by `service`. `conn` is owned by the caller and must
- * outlive the server object.
+ * A connection served by `service`. `conn` and `service` are owned by the caller
+ * and must outlive the server object.
  */
 struct varlink_server;
 int varlink_server_new(const struct varlink_service *service, struct varlink_conn *conn,
