@@ -26,6 +26,14 @@ unit_ring_USES := eventqueues
 unit_ring_OUT := tests/unit/ring
 unit_ring_TEST := 1
 
+PROGRAMS += unit_soft_adapter
+unit_soft_adapter_SRCS := $(addprefix tests/unit/soft_adapter/,support.c forwarding.c vlan.c rate.c \
+	settings.c)
+unit_soft_adapter_PKGS := criterion jansson
+unit_soft_adapter_USES := softswitch
+unit_soft_adapter_OUT := tests/unit/soft_adapter
+unit_soft_adapter_TEST := 1
+
 PROGRAMS += unit_cli
 unit_cli_SRCS := tests/unit/cli.c
 unit_cli_PKGS := criterion jansson smartcols
