@@ -61,8 +61,8 @@ int cli_parse(struct cli *cli, int argc, char **argv);
 /*
  * Calls a method of org.outrigger.Shim: one answer, within `wait_ns`.
  * `parameters` (stolen) may be NULL. CLI_DONE and *answer filled; otherwise the
- * failure has been told. `subject` is what the call is about ("partition red"),
- * for messages, or NULL.
+ * failure has been told, and cli->conn is NULL if it was the connection's.
+ * `subject` is what the call is about ("partition red"), for messages, or NULL.
  */
 int cli_call(struct cli *cli, const char *subject, const char *method, json_t *parameters,
 	     uint64_t wait_ns, struct varlink_answer *answer);

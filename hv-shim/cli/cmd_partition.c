@@ -172,21 +172,28 @@ int cmd_partition_create(struct cli *cli)
 	return CLI_DONE;
 }
 
+/* One that cannot go does not keep the others; without the daemon none can. */
 int cmd_partition_destroy(struct cli *cli)
 {
-	unsigned done;
+	unsigned done = 0;
 
-	for (done = 0; done < cli->argument_count; done++) {
-		const char *name = cli->arguments[done];
+	for (unsigned i = 0; i < cli->argument_count; i++) {
+		char *name = cli->arguments[i];
 		struct varlink_answer answer;
 
 		if (cli_call(cli, output_subject("partition", name), "DestroyPartition",
-			     json_pack("{s:s}", "name", name), CLI_WORK_NS, &answer) != CLI_DONE)
-			break;
+			     json_pack("{s:s}", "name", name), CLI_WORK_NS, &answer) != CLI_DONE) {
+			if (!cli->conn)
+				break;
+			continue;
+		}
 		varlink_answer_clear(&answer);
 		if (!cli->json && !cli->quiet)
 			printf("%s-%s partition %s\n", output_paint(stdout, PAINT_BAD),
 			       output_paint(stdout, PAINT_NONE), name);
+		/* Those that went come first, for the list. */
+		cli->arguments[i] = cli->arguments[done];
+		cli->arguments[done++] = name;
 	}
 	if (cli->json)
 		output_names("destroyed", cli->arguments, done);

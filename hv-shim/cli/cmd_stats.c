@@ -26,6 +26,40 @@ static const json_t *counters_of(const json_t *stats)
 	return json_object_get(stats, "counters");
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), end_length = strlen(end);
+
+	return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* Every way to lose a frame that this side counts: dropped, or missed for want of room. */
+static int64_t lost(const json_t *counters, bool receive)
+{
+	const json_t *value;
+	const char *name;
+	int64_t sum = 0;
+
+	json_object_foreach((json_t *)counters, name, value) {
+		bool counts = ends_with(name, "dropped") || ends_with(name, "missed");
+
+		if (counts && (strncmp(name, "rx_", 3) == 0) == receive)
+			sum += json_integer_value(value);
+	}
+	return sum;
+}
+
+/* The adjunct's counter; frames lost are the adjunct's and the virtual function's. */
+static int64_t counter_of(const json_t *stats, enum rate rate)
+{
+	bool receive = rate == RX_DROPPED;
+
+	if (rate == TX_DROPPED || rate == RX_DROPPED)
+		return lost(counters_of(stats), receive) +
+		       lost(json_object_get(stats, "vf"), receive);
+	return value_number(counters_of(stats), rate_names[rate]);
+}
+
 static bool same_device(const json_t *a, const json_t *b)
 {
 	return strcmp(value_text(a, "partition"), value_text(b, "partition")) == 0 &&
@@ -47,8 +81,8 @@ static bool rates_of(const json_t *stats, const json_t *before, double rates[RAT
 		if (seconds <= 0)
 			return false;
 		for (int rate = 0; rate < RATES; rate++) {
-			int64_t difference = value_number(counters_of(stats), rate_names[rate]) -
-					     value_number(counters_of(device), rate_names[rate]);
+			int64_t difference = counter_of(stats, (enum rate)rate) -
+					     counter_of(device, (enum rate)rate);
 
 			if (difference < 0)
 				return false;
@@ -80,7 +114,7 @@ static void show_totals(const json_t *list)
 		output_cell(row, 0, PAINT_BOLD, "%s/%s", value_text(stats, "partition"),
 			    value_text(stats, "device"));
 		for (unsigned rate = 0; rate < RATES; rate++) {
-			int64_t value = value_number(counters_of(stats), rate_names[rate]);
+			int64_t value = counter_of(stats, (enum rate)rate);
 			bool bytes = rate == TX_BYTES || rate == RX_BYTES;
 			bool dropped = rate == TX_DROPPED || rate == RX_DROPPED;
 

@@ -102,8 +102,9 @@ const struct command command_table[] = {
 	 "show one device", NULL, cmd_device_show},
 	{DEVICES, "device", "stats", "[PARTITION[/DEVICE]]", 0, 1, COMPLETES_DEVICE, stats_options,
 	 "show counters, or live rates with -w",
-	 "tx is what leaves the partition. For one device, all counters are shown: the "
-	 "adjunct's, and beside them the virtual function's where the adapter can tell.",
+	 "tx is what leaves the partition. Dropped are the frames that the adjunct or the "
+	 "virtual function lost. For one device, all counters are shown: the adjunct's, and "
+	 "beside them the virtual function's where the adapter can tell.",
 	 cmd_device_stats},
 	{DEVICES, "adjunct", "list", "", 0, 0, COMPLETES_NOTHING, NULL,
 	 "list the adjuncts", NULL, cmd_adjunct_list},

@@ -141,8 +141,11 @@ int cli_call(struct cli *cli, const char *subject, const char *method, json_t *p
 	if (request(cli, method, parameters, 0) != CLI_DONE)
 		return CLI_FAILED;
 	error = cli_next(cli, wait_ns, answer);
-	if (error < 0)
-		return cli_fail_transport(cli, error);
+	if (error < 0) {
+		cli_fail_transport(cli, error);
+		cli_close(cli);
+		return CLI_FAILED;
+	}
 	if (!answer->error)
 		return CLI_DONE;
 	cli_fail_answer(cli, subject, answer);

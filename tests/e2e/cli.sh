@@ -106,7 +106,7 @@ run device show red/net0 -j
 json '.device.name == "net0"' "device show -j"
 
 run device stats
-says "red/net0      2.44 M   3.65 GB     1.22 M   78.0 MB" "device stats: SI units"
+says "red/net0      2.44 M   3.65 GB     1.22 M   78.0 MB           7           0" "device stats: SI units, and what the function dropped"
 run device stats red/net0
 says "tx_bytes          1851850500  1851850500" "device stats of one: exact counters"
 says "tx_spoof_dropped           -           7" "device stats of one: the function's counters"
@@ -273,9 +273,9 @@ gives 2 "partition create of nothing"
 run partition destroy red blue
 gives 0 "partition destroy"
 says "- partition blue" "partition destroy: both"
-run partition destroy red green -j
+run partition destroy red green blue -j
 gives 1 "partition destroy of one that is not there"
-json '.destroyed == ["red"]' "partition destroy -j tells what went"
+json '.destroyed == ["red", "blue"]' "partition destroy -j tells what went"
 
 # ---- exec --------------------------------------------------------------------------------
 if unshare -n true 2>/dev/null; then
