@@ -7,7 +7,11 @@
  * reals as in YAML 1.2's core schema plus yes/no/on/off; quoted ones stay
  * strings. Refused, with the line: anchors and aliases, tags, merge keys,
  * duplicate keys, keys that are not strings, several documents, nesting deeper
- * than YAML_TREE_DEPTH_MAX, text that is not UTF-8, over YAML_TREE_BYTES_MAX.
+ * than YAML_TREE_DEPTH_MAX, text that is not UTF-8, over YAML_TREE_BYTES_MAX,
+ * numbers that do not fit or are not finite, NUL characters, empty documents.
+ *
+ * Where JSON is not YAML 1.1: surrogate pairs (\ud83d\ude00) are refused, and
+ * U+0085, U+2028 and U+2029 are line ends unless they are escaped.
  */
 #ifndef YAML_TREE_H
 #define YAML_TREE_H

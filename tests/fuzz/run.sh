@@ -23,6 +23,15 @@ shift $(($# > 0))
 out=build/fuzz
 mkdir -p $out/crashes || exit 1
 
+# Several runs at a time build one after the other, and none shares a target's
+# log and corpus with another.
+hold() { # NAME: the lock is kept until the next one, or the end
+	exec 9>"$out/$1.lock"
+	flock -w 600 9 && return
+	echo "fuzz: FAILED: another run holds $out/$1.lock"
+	exit 1
+}
+
 clang=$(make --silent --no-print-directory FLAVOR=fuzz fuzz-compiler)
 probe='#include <stddef.h>
 int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n); int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n) { return !d && n; }'
@@ -34,6 +43,7 @@ rm -f $out/probe.$$ $out/probe.$$.log
 
 all=$(make --silent --no-print-directory FLAVOR=fuzz fuzz-targets) || exit 1
 targets=(${*:-$all})
+hold build
 if ! make --silent --no-print-directory -j"$(nproc)" FLAVOR=fuzz fuzz-programs >&2; then
 	echo "fuzz: FAILED: the targets do not build"
 	exit 1
@@ -49,6 +59,7 @@ for target in "${targets[@]}"; do
 		failed=$((failed + 1))
 		continue
 	fi
+	hold "$target"
 	mkdir -p "$out/corpus/$target"
 	options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -max_len=16384
 		-print_final_stats=1 -artifact_prefix="$out/crashes/$target-")

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 #include "peer.h"
@@ -42,7 +43,8 @@ static int client_turn(struct varlink_conn *conn)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int before = fuzz_lowest_free_fd(), ends[2], command, error = 0;
+	unsigned before = fuzz_open_fds();
+	int ends[2], command, error = 0;
 	struct varlink_conn *conn;
 	struct varlink_answer answer;
 
@@ -67,6 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	FUZZ_DEMAND(error == -EPROTO || error == -ECONNRESET);
 	varlink_conn_free(conn);
-	FUZZ_DEMAND(fuzz_lowest_free_fd() == before);
+	FUZZ_DEMAND(fuzz_open_fds() == before);
 	return 0;
 }

@@ -190,7 +190,8 @@ static void command_run(struct pair *pair, int command, bool *flooded)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int before = fuzz_lowest_free_fd(), command;
+	unsigned before = fuzz_open_fds();
+	int command;
 	struct pair pair = {0};
 	struct varlink_service service = {
 		.vendor = "",
@@ -216,6 +217,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	server_turn(&pair);
 	client_reads(&pair);
 	pair_close(&pair);
-	FUZZ_DEMAND(fuzz_lowest_free_fd() == before);
+	FUZZ_DEMAND(fuzz_open_fds() == before);
 	return 0;
 }

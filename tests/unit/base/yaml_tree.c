@@ -159,6 +159,7 @@ Test(yaml_tree, refusals_name_the_line)
 		{"a: 1\nb: \xff\n", 2, "UTF-8"},
 		{"a: 1\nb: \xed\xa0\x80\n", 2, "UTF-8"},
 		{"a: 1\n\n\nb: \x01\n", 4, ""},
+		{"{\"a\":\n\"\\ud83d\\ude00\"}", 2, "Unicode"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
