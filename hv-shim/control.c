@@ -95,8 +95,7 @@ static void handle_apply(struct varlink_call *call, json_t *parameters, void *co
 		start_or_refuse(shim, call, result, &plan, &error, false);
 		return;
 	}
-	if (varlink_call_wants_more(call))
-		varlink_reply_more(call, json_pack("{s:o}", "plan", plan_to_json(&plan)));
+	/* Nothing will settle, so one answer says it all, with `more` too. */
 	varlink_reply(call, json_pack("{s:o,s:i,s:i}", "plan", plan_to_json(&plan), "changed", 0,
 				      "failed_count", 0));
 	plan_free(&plan);
