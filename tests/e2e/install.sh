@@ -32,7 +32,9 @@ until [ -S "$state/control.sock" ]; do
 done
 # An image is found below the same prefix: a dry run knows of it.
 sed 's/soft0/i0/' "$top/share/doc/outrigger/embedded.yaml" >"$work/document.yaml"
-"$top/bin/outrigger" --state-dir "$state" up --dry-run -f "$work/document.yaml"
+plan=$("$top/bin/outrigger" --state-dir "$state" up --dry-run -f "$work/document.yaml")
+echo "$plan"
+[ "$(tail -n 1 <<<"$plan")" = "5 to create; nothing was touched" ] || fail "not the plan expected"
 kill $daemon
 wait $daemon || fail "outriggerd: exit status $?"
 
