@@ -42,7 +42,7 @@ fi
 rm -f $out/probe.$$ $out/probe.$$.log
 
 all=$(make --silent --no-print-directory FLAVOR=fuzz fuzz-targets) || exit 1
-targets=(${*:-$all})
+read -ra targets <<<"${*:-$all}"
 hold build
 if ! make --silent --no-print-directory -j"$(nproc)" FLAVOR=fuzz fuzz-programs >&2; then
 	echo "fuzz: FAILED: the targets do not build"

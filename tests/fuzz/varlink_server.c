@@ -7,7 +7,8 @@
  *   \x03  the kept call is answered       \x06  the peer reads all answers
  *   \x04  the kept call fails             \x07  the peer closes and connects again
  *   \x05  one more answer to a stream     \x0b  the peer shuts its sending side
- *   \x0c  answers to a stream until the peer counts as stuck (once an input)
+ *   \x0c  answers to a stream until the peer counts as stuck: slow, so once
+ *         an input, and only if the input begins with this command
  *
  * Demanded: no descriptor is left, a call is answered or cancelled exactly once,
  * calls do not overlap, and every answer is a well-formed one.
@@ -179,8 +180,9 @@ static void command_run(struct pair *pair, int command, bool *flooded)
 		shutdown(varlink_conn_fd(pair->client), SHUT_WR);
 		break;
 	case 0x0c:
-		if (!*flooded)
-			flood(pair);
+		if (*flooded || !kept || !pair->state.kept_more)
+			break;
+		flood(pair);
 		*flooded = true;
 		break;
 	default:
@@ -202,7 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.context = &pair.state,
 	};
 	struct peer peer = {.data = data, .left = size};
-	bool flooded = false;
+	bool flooded = !size || data[0] != 0x0c;
 
 	pair_open(&pair, &service);
 	do {
