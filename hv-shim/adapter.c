@@ -13,15 +13,6 @@
 #include "log.h"
 #include "shim.h"
 
-struct adapter *adapter_find(const struct shim *shim, const char *name)
-{
-	struct adapter *adapter = shim->adapters;
-
-	while (adapter && strcmp(adapter->spec.name, name))
-		adapter = adapter->next;
-	return adapter;
-}
-
 struct adapter *adapter_new(struct shim *shim, const struct doc_adapter *spec)
 {
 	struct adapter *adapter = calloc(1, sizeof(*adapter));
@@ -48,15 +39,6 @@ void adapter_free(struct adapter *adapter)
 	peer_free(adapter->peer);
 	json_decref(adapter->vf_list);
 	free(adapter);
-}
-
-size_t adapter_vfs_used(const struct adapter *adapter)
-{
-	size_t used = 0;
-
-	for (int64_t i = 0; i < adapter->spec.vfs; i++)
-		used += adapter->owners[i] != NULL;
-	return used;
 }
 
 static void for_each_device(struct adapter *adapter, void (*function)(struct device *device))

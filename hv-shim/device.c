@@ -15,20 +15,6 @@
 #include "log.h"
 #include "shim.h"
 
-struct device *device_find(const struct partition *partition, const char *name)
-{
-	struct device *device = partition->devices;
-
-	while (device && strcmp(device->spec.name, name))
-		device = device->next;
-	return device;
-}
-
-void device_label(const struct device *device, char out[DEVICE_LABEL_BYTES])
-{
-	snprintf(out, DEVICE_LABEL_BYTES, "%s.%s", device->partition->name, device->spec.name);
-}
-
 struct device *device_new(struct partition *partition, struct adapter *adapter,
 			  const struct doc_device *spec)
 {

@@ -13,15 +13,6 @@
 #include "log.h"
 #include "shim.h"
 
-struct partition *partition_find(const struct shim *shim, const char *name)
-{
-	struct partition *partition = shim->partitions;
-
-	while (partition && strcmp(partition->name, name))
-		partition = partition->next;
-	return partition;
-}
-
 struct partition *partition_new(struct shim *shim, const char *name, const char *owner)
 {
 	struct partition *partition = calloc(1, sizeof(*partition));

@@ -7,13 +7,6 @@
 
 #include "clock.h"
 
-const char *object_state_name(enum object_state state)
-{
-	static const char *const names[] = {"starting", "running", "stopping", "failed"};
-
-	return names[state];
-}
-
 /* Optional members are left out rather than null. */
 static void set_text(json_t *object, const char *key, const char *text)
 {

@@ -19,6 +19,10 @@ FUZZ_TARGETS += switch
 fuzz_switch_SRCS := tests/fuzz/switch.c
 fuzz_switch_USES := softswitch base
 
+FUZZ_TARGETS += document
+fuzz_document_SRCS := tests/fuzz/document.c
+fuzz_document_USES := document base eventqueues
+
 ifeq ($(FLAVOR),fuzz)
 define fuzz_target
 fuzz_$(1)_OUT := tests/fuzz/$(1)

@@ -41,3 +41,17 @@ unit_cli_USES := cli base
 unit_cli_LDFLAGS := -lm
 unit_cli_OUT := tests/unit/cli
 unit_cli_TEST := 1
+
+PROGRAMS += unit_hv_shim
+unit_hv_shim_SRCS := $(addprefix tests/unit/hv_shim/,document.c plan.c image.c)
+unit_hv_shim_PKGS := criterion jansson libsystemd
+unit_hv_shim_USES := shimplan document base eventqueues
+unit_hv_shim_OUT := tests/unit/hv_shim
+unit_hv_shim_TEST := 1
+
+PROGRAMS += unit_partition
+unit_partition_SRCS := $(addprefix tests/unit/partition/,fake_shim.c open.c frames.c)
+unit_partition_PKGS := criterion
+unit_partition_USES := liboutrigger base eventqueues
+unit_partition_OUT := tests/unit/partition
+unit_partition_TEST := 1

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration document: what it reads, what it refuses and where it says
+ * the fault is, and that what is saved loads again to the same.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../../hv-shim/document.h"
+
+static int load(const char *text, struct document *document, struct doc_error *error)
+{
+	return document_load(text, strlen(text), document, error);
+}
+
+static const char whole[] =
+	"version: 1\n"
+	"adapters:\n"
+	"  - {name: soft0, kind: embedded, vfs: 4}\n"
+	"  - {name: ring, kind: dpdk, device: net_ring0}\n"
+	"partitions:\n"
+	"  - name: red\n"
+	"    owner: 1000\n"
+	"    devices:\n"
+	"      - name: net0\n"
+	"        kind: tap\n"
+	"        mac: 02:00:00:00:00:0a\n"
+	"        mtu: 1400\n"
+	"        address: [10.0.0.1/24, 'fd00::1/64']\n"
+	"        vf: {adapter: soft0, index: 2, vlan: 7, qos: 3, proto: 802.1ad, spoofchk: no,\n"
+	"             trust: yes, promisc: yes, state: enable, min_tx_rate: 10, max_tx_rate: 100}\n"
+	"        adjunct: {image: ethdev, cpu: dedicated, memory: 48M}\n"
+	"      - {name: net1, kind: native, vf: {adapter: ring}}\n"
+	"  - name: 7up\n";
+
+Test(document, reads_every_field)
+{
+	struct document document;
+	struct doc_error error;
+
+	cr_assert_eq(load(whole, &document, &error), 0, "%s", error.message);
+	cr_assert_eq(document.adapter_count, 2u);
+	cr_expect_eq(document.adapters[0].vfs, 4);
+	cr_expect_str_eq(document.adapters[1].device, "net_ring0");
+	cr_assert_eq(document.partition_count, 2u);
+	cr_expect_str_eq(document.partitions[1].name, "7up");
+	const struct doc_device *device = &document.partitions[0].devices[0];
+	cr_expect_str_eq(document.partitions[0].owner, "1000");
+	cr_expect_eq(device->kind, ADJ_PORT_TAP);
+	cr_expect_eq(device->mtu, 1400);
+	cr_expect_eq(device->mac[5], 10);
+	cr_expect_str_eq(device->addresses[1], "fd00::1/64");
+	cr_expect_str_eq(device->ifname, "net0", "an interface is called as its device");
+	cr_expect_eq(device->vf.vlan, 7);
+	cr_expect_eq(device->vf.proto, DOC_PROTO_8021AD);
+	cr_expect_eq(device->vf.state, DOC_LINK_ENABLE);
+	cr_expect(!device->vf.spoofchk && device->vf.trust && device->vf.promisc);
+	cr_expect_eq(device->adjunct.cpu, DOC_CPU_DEDICATED);
+	cr_expect_eq(device->adjunct.memory_bytes, 48 << 20);
+	const struct doc_device *native = &document.partitions[0].devices[1];
+	cr_expect_eq(native->vf.index, -1, "any function");
+	cr_expect(native->vf.spoofchk, "spoof check is on unless said otherwise");
+	cr_expect_eq(native->ring_entries, 512);
+	document_free(&document);
+}
+
+Test(document, saved_form_loads_to_the_same)
+{
+	struct document document, again;
+	struct doc_error error;
+
+	cr_assert_eq(load(whole, &document, &error), 0);
+	json_t *root = json_pack("{s:i,s:[o,o],s:[o,o]}", "version", 1, "adapters",
+				 doc_adapter_to_json(&document.adapters[0]),
+				 doc_adapter_to_json(&document.adapters[1]), "partitions",
+				 doc_partition_to_json(&document.partitions[0]),
+				 doc_partition_to_json(&document.partitions[1]));
+	char *text = json_dumps(root, 0);
+
+	cr_assert_eq(load(text, &again, &error), 0, "%s", error.message);
+	cr_expect_eq(memcmp(again.adapters, document.adapters, 2 * sizeof(*again.adapters)), 0);
+	for (size_t i = 0; i < 2; i++)
+		cr_expect_eq(memcmp(&again.partitions[0].devices[i], &document.partitions[0].devices[i],
+				    sizeof(struct doc_device)), 0, "device %zu", i);
+	free(text);
+	json_decref(root);
+	document_free(&again);
+	document_free(&document);
+}
+
+/* A partition `p` whose device line is completed by the row. */
+#define DEVICE(line) \
+	"version: 1\nadapters: [{name: a, kind: embedded, vfs: 2}]\npartitions:\n" \
+	"  - name: p\n    devices:\n      - name: net0\n        kind: tap\n" \
+	"        vf: {adapter: a}\n        " line "\n"
+
+static const struct {
+	const char *text;
+	unsigned line;
+	const char *says;
+} refusals[] = {
+	{"", 0, "the document is empty"},
+	{"[]", 0, "must be an object"},
+	{"adapters: []", 0, "version: is missing"},
+	{"version: 2", 1, "2 is not from 1 to 1"},
+	{"version: 1\nadaptors: []", 2, "adaptors: is not a setting known here"},
+	{"version: 1\nadapters: {}", 2, "is an object, not a list"},
+	{"version: 1\nadapters: [3]", 2, "entry 0 is a number"},
+	{"version: 1\nadapters:\n  - name: a", 0, "adapters[0].kind: is missing"},
+	{"version: 1\nadapters:\n  - {name: a,\n     kind: pf}", 4, "choose one of: embedded, dpdk"},
+	{"version: 1\nadapters:\n  - {name: a, kind: dpdk}", 0, "device: is missing"},
+	{"version: 1\nadapters:\n  - {name: a, kind: embedded, vfs: 65}", 3, "65 is not from 1 to 64"},
+	{"version: 1\nadapters:\n  - {name: a, kind: embedded}\n  - {name: a, kind: embedded}", 4,
+	 "'a' is used twice"},
+	{"version: 1\npartitions:\n  - name: Red", 3, "'Red' is not a name"},
+	{"version: 1\npartitions:\n  - name: a/../b", 3, "is not a name"},
+	{"version: 1\npartitions:\n  - name: abcdefghijklmnopqrstuvwxyz0123456", 3, "is not a name"},
+	{"version: 1\npartitions:\n  - name: p\n    devices: 3", 4, "is a number, not a list"},
+	{DEVICE("mtu: 9000"), 9, "partitions[0].devices[0].mtu: 9000 is not from 68 to 2016"},
+	{DEVICE("mtu: big"), 9, "is a string, not a whole number"},
+	{DEVICE("mtu: 1500.5"), 9, "is a fraction"},
+	{DEVICE("mac: 01:00:5e:00:00:01"), 9, "not a unicast address"},
+	{DEVICE("mac: 02:00:00:00:00"), 9, "is not an address such as"},
+	{DEVICE("address: 10.0.0.1"), 9, "'10.0.0.1' is not an address with its prefix"},
+	{DEVICE("address: 10.0.0.1/33"), 9, "is not an address with its prefix"},
+	{DEVICE("address: [10.0.0.1/24, 3]"), 9, "is not an address with its prefix"},
+	{DEVICE("ifname: a/b"), 9, "cannot name an interface"},
+	{DEVICE("ifname: lo"), 9, "cannot name an interface"},
+	{DEVICE("ifname: a-name-that-is-long"), 9, "is not 1 to 15 characters"},
+	{DEVICE("ring_entries: 64"), 9, "only a native device has rings"},
+	{DEVICE("adjunct: some"), 9, "it takes an object, or none"},
+	{DEVICE("adjunct: {memory: 3}"), 9, "adjunct.memory: is not from 1M"},
+	{DEVICE("adjunct: {memory: 99999999999999999999G}"), 9, "is not a size"},
+	{DEVICE("adjunct: {memory: 9223372036854775807G}"), 9, "is not from 1M"},
+	{DEVICE("adjunct: {colour: red}"), 9, "adjunct.colour: is not a setting known here"},
+	{DEVICE("vf: {adapter: a}"), 9, "vf"}, /* twice */
+};
+
+Test(document, refuses_with_line_and_reason)
+{
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		struct document document = {0};
+		struct doc_error error;
+
+		cr_expect_eq(load(refusals[i].text, &document, &error), -EINVAL, "%s",
+			     refusals[i].text);
+		cr_expect(strstr(error.message, refusals[i].says), "'%s' does not say '%s':\n%s",
+			  error.message, refusals[i].says, refusals[i].text);
+		if (refusals[i].line)
+			cr_expect_eq(error.line, refusals[i].line, "line %u, not %u: %s", error.line,
+				     refusals[i].line, error.message);
+		cr_expect_null(document.partitions, "nothing is handed out");
+	}
+}
+
+Test(document, rules_between_fields)
+{
+	static const char *const rows[][2] = {
+		{"vf: {adapter: a, qos: 3}", "qos goes with a vlan"},
+		{"vf: {adapter: a, promisc: yes}", "promisc needs trust"},
+		{"vf: {adapter: a, min_tx_rate: 5, max_tx_rate: 4}", "min_tx_rate is above"},
+		{"vf: {adapter: a}, address: 10.0.0.1/8", "only a tap device has addresses"},
+		{"vf: {adapter: a}, ring_entries: 3", "3 is not a power of two"},
+		{"vf: {adapter: a}, ifname: x", "only a tap device has an interface"},
+		{"mtu: 1500", "vf: is missing"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct document document;
+		struct doc_error error;
+		char text[400];
+
+		snprintf(text, sizeof(text),
+			 "version: 1\npartitions:\n  - name: p\n    devices:\n"
+			 "      - {name: d, kind: native, %s}\n", rows[i][0]);
+		cr_expect_eq(load(text, &document, &error), -EINVAL, "%s", text);
+		cr_expect(strstr(error.message, rows[i][1]), "%s: %s", rows[i][0], error.message);
+	}
+}
+
+Test(document, a_partition_by_the_socket)
+{
+	struct doc_partition partition;
+	struct doc_error error;
+	json_t *object = json_pack("{s:s,s:[{s:s,s:s,s:{s:s}}]}", "name", "p", "devices", "name",
+				   "net0", "kind", "vhost-user", "vf", "adapter", "a");
+
+	cr_assert_eq(document_load_partition(object, &partition, &error), 0, "%s", error.message);
+	cr_expect_eq(partition.device_count, 1u);
+	cr_expect_eq(partition.devices[0].kind, ADJ_PORT_VHOST_USER);
+	doc_partition_free(&partition);
+	json_object_set_new(object, "name", json_integer(-1));
+	cr_expect_eq(document_load_partition(object, &partition, &error), -EINVAL);
+	cr_expect_str_eq(error.message, "name: is a number, not a name");
+	json_decref(object);
+}
+
+Test(document, assigned_macs_are_stable_unicast_and_local)
+{
+	uint8_t a[6], b[6], c[6];
+
+	doc_mac_from_names("red", "net0", a);
+	doc_mac_from_names("red", "net0", b);
+	doc_mac_from_names("red", "net1", c);
+	cr_expect_eq(memcmp(a, b, 6), 0);
+	cr_expect_neq(memcmp(a, c, 6), 0);
+	cr_expect_eq(a[0] & 3, 2);
+}
