@@ -41,7 +41,8 @@ int cmd_adjunct_list(struct cli *cli)
 			    value_is_set(adjunct, "uptime_ns") ?
 				    unit_duration(value_number(adjunct, "uptime_ns")).text : "-");
 		if (value_number(adjunct, "pid") > 0)
-			output_cell(row, 7, PAINT_DIM, "%lld", (long long)value_number(adjunct, "pid"));
+			output_cell(row, 7, PAINT_DIM, "%lld",
+				    (long long)value_number(adjunct, "pid"));
 		else
 			output_cell(row, 7, PAINT_DIM, "-");
 	}
@@ -71,7 +72,8 @@ static void show_adjunct(const json_t *adjunct)
 		output_fact(facts, "private memory", PAINT_NONE, "%s",
 			    unit_memory(value_number(adjunct, "private_bytes")).text);
 	if (value_number(adjunct, "pid") > 0)
-		output_fact(facts, "pid", PAINT_NONE, "%lld", (long long)value_number(adjunct, "pid"));
+		output_fact(facts, "pid", PAINT_NONE, "%lld",
+			    (long long)value_number(adjunct, "pid"));
 	if (value_is_set(adjunct, "uptime_ns"))
 		output_fact(facts, "up", PAINT_NONE, "%s",
 			    unit_duration(value_number(adjunct, "uptime_ns")).text);

@@ -103,7 +103,8 @@ void device_table(const json_t *devices, bool partition)
 		output_cell(row, 5, PAINT_NONE, "%s", reach);
 		output_cell(row, 6, PAINT_NONE, "%s", vf);
 		output_cell(row, 7, PAINT_NONE, "%s",
-			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") : "none");
+			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
+							      "none");
 		free(reach);
 		free(vf);
 	}
@@ -117,7 +118,8 @@ json_t *device_selector(const struct cli *cli, const char *text, bool whole)
 	const char *slash = strchr(text, '/');
 	json_t *json;
 
-	if ((!slash && !whole) || slash == text || (slash && (!slash[1] || strchr(slash + 1, '/')))) {
+	if ((!slash && !whole) || slash == text ||
+	    (slash && (!slash[1] || strchr(slash + 1, '/')))) {
 		cli_usage(cli, "\"%s\" is not of the form PARTITION/DEVICE%s", text,
 			  whole ? " or PARTITION" : "");
 		return NULL;
@@ -136,7 +138,8 @@ int cmd_device_list(struct cli *cli)
 	struct varlink_answer answer;
 
 	if (cli_call(cli, partition ? output_subject("partition", partition) : NULL, "ListDevices",
-		     json_pack("{s:s*}", "partition", partition), CLI_LOOKUP_NS, &answer) != CLI_DONE)
+		     json_pack("{s:s*}", "partition", partition), CLI_LOOKUP_NS,
+		     &answer) != CLI_DONE)
 		return CLI_FAILED;
 	if (cli->json)
 		return output_answer(&answer);

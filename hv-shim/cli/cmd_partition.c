@@ -19,7 +19,8 @@ static const char *name_of(const struct cli *cli)
 int cmd_partition_list(struct cli *cli)
 {
 	static const struct output_column columns[] = {
-		{"NAME", 0}, {"STATE", 0}, {"OWNER", 0}, {"NAMESPACE", 0}, {"DEVICES", 0}, {NULL, 0},
+		{"NAME", 0},      {"STATE", 0},   {"OWNER", 0},
+		{"NAMESPACE", 0}, {"DEVICES", 0}, {NULL, 0},
 	};
 	struct varlink_answer answer;
 	struct libscols_table *table;
@@ -40,7 +41,8 @@ int cmd_partition_list(struct cli *cli)
 		output_cell(row, 0, PAINT_BOLD, "%s", value_text(partition, "name"));
 		output_cell(row, 1, output_state_paint(state), "%s", state);
 		output_cell(row, 2, PAINT_NONE, "%s", value_text(partition, "owner"));
-		output_cell(row, 3, PAINT_NONE, "%s", value_true(partition, "namespace") ? "yes" : "no");
+		output_cell(row, 3, PAINT_NONE, "%s",
+			    value_true(partition, "namespace") ? "yes" : "no");
 		output_cell(row, 4, PAINT_NONE, "%s", devices);
 		free(devices);
 	}
@@ -101,8 +103,8 @@ static json_t *load_file(const struct cli *cli)
 		source_refused(cli, &source, 1, "one partition is expected: keys and values");
 	else if (json_object_get(yaml_tree_root(tree), "partitions"))
 		source_refused(cli, &source, 1,
-				 "this is a whole document: `outrigger up -f` takes those; here one "
-				 "partition is expected");
+			       "this is a whole document: `outrigger up -f` takes those; here one "
+			       "partition is expected");
 	else
 		partition = json_deep_copy(yaml_tree_root(tree));
 	yaml_tree_free(tree);
@@ -134,8 +136,8 @@ static int check_name(const struct cli *cli, json_t *partition)
 	const json_t *name = json_object_get(partition, "name");
 
 	if (json_is_string(name) && strcmp(json_string_value(name), name_of(cli)) != 0)
-		return cli_fail(cli, "%s names the partition \"%s\", the command line \"%s\"", cli->file,
-				json_string_value(name), name_of(cli));
+		return cli_fail(cli, "%s names the partition \"%s\", the command line \"%s\"",
+				cli->file, json_string_value(name), name_of(cli));
 	if (json_object_set_new(partition, "name", json_string(name_of(cli))) < 0)
 		return cli_usage(cli, "the name is not UTF-8 text");
 	return CLI_DONE;
@@ -148,7 +150,8 @@ int cmd_partition_create(struct cli *cli)
 	int status;
 
 	if (!cli->file && cli->device_count == 0)
-		return cli_usage(cli, "--file or --device is missing: what is partition %s made of?",
+		return cli_usage(cli,
+				 "--file or --device is missing: what is partition %s made of?",
 				 name_of(cli));
 	partition = cli->file ? load_file(cli) : json_object();
 	if (!partition)

@@ -14,7 +14,17 @@
 #include "output.h"
 
 /* Counters of the adjunct that -w turns into rates. */
-enum rate { TX_FRAMES, TX_BYTES, RX_FRAMES, RX_BYTES, TX_DROPPED, RX_DROPPED, WAKEUPS, DOORBELLS, RATES };
+enum rate {
+	TX_FRAMES,
+	TX_BYTES,
+	RX_FRAMES,
+	RX_BYTES,
+	TX_DROPPED,
+	RX_DROPPED,
+	WAKEUPS,
+	DOORBELLS,
+	RATES
+};
 static const char *const rate_names[RATES] = {
 	[TX_FRAMES] = "tx_frames",   [TX_BYTES] = "tx_bytes",	  [RX_FRAMES] = "rx_frames",
 	[RX_BYTES] = "rx_bytes",     [TX_DROPPED] = "tx_dropped", [RX_DROPPED] = "rx_dropped",
@@ -253,9 +263,12 @@ static void print_json(json_t *list, const json_t *before)
 		if (!rates_of(stats, before, rates))
 			continue;
 		object = json_object();
-		for (int rate = 0; rate < RATES; rate++)
-			if (json_object_set_new(object, rate_names[rate], json_real(rates[rate])) < 0)
+		for (int rate = 0; rate < RATES; rate++) {
+			json_t *value = json_real(rates[rate]);
+
+			if (json_object_set_new(object, rate_names[rate], value) < 0)
 				output_no_memory();
+		}
 		if (json_object_set_new(stats, "per_second", object) < 0)
 			output_no_memory();
 	}

@@ -52,7 +52,8 @@ static void show_adapters(const json_t *adapters)
 
 	json_array_foreach((json_t *)adapters, i, adapter) {
 		struct libscols_line *row = output_row(table, NULL);
-		const char *state = value_text(adapter, "state"), *link = value_text(adapter, "link");
+		const char *state = value_text(adapter, "state"),
+			   *link = value_text(adapter, "link");
 
 		output_cell(row, 0, PAINT_BOLD, "%s", value_text(adapter, "name"));
 		output_cell(row, 1, output_state_paint(state), "%s", state);
@@ -71,14 +72,24 @@ static const json_t *adjunct_of(const json_t *adjuncts, const json_t *device)
 	size_t i;
 
 	json_array_foreach((json_t *)adjuncts, i, adjunct) {
-		if (strcmp(value_text(adjunct, "partition"), value_text(device, "partition")) == 0 &&
+		const char *owner = value_text(adjunct, "partition");
+
+		if (strcmp(owner, value_text(device, "partition")) == 0 &&
 		    strcmp(value_text(adjunct, "device"), value_text(device, "name")) == 0)
 			return adjunct;
 	}
 	return NULL;
 }
 
-enum { COLUMN_NAME, COLUMN_STATE, COLUMN_REACH, COLUMN_ARROW, COLUMN_ADJUNCT, COLUMN_ARROW_2, COLUMN_VF };
+enum {
+	COLUMN_NAME,
+	COLUMN_STATE,
+	COLUMN_REACH,
+	COLUMN_ARROW,
+	COLUMN_ADJUNCT,
+	COLUMN_ARROW_2,
+	COLUMN_VF
+};
 
 /* From the partition's side to the adapter's: how it is reached, who drives it, on what. */
 static void show_device(struct libscols_line *row, const json_t *device, const json_t *adjunct)
@@ -92,7 +103,8 @@ static void show_device(struct libscols_line *row, const json_t *device, const j
 	output_cell(row, COLUMN_ARROW, PAINT_DIM, "%s", arrow);
 	if (!adjunct)
 		output_cell(row, COLUMN_ADJUNCT, PAINT_DIM, "%s",
-			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") : "none");
+			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
+							      "none");
 	else if (value_is_set(adjunct, "uptime_ns") && output_is_wide())
 		output_cell(row, COLUMN_ADJUNCT, PAINT_NONE, "%s, up %s",
 			    value_text(adjunct, "image"),
@@ -109,10 +121,14 @@ static void show_device(struct libscols_line *row, const json_t *device, const j
 static void show_partitions(const json_t *partitions, const json_t *adjuncts)
 {
 	static const struct output_column columns[] = {
-		[COLUMN_NAME] = {"PARTITION", SCOLS_FL_TREE}, [COLUMN_STATE] = {"STATE", 0},
-		[COLUMN_REACH] = {"REACHED BY", SCOLS_FL_WRAP},           [COLUMN_ARROW] = {"", 0},
-		[COLUMN_ADJUNCT] = {"ADJUNCT", 0},            [COLUMN_ARROW_2] = {"", 0},
-		[COLUMN_VF] = {"VF", 0},                      {NULL, 0},
+		[COLUMN_NAME] = {"PARTITION", SCOLS_FL_TREE},
+		[COLUMN_STATE] = {"STATE", 0},
+		[COLUMN_REACH] = {"REACHED BY", SCOLS_FL_WRAP},
+		[COLUMN_ARROW] = {"", 0},
+		[COLUMN_ADJUNCT] = {"ADJUNCT", 0},
+		[COLUMN_ARROW_2] = {"", 0},
+		[COLUMN_VF] = {"VF", 0},
+		{NULL, 0},
 	};
 	struct libscols_table *table = output_table(columns);
 	const json_t *partition, *device;
@@ -143,7 +159,8 @@ static void show_troubles(const json_t *status)
 		output_trouble(object, NULL, value_text(object, "name"));
 	json_array_foreach(json_object_get(status, "partitions"), i, object)
 		json_array_foreach(json_object_get(object, "devices"), j, device)
-			output_trouble(device, value_text(object, "name"), value_text(device, "name"));
+			output_trouble(device, value_text(object, "name"),
+				       value_text(device, "name"));
 }
 
 int cmd_status(struct cli *cli)

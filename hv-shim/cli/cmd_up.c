@@ -126,9 +126,12 @@ static void take_answer(struct work *work, const json_t *parameters)
 	json_array_foreach(work->dry_run ? plan : NULL, i, change)
 		take_change(work, change, NULL);
 	change = json_object_get(parameters, "change");
-	if (json_is_object(change) && !work->dry_run)
-		take_change(work, change,
-			    !value_true(parameters, "failed") ? NULL : message ? message : "no reason given");
+	if (!json_is_object(change) || work->dry_run)
+		return;
+	if (!value_true(parameters, "failed"))
+		take_change(work, change, NULL);
+	else
+		take_change(work, change, message ? message : "no reason given");
 }
 
 /* Answers until the last one. 0; -EINTR: a signal; -errno; 1: refused, in `last`. */
@@ -197,7 +200,8 @@ static int interrupted(struct work *work)
 	progress_end(&work->progress);
 	cli_fail(work->cli,
 		 "interrupted, %u of %u changes done: outriggerd carries on with the rest; "
-		 "`outrigger status` shows how far it is", work->progress.done, work->progress.total);
+		 "`outrigger status` shows how far it is",
+		 work->progress.done, work->progress.total);
 	fflush(NULL);
 	/* The shell should see that a signal ended us. */
 	signal(number, SIG_DFL);

@@ -239,7 +239,7 @@ void completion_fish(void)
 		if (c->hidden)
 			continue;
 		if (c->verb && first_of_noun(c))
-			printf("complete -c outrigger -n '__outrigger_at' -a %s -d 'list, show, ...'\n",
+			printf("complete -c outrigger -n '__outrigger_at' -a %s -d 'list, show'\n",
 			       c->noun);
 		fish_command(c);
 	}
@@ -284,8 +284,8 @@ int cmd_names(struct cli *cli)
 		return CLI_FAILED;
 	list = json_object_get(answer.parameters, kinds[row].list);
 	json_array_foreach(list, i, object)
-		printf("%s%s%s\n", row == 1 ? value_text(object, "partition") : "", row == 1 ? "/" : "",
-		       value_text(object, "name"));
+		printf("%s%s%s\n", row == 1 ? value_text(object, "partition") : "",
+		       row == 1 ? "/" : "", value_text(object, "name"));
 	varlink_answer_clear(&answer);
 	return CLI_DONE;
 }

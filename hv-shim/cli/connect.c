@@ -52,13 +52,13 @@ static int fail_connect(const struct cli *cli, int error)
 	case -ENOENT:
 	case -ENOTDIR:
 	case -ECONNREFUSED:
-		return cli_fail(cli,
-				"outriggerd is not running (%s at %s): start it with "
-				"`systemctl start outriggerd`, or `outriggerd%s%s` in another terminal%s",
-				error == -ECONNREFUSED ? "nobody listens" : "no socket", path,
-				cli->state_dir ? " --state-dir " : "",
-				cli->state_dir ? cli->state_dir : "",
-				systems_runs ? "; or become root: root's outriggerd runs" : "");
+		return cli_fail(
+			cli,
+			"outriggerd is not running (%s at %s): start it with "
+			"`systemctl start outriggerd`, or `outriggerd%s%s` in another terminal%s",
+			error == -ECONNREFUSED ? "nobody listens" : "no socket", path,
+			cli->state_dir ? " --state-dir " : "", cli->state_dir ? cli->state_dir : "",
+			systems_runs ? "; or become root: root's outriggerd runs" : "");
 	case -EACCES:
 	case -EPERM:
 		return cli_fail(cli,

@@ -104,7 +104,8 @@ static const char *hint_of(const struct cli *cli, const char *name)
 		const char *name, *hint;
 	} hints[] = {
 		{"Exists", "`outrigger partition destroy` removes it; `outrigger up` changes it"},
-		{"Busy", "`outrigger status` shows what is going on; try again when it has settled"},
+		{"Busy",
+		 "`outrigger status` shows what is going on; try again when it has settled"},
 		{"Failed", "`outrigger log` may say more"},
 		{"NoNamespace", "a partition has one as soon as it has a device of kind tap"},
 		{"PermissionDenied", "outriggerd answers its own user, and root"},
@@ -156,7 +157,8 @@ int cli_fail_transport(const struct cli *cli, int error)
 		     "outriggerd closed the connection: it stopped, or refused this user");
 		break;
 	case -ETIMEDOUT:
-		tell(cli, "TimedOut", "`outrigger log` or `outrigger status` may say what it waits for",
+		tell(cli, "TimedOut",
+		     "`outrigger log` or `outrigger status` may say what it waits for",
 		     "outriggerd did not answer in time");
 		break;
 	case -EPROTO:

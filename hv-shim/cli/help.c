@@ -65,7 +65,8 @@ static void option_words(char *text, size_t bytes, const struct command_option *
 
 static void heading(const char *text)
 {
-	printf("%s%s%s\n", output_paint(stdout, PAINT_BOLD), text, output_paint(stdout, PAINT_NONE));
+	printf("%s%s%s\n", output_paint(stdout, PAINT_BOLD), text,
+	       output_paint(stdout, PAINT_NONE));
 }
 
 static void list_options(const char *title, const struct command_option *options)
@@ -290,7 +291,8 @@ int cmd_help(struct cli *cli)
 		}
 	}
 	if (cli->format)
-		return cli_usage(cli, "--format %s: text, bash, fish, man or markdown", cli->format);
+		return cli_usage(cli, "--format %s: text, bash, fish, man or markdown",
+				 cli->format);
 	if (cli->argument_count == 0) {
 		help_overview();
 		return CLI_DONE;

@@ -102,7 +102,8 @@ void output_text(FILE *stream, const char *text)
 
 		if (c1)
 			c++;
-		fputc(c1 || (*c < ' ' && *c != '\t' && *c != '\n') || *c == 0x7f ? '?' : *c, stream);
+		fputc(c1 || (*c < ' ' && *c != '\t' && *c != '\n') || *c == 0x7f ? '?' : *c,
+		      stream);
 	}
 }
 
@@ -224,8 +225,8 @@ void output_trouble(const json_t *object, const char *owner, const char *name)
 	if (!value_is_set(object, "message"))
 		return;
 	/* Apart from the table above the first one. */
-	printf("%s%s! %s%s%s:%s ", told ? "" : "\n", output_paint(stdout, PAINT_BAD), owner ? owner : "",
-	       owner ? "/" : "", name, output_paint(stdout, PAINT_NONE));
+	printf("%s%s! %s%s%s:%s ", told ? "" : "\n", output_paint(stdout, PAINT_BAD),
+	       owner ? owner : "", owner ? "/" : "", name, output_paint(stdout, PAINT_NONE));
 	output_text(stdout, value_text(object, "message"));
 	putchar('\n');
 	told = true;

@@ -67,7 +67,8 @@ static json_t *value_of(const struct field *field, const char *text)
 		return end == text || *end || errno ? NULL : json_integer(number);
 	}
 	if (field->type == FIELD_BOOLEAN) {
-		static const char *const yes[] = {"on", "yes", "true"}, *const no[] = {"off", "no", "false"};
+		static const char *const yes[] = {"on", "yes", "true"};
+		static const char *const no[] = {"off", "no", "false"};
 
 		for (size_t i = 0; i < 3; i++) {
 			if (strcmp(text, yes[i]) == 0)
@@ -135,7 +136,8 @@ static int add_pair(json_t *device, char *pair, char *reason, size_t reason_byte
 	}
 	value = value_of(field, text);
 	if (!value) {
-		snprintf(reason, reason_bytes, "%s: \"%s\" is not %s", pair, text, wanted(field->type));
+		snprintf(reason, reason_bytes, "%s: \"%s\" is not %s", pair, text,
+			 wanted(field->type));
 		return -EINVAL;
 	}
 	object = object_at(device, place);

@@ -107,7 +107,8 @@ struct unit_text unit_duration(int64_t ns)
 		 units[i].name);
 	seconds %= units[i].seconds;
 	if (i + 1 < 4 && seconds / units[i + 1].seconds > 0)
-		snprintf(out.text + strlen(out.text), sizeof(out.text) - strlen(out.text), " %lld %s",
-			 (long long)(seconds / units[i + 1].seconds), units[i + 1].name);
+		snprintf(out.text + strlen(out.text), sizeof(out.text) - strlen(out.text),
+			 " %lld %s", (long long)(seconds / units[i + 1].seconds),
+			 units[i + 1].name);
 	return out;
 }

@@ -116,7 +116,8 @@ static void word_of(const json_t *parameters, char *word, size_t bytes)
 		const char *text = json_string_value(json_object_get(parameters, keys[i]));
 
 		if (text)
-			snprintf(word, bytes, "%s%s%s", text, device ? "/" : "", device ? device : "");
+			snprintf(word, bytes, "%s%s%s", text, device ? "/" : "",
+				 device ? device : "");
 	}
 }
 
@@ -171,7 +172,8 @@ static void answer(const char *method, struct varlink_call *call, json_t *parame
 	fflush(stdout);
 	json_decref(request);
 	if (!reply) {
-		varlink_errorf(call, "org.outrigger.Shim.NotFound", "%s: nothing of the kind", method);
+		varlink_errorf(call, "org.outrigger.Shim.NotFound", "%s: nothing of the kind",
+			       method);
 		return;
 	}
 	list = json_object_get(reply, "answers");
@@ -206,7 +208,11 @@ static const struct varlink_interface shim = {
 };
 static const struct varlink_interface *const interfaces[] = {&shim, NULL};
 static const struct varlink_service service = {
-	.vendor = "Outrigger", .product = "fake_shim", .version = "0", .url = "", .interfaces = interfaces,
+	.vendor = "Outrigger",
+	.product = "fake_shim",
+	.version = "0",
+	.url = "",
+	.interfaces = interfaces,
 };
 
 static void serve(int fd)

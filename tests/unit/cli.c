@@ -64,8 +64,8 @@ Test(units, durations_show_two_units)
 
 Test(values, of_a_wrong_type_are_absent)
 {
-	json_t *object = json_pack("{s:i, s:n, s:s, s:s, s:b}", "number", 5, "null", "text", "x", "empty",
-				   "", "true", 1);
+	json_t *object = json_pack("{s:i, s:n, s:s, s:s, s:b}", "number", 5, "null", "text", "x",
+				   "empty", "", "true", 1);
 
 	cr_expect_str_eq(value_text(object, "text"), "x");
 	cr_expect_str_eq(value_text(object, "number"), "-");
@@ -101,14 +101,17 @@ Test(table, letters_and_names_are_unambiguous)
 		unsigned letters[128] = {0};
 
 		cr_expect(c->help && c->run && c->arguments, "%s is incomplete", c->noun);
-		cr_expect(c->help[strlen(c->help) - 1] != '.', "%s: help with a full stop", c->noun);
-		for (const struct command_option *o = command_global_options; o->id != OPTION_END; o++)
+		cr_expect(c->help[strlen(c->help) - 1] != '.', "%s: help with a full stop",
+			  c->noun);
+		for (const struct command_option *o = command_global_options; o->id != OPTION_END;
+		     o++)
 			letters[(unsigned char)o->letter]++;
 		for (const struct command_option *o = c->options; o && o->id != OPTION_END; o++) {
 			letters[(unsigned char)o->letter]++;
 			for (const struct command_option *g = command_global_options;
 			     g->id != OPTION_END; g++)
-				cr_expect(strcmp(g->name, o->name) != 0, "%s: --%s twice", c->noun, o->name);
+				cr_expect(strcmp(g->name, o->name) != 0, "%s: --%s twice", c->noun,
+					  o->name);
 		}
 		for (int letter = 1; letter < 128; letter++)
 			cr_expect(letters[letter] <= 1, "%s %s: -%c twice", c->noun,
@@ -142,7 +145,8 @@ Test(table, finds_commands)
 
 Test(options, before_and_after_the_command)
 {
-	char *argv[] = {"outrigger", "-j", "up", "--prune", "-f", "a.yaml", "-n", "--state-dir=/x", NULL};
+	char *argv[] = {"outrigger",      "-j", "up", "--prune", "-f", "a.yaml", "-n",
+			"--state-dir=/x", NULL};
 	struct cli cli = {0};
 
 	cr_assert_eq(cli_parse(&cli, 8, argv), CLI_DONE);
@@ -227,17 +231,30 @@ Test(device, addresses_make_a_list)
 Test(device, refused)
 {
 	static const char *const specs[] = {
-		"", "name", "name=", "=net0", "name=a,", ",name=a", "vf=x", "nothing=1", "mtu=1500x",
-		"mtu=", "index=99999999999999999999", "trust=maybe", "name=a,name=b",
-		"adjunct=none,image=a", "image=a,adjunct=none", "name=\xff",
+		"",
+		"name",
+		"name=",
+		"=net0",
+		"name=a,",
+		",name=a",
+		"vf=x",
+		"nothing=1",
+		"mtu=1500x",
+		"mtu=",
+		"index=99999999999999999999",
+		"trust=maybe",
+		"name=a,name=b",
+		"adjunct=none,image=a",
+		"image=a,adjunct=none",
+		"name=\xff",
 	};
 
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
 		json_t *device = NULL;
 		char reason[200] = "";
 
-		cr_expect_eq(partition_spec_parse(specs[i], &device, reason, sizeof(reason)), -EINVAL,
-			     "\"%s\"", specs[i]);
+		cr_expect_eq(partition_spec_parse(specs[i], &device, reason, sizeof(reason)),
+			     -EINVAL, "\"%s\"", specs[i]);
 		cr_expect_null(device);
 		cr_expect(*reason, "\"%s\": no reason", specs[i]);
 	}
