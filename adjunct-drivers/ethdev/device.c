@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
+#include <rte_log.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -125,6 +126,8 @@ static void lose(struct device *device)
 
 	device->env->log(device->env, ADJ_LOG_WARNING, "%s went away; waiting for it",
 			 device->env->device);
+	/* What DPDK's drivers say about a port that is gone is no news. */
+	rte_log_set_global_level(RTE_LOG_CRIT);
 	stop(device);
 	device->lost_ns = now_ns;
 	device->retry_wait_ns = RESTART_DELAY_NS;
@@ -133,6 +136,7 @@ static void lose(struct device *device)
 
 static int restored(struct device *device)
 {
+	rte_log_set_global_level(RTE_LOG_DEBUG);
 	device->env->log(device->env, ADJ_LOG_INFO, "%s was started anew", device->env->device);
 	device->env->post_event(device->env, ADJ_EVENT_DEVICE_RESET);
 	link_follow(device);

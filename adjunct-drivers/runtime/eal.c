@@ -39,6 +39,20 @@ int __wrap_memfd_create(const char *name, unsigned flags)
 	return __real_memfd_create(name, flags);
 }
 
+/* DPDK's drivers may say the same for every interrupt; once is enough. */
+static bool said_before(const char *line, size_t bytes)
+{
+	static _Thread_local char last[MESSAGE_BYTES_MAX];
+
+	if (bytes < sizeof(last) && !strncmp(last, line, bytes) && !last[bytes])
+		return true;
+	if (bytes >= sizeof(last))
+		bytes = sizeof(last) - 1;
+	memcpy(last, line, bytes);
+	last[bytes] = '\0';
+	return false;
+}
+
 /* DPDK writes whole lines; one write may hold several. */
 static ssize_t log_write(void *cookie, const char *text, size_t bytes)
 {
@@ -52,7 +66,7 @@ static ssize_t log_write(void *cookie, const char *text, size_t bytes)
 	for (size_t end = 0; end <= bytes; end++) {
 		if (end < bytes && text[end] != '\n')
 			continue;
-		if (end > begin)
+		if (end > begin && !said_before(text + begin, end - begin))
 			env->log(env, ours, "%.*s", (int)(end - begin), text + begin);
 		begin = end + 1;
 	}

@@ -15,7 +15,8 @@ static void print_help(const struct adj_ops *ops, const char *program)
 {
 	printf("Usage: %s [--log-level error|warning|info|debug] [NAME]\n"
 	       "Adjunct image \"%s\", driver interface %u. Started by outriggerd, which passes\n"
-	       "the listening control socket (org.outrigger.Adjunct) as descriptor %d.\n",
+	       "the listening control socket (org.outrigger.Adjunct) as descriptor %d.\n"
+	       "NAME only shows in lists of processes; Start names the adjunct.\n",
 	       program, ops->name, ops->interface_version, CONTROL_LISTEN_FD);
 }
 

@@ -13,3 +13,18 @@ e2e_adjunct_SRCS := $(addprefix tests/e2e/adjunct/,main.c shim.c window.c)
 e2e_adjunct_USES := base eventqueues
 e2e_adjunct_OUT := tests/e2e/adjunct
 e2e_adjunct_TEST := 1
+
+PROGRAMS += e2e_soft_adapter
+e2e_soft_adapter_SRCS := $(addprefix tests/e2e/soft_adapter/,main.c bench.c forwarding.c faults.c \
+	hostile.c)
+e2e_soft_adapter_PKGS := jansson
+e2e_soft_adapter_USES := base
+e2e_soft_adapter_OUT := tests/e2e/soft_adapter
+e2e_soft_adapter_TEST := 1
+
+PROGRAMS += e2e_soft_adapter_driver
+e2e_soft_adapter_driver_SRCS := tests/e2e/soft_adapter/driver.c
+e2e_soft_adapter_driver_DPDK := 1
+e2e_soft_adapter_driver_LDFLAGS := -Wl,--wrap=memfd_create
+e2e_soft_adapter_driver_OUT := tests/e2e/soft_adapter_driver
+e2e_soft_adapter_driver_TEST := 1

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Adjuncts without a shim: this program spawns the `ethdev` image itself, gives
+ * it memory, a device and a partition's port, and is the partition. TAP output.
+ *
+ *   native window <-> adjunct <-> net_ring0: a loopback inside the adjunct
+ *   native window <-> adjunct (net_virtio_user0) <-> adjunct (vhost-user port,
+ *                     net_ring0): two adjuncts back to back
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "shim.h"
+
+#define RING 512
+#define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+
+static unsigned tests, failures;
+static const char *failed_why;
+
+#define check(condition)                                                                        \
+	do {                                                                                    \
+		if (!(condition)) {                                                             \
+			failed_why = #condition;                                                \
+			printf("# line %d: %s\n", __LINE__, #condition);                        \
+		}                                                                               \
+	} while (0)
+
+/* Sends numbers [from, to) and takes them back: in order, none missing. */
+static bool echo(struct window *window, uint32_t from, uint32_t to, unsigned ms)
+{
+	uint64_t deadline_ns = clock_now_ns() + ms * NS_PER_MS;
+	uint32_t next = from, expected = from;
+
+	while (expected < to && clock_now_ns() < deadline_ns) {
+		unsigned burst = to - next < 32 ? to - next : 32;
+		int64_t number;
+
+		next += window_send(window, next, burst, 60 + next % 1400);
+		while ((number = window_receive(window, NULL)) >= 0) {
+			if (number != expected) {
+				printf("# got frame %jd, expected %u\n", (intmax_t)number, expected);
+				return false;
+			}
+			expected++;
+		}
+		if (number != -1) {
+			printf("# a frame came back wrong\n");
+			return false;
+		}
+	}
+	if (expected < to)
+		printf("# %u of %u frames came back in time\n", expected - from, to - from);
+	return expected == to;
+}
+
+static void wait_for_counter(struct adjunct *adjunct, const char *name, int64_t value)
+{
+	for (unsigned i = 0; i < 200 && adjunct_counter(adjunct, name) != value; i++)
+		sleep_ms(5);
+}
+
+static void test_echo(void)
+{
+	struct adjunct adjunct;
+	struct window window;
+
+	window_open(&window, RING);
+	adjunct_spawn(&adjunct);
+	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
+	check(echo(&window, 0, 200000, 30000));
+	check(adjunct_counter(&adjunct, "tx_frames") == 200000);
+	check(adjunct_counter(&adjunct, "rx_frames") == 200000);
+	check(adjunct_counter(&adjunct, "link_up") == 1);
+	uint64_t private = adjunct_private_bytes(&adjunct);
+
+	printf("# private memory of a serving adjunct: %ju KiB\n", (uintmax_t)private / 1024);
+	check(private <= (24u << 20));
+	kill(adjunct.pid, SIGTERM);
+	check(adjunct_wait(&adjunct) == 0);
+	adjunct_end(&adjunct);
+	window_close(&window);
+}
+
+static void test_bad_frames(void)
+{
+	static const struct net_entry wrong[] = {
+		{.length_bytes = 0},
+		{.length_bytes = NET_FRAME_MIN - 1},
+		{.length_bytes = TEST_MTU + 19},
+		{.length_bytes = NET_FRAME_MAX + 1},
+		{.length_bytes = 0xffff},
+		{.length_bytes = 64, .flags = 1},
+	};
+	const unsigned count = sizeof(wrong) / sizeof(wrong[0]);
+	struct adjunct adjunct;
+	struct window window;
+
+	window_open(&window, RING);
+	adjunct_spawn(&adjunct);
+	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < count; i++)
+			window_put(&window, &wrong[i]);
+		check(echo(&window, round * 10, round * 10 + 10, 2000));
+	}
+	check(adjunct_counter(&adjunct, "tx_dropped") == 20 * count);
+	check(adjunct_counter(&adjunct, "tx_frames") == 200);
+	adjunct_end(&adjunct);
+	window_close(&window);
+}
+
+/* Frames of every state between the two: in the rings, in the device, unsent. */
+static void test_successor(void)
+{
+	struct adjunct adjunct;
+	struct window window;
+	uint32_t next = 0, expected = 0;
+	char *state = NULL;
+	bool ok = true;
+
+	window_open(&window, 64);
+	for (unsigned generation = 0; generation < 4; generation++) {
+		adjunct_spawn(&adjunct);
+		adjunct_start_native(&adjunct, "net_ring0", &window, state);
+		free(state);
+		uint64_t until_ns = clock_now_ns() + 100 * NS_PER_MS;
+
+		while (ok && clock_now_ns() < until_ns) {
+			int64_t number;
+
+			next += window_send(&window, next, 32, 64);
+			while ((number = window_receive(&window, NULL)) >= 0)
+				ok &= number == expected++;
+			ok &= number == -1;
+		}
+		/* Room for what is still inside, or Stop could not hand it over. */
+		for (int64_t number; (number = window_receive(&window, NULL)) >= 0;)
+			ok &= number == expected++;
+		json_t *answer = adjunct_call(&adjunct, "Stop", NULL, NULL, 0, NULL);
+		const char *text = json_string_value(json_object_get(answer, "state"));
+
+		if (!text)
+			die("Stop answered without a state");
+		state = strdup(text);
+		json_decref(answer);
+		check(adjunct_wait(&adjunct) == 0);
+		adjunct_end(&adjunct);
+		/* The partition goes on sending while there is no adjunct. */
+		next += window_send(&window, next, 16, 64);
+	}
+	adjunct_spawn(&adjunct);
+	adjunct_start_native(&adjunct, "net_ring0", &window, state);
+	free(state);
+	for (unsigned i = 0; i < 200 && expected < next; i++, sleep_ms(5))
+		for (int64_t number; (number = window_receive(&window, NULL)) >= 0;)
+			ok &= number == expected++;
+	check(ok);
+	check(expected == next);
+	check(adjunct_counter(&adjunct, "tx_frames") == next);
+	printf("# %u frames through five adjuncts\n", next);
+	adjunct_end(&adjunct);
+	window_close(&window);
+}
+
+/* A partition that does not consume: nothing lost, and nobody spins. */
+static void test_back_pressure(void)
+{
+	struct adjunct adjunct;
+	struct window window;
+	uint32_t next = 0, expected = 0;
+	bool ok = true;
+
+	window_open(&window, 64);
+	adjunct_spawn(&adjunct);
+	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
+	for (unsigned idle = 0; idle < 50;) {
+		unsigned sent = window_send(&window, next, 32, 64);
+
+		next += sent;
+		idle = sent ? 0 : idle + 1;
+		sleep_ms(sent ? 0 : 1);
+	}
+	uint64_t before = adjunct_cpu_ns(&adjunct);
+
+	sleep_ms(1000);
+	printf("# stuck with %u frames: %ju ms of CPU in a second\n", next,
+	       (uintmax_t)((adjunct_cpu_ns(&adjunct) - before) / NS_PER_MS));
+	check(adjunct_cpu_ns(&adjunct) - before <= 50 * NS_PER_MS);
+	for (unsigned i = 0; i < 400 && expected < next; i++, sleep_ms(1))
+		for (int64_t number; (number = window_receive(&window, NULL)) >= 0;)
+			ok &= number == expected++;
+	check(ok);
+	check(expected == next);
+	check(echo(&window, next, next + 1000, 2000));
+	adjunct_end(&adjunct);
+	window_close(&window);
+}
+
+static void test_protocol(void)
+{
+	struct adjunct adjunct;
+	struct window window;
+	struct varlink_conn *monitor;
+	struct varlink_answer answer;
+	bool seen = false;
+
+	window_open(&window, RING);
+	adjunct_spawn(&adjunct);
+	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
+	if (varlink_connect(adjunct.path, &monitor) ||
+	    varlink_request(monitor, "org.outrigger.Adjunct.Monitor", NULL, VARLINK_MORE, NULL, 0))
+		die("Monitor");
+	check(echo(&window, 0, 100, 2000));
+	/* The partition claims to have consumed what it never was given; its
+	 * adjunct believes nothing and looks once the ring seems full. */
+	atomic_store(&window.rx.control->consumed, 0x80000000u);
+	for (unsigned i = 0; i < 2 * RING / 32; i++, sleep_ms(1))
+		window_send(&window, 0, 32, 64);
+	while (!seen && !varlink_wait(monitor, clock_now_ns() + 2 * NS_PER_S, &answer)) {
+		const char *event = json_string_value(json_object_get(answer.parameters, "event"));
+
+		seen = event && !strcmp(event, "partition-protocol");
+		varlink_answer_clear(&answer);
+	}
+	check(seen);
+	json_t *status = adjunct_call(&adjunct, "GetStatus", NULL, NULL, 0, NULL);
+
+	check(!strcmp(json_string_value(json_object_get(status, "state")), "serving"));
+	json_decref(status);
+	uint64_t before = adjunct_cpu_ns(&adjunct);
+
+	sleep_ms(500);
+	check(adjunct_cpu_ns(&adjunct) - before <= 30 * NS_PER_MS);
+	varlink_conn_free(monitor);
+	adjunct_end(&adjunct);
+	window_close(&window);
+}
+
+static void refuse(struct adjunct *adjunct, json_t *parameters, const int *fds, unsigned fd_count,
+		   const char *expected)
+{
+	char error[128];
+	json_t *answer = adjunct_call(adjunct, "Start", parameters, fds, fd_count, error);
+
+	if (answer || strcmp(error, expected))
+		printf("# expected %s, got %s\n", expected, answer ? "success" : error);
+	check(!answer && !strcmp(error, expected));
+	json_decref(answer);
+}
+
+static void refuse_changed(struct adjunct *adjunct, struct window *window, const int *fds,
+			   const char *key, json_t *value)
+{
+	json_t *parameters = start_native("net_ring0", window, NULL);
+	const char *dot = strchr(key, '.');
+
+	json_object_set_new(dot ? json_object_get(parameters, "port") : parameters,
+			    dot ? dot + 1 : key, value);
+	refuse(adjunct, parameters, fds, 4, "org.varlink.service.InvalidParameter");
+}
+
+/* T04, T05, T06: whatever is wrong is refused, leaks nothing, and Start may follow. */
+static void test_refusals(void)
+{
+	const char *const failed = "org.outrigger.Adjunct.DriverFailed";
+	const char *const invalid = "org.varlink.service.InvalidParameter";
+	struct adjunct adjunct;
+	struct window window;
+
+	window_open(&window, RING);
+	adjunct_spawn(&adjunct);
+	int good = memory_make(TEST_MEMORY_BYTES, SEALS);
+	int small = memory_make(TEST_MEMORY_BYTES - 4096, SEALS);
+	int loose = memory_make(TEST_MEMORY_BYTES, 0);
+	int adj = window.bells[NET_BELL_ADJUNCT], part = window.bells[NET_BELL_PARTITION];
+	int tube[2];
+
+	if (pipe2(tube, O_CLOEXEC))
+		die("pipe");
+	json_decref(adjunct_call(&adjunct, "GetStatus", NULL, NULL, 0, NULL));
+	unsigned fds_before = adjunct_fd_count(&adjunct);
+	const int right[] = {good, window.memory_fd, adj, part};
+
+	refuse_changed(&adjunct, &window, right, "name", json_string(""));
+	refuse_changed(&adjunct, &window, right, "device", json_string("net\n_ring0"));
+	refuse_changed(&adjunct, &window, right, "memory_bytes", json_integer(-1));
+	refuse_changed(&adjunct, &window, right, "memory_bytes", json_integer(4097));
+	refuse_changed(&adjunct, &window, right, "cpu", json_string("none"));
+	refuse_changed(&adjunct, &window, right, "state", json_string("=not base64="));
+	refuse_changed(&adjunct, &window, right, "port", json_integer(1));
+	refuse_changed(&adjunct, &window, right, "port.kind", json_string("carrier pigeon"));
+	refuse_changed(&adjunct, &window, right, "port.mac", json_string("01:00:00:00:00:01"));
+	refuse_changed(&adjunct, &window, right, "port.mac", json_string("00:00:00:00:00:00"));
+	refuse_changed(&adjunct, &window, right, "port.mac", json_string("02:00:00:00:00"));
+	refuse_changed(&adjunct, &window, right, "port.mtu", json_integer(9000));
+	refuse_changed(&adjunct, &window, right, "port.ring_entries", json_integer(100));
+	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 3, invalid);
+	const int wrong[][4] = {
+		{small, window.memory_fd, adj, part}, {loose, window.memory_fd, adj, part},
+		{tube[0], window.memory_fd, adj, part}, {good, small, adj, part},
+		{good, window.memory_fd, tube[0], part}, {good, window.memory_fd, adj, good},
+	};
+
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		refuse(&adjunct, start_native("net_ring0", &window, NULL), wrong[i], 4, failed);
+	check(adjunct_fd_count(&adjunct) == fds_before);
+	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
+	check(echo(&window, 0, 100, 2000));
+	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 4,
+	       "org.outrigger.Adjunct.WrongState");
+	adjunct_end(&adjunct);
+
+	adjunct_spawn(&adjunct);
+	refuse(&adjunct, start_native("net_nonsense0", &window, NULL), right, 4, failed);
+	json_decref(adjunct_call(&adjunct, "Stop", NULL, NULL, 0, NULL));
+	check(adjunct_wait(&adjunct) == 1);
+	adjunct_end(&adjunct);
+	close(good);
+	close(small);
+	close(loose);
+	close(tube[0]);
+	close(tube[1]);
+	window_close(&window);
+}
+
+/* Two adjuncts over vhost-user: traffic, sleep without CPU, and the loss of the far one. */
+static void test_virtio(void)
+{
+	struct adjunct near, far;
+	struct window window;
+	char path[64], device[160];
+
+	snprintf(path, sizeof(path), "/tmp/otr-adjunct-vf.%d", getpid());
+	snprintf(device, sizeof(device), "net_virtio_user0,path=%s,mac=" TEST_MAC, path);
+	window_open(&window, RING);
+	adjunct_spawn(&far);
+	adjunct_start_vhost(&far, "net_ring0", path);
+	adjunct_spawn(&near);
+	adjunct_start_native(&near, device, &window, NULL);
+	check(echo(&window, 0, 100000, 30000));
+
+	sleep_ms(100);
+	int64_t wakeups = adjunct_counter(&near, "wakeups");
+	uint64_t before = adjunct_cpu_ns(&near);
+
+	sleep_ms(1500);
+	check(adjunct_cpu_ns(&near) == before);
+	/* One wake-up is this very question. */
+	check(adjunct_counter(&near, "wakeups") <= wakeups + 1);
+	check(echo(&window, 100000, 100100, 2000));
+
+	check(adjunct_counter(&near, "link_up") == 1);
+	adjunct_end(&far);
+	wait_for_counter(&near, "link_up", 0);
+	check(adjunct_counter(&near, "link_up") == 0);
+	adjunct_spawn(&far);
+	adjunct_start_vhost(&far, "net_ring0", path);
+	wait_for_counter(&near, "link_up", 1);
+	check(adjunct_counter(&near, "link_up") == 1);
+	check(echo(&window, 0, 1000, 2000));
+	adjunct_end(&near);
+	adjunct_end(&far);
+	unlink(path);
+	window_close(&window);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} all[] = {
+	{"frames come back whole and in order; private memory is small", test_echo},
+	{"wrong lengths and flags are dropped and counted, the rest goes on", test_bad_frames},
+	{"a successor goes on where the rings were", test_successor},
+	{"a partition that does not consume loses nothing and costs nothing", test_back_pressure},
+	{"a broken ring shuts the port, not the device", test_protocol},
+	{"Start refuses what is wrong and leaks nothing", test_refusals},
+	{"a sleeping adjunct uses no CPU; a device that comes back is used again", test_virtio},
+};
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	adjuncts_end_with_us();
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (argc > 1 && !strstr(all[i].name, argv[1]))
+			continue;
+		failed_why = NULL;
+		all[i].run();
+		tests++;
+		failures += failed_why != NULL;
+		printf("%sok %u - %s\n", failed_why ? "not " : "", tests, all[i].name);
+	}
+	printf("1..%u\n", tests);
+	return failures || !tests;
+}
