@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "eq.h"
+#include "net_copy.h"
 #include "port.h"
 
 struct port_native {
@@ -42,9 +43,9 @@ static void ring_bell(struct port_native *native)
 }
 
 /*
- * Copies whole cache lines: the last one may bring along octets behind the
- * frame's end, from its own buffer and into its own mbuf, where no length
- * covers them. Both sides have room for it.
+ * Small frames by whole cache lines, without a call: the last line may bring
+ * along octets behind the frame's end, from its own buffer and into its own
+ * mbuf, where no length covers them. Both sides have room for it.
  */
 static inline void copy_lines(void *to, const void *from, uint32_t length)
 {
@@ -53,6 +54,14 @@ static inline void copy_lines(void *to, const void *from, uint32_t length)
 
 	for (uint32_t done = 0; done < length; done += 64)
 		memcpy(out + done, in + done, 64);
+}
+
+static inline void frame_copy_in(struct rte_mbuf *frame, const uint8_t *buffer, uint32_t length)
+{
+	if (length < NET_COPY_STRING)
+		copy_lines(rte_pktmbuf_mtod(frame, void *), buffer, length);
+	else
+		memcpy(rte_pktmbuf_mtod(frame, void *), buffer, length);
 }
 static_assert(RTE_MBUF_DEFAULT_DATAROOM >= (NET_FRAME_MAX + 63) / 64 * 64, "lines fit an mbuf");
 static_assert(NET_BUFFER_BYTES >= (NET_FRAME_MAX + 63) / 64 * 64, "lines fit a buffer");
@@ -87,7 +96,7 @@ static int native_take(struct port *port, struct rte_mbuf **frames, unsigned mos
 			continue;
 		}
 		port_frame_init(frames[taken], entry.length_bytes);
-		copy_lines(rte_pktmbuf_mtod(frames[taken], uint8_t *), buffer, entry.length_bytes);
+		frame_copy_in(frames[taken], buffer, entry.length_bytes);
 		port->counters.tx_bytes += entry.length_bytes;
 		taken++;
 	}
@@ -114,6 +123,10 @@ static inline void copy_exact(void *to, const void *from, uint32_t length)
 {
 	uint32_t whole = length & ~63u;
 
+	if (length >= NET_COPY_STRING) {
+		net_copy_out(to, from, length);
+		return;
+	}
 	copy_lines(to, from, whole);
 	if (length != whole)
 		memcpy((uint8_t *)to + whole, (const uint8_t *)from + whole, length - whole);
