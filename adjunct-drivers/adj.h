@@ -43,10 +43,11 @@ struct adj_port {
 	uint16_t mtu;
 	int tap_fd;             /* TAP: non-blocking, IFF_NO_PI; else -1 */
 	const char *vhost_path; /* VHOST_USER: where to listen; else NULL */
-	void *window;           /* NATIVE: net_layout.h region, mapped; else NULL */
-	uint32_t ring_entries;  /* NATIVE */
-	int bell_adjunct_fd;    /* NATIVE: eventfd the partition rings; else -1 */
-	int bell_partition_fd;  /* NATIVE: eventfd the adjunct rings; else -1 */
+	/* NATIVE, while a program has the device open; else NULL, 0, -1, -1. */
+	void *window;           /* net_layout.h region, mapped */
+	uint32_t ring_entries;
+	int bell_adjunct_fd;    /* eventfd the partition rings */
+	int bell_partition_fd;  /* eventfd the adjunct rings */
 };
 
 /* Asynchronous device events, for the partition (004: non-completion events). */
@@ -116,6 +117,14 @@ struct adj_ops {
 	int (*arm)(void *state, bool on);
 	/* A watched descriptor became ready. The driver reads it empty. */
 	void (*interrupt)(void *state, int fd);
+	/*
+	 * A program opened the native device: env->port has its window, zeroed; or
+	 * it closed it: the driver lets go of the window before it returns. Frames
+	 * for a partition without a program are dropped and counted. attach follows
+	 * only init or detach. NULL in drivers without a native port.
+	 */
+	int (*attach)(void *state);
+	void (*detach)(void *state);
 	/* Finishes what was taken in, takes in nothing more. 0, or -EAGAIN: call
 	 * again, until the runtime's deadline. */
 	int (*quiesce)(void *state);

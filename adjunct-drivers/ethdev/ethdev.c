@@ -201,6 +201,31 @@ static void ethdev_stats(void *state, struct adj_stats *out)
 	};
 }
 
+/* ---- Programs that come and go ------------------------------------------- */
+
+static void burst_free(struct burst *burst)
+{
+	rte_pktmbuf_free_bulk(burst->frames + burst->first, burst->count);
+	burst->count = 0;
+}
+
+static int ethdev_attach(void *state)
+{
+	struct ethdev *ethdev = state;
+
+	return port_native_attach(ethdev->port);
+}
+
+static void ethdev_detach(void *state)
+{
+	struct ethdev *ethdev = state;
+
+	/* What was on its way to the program that has left is not the next one's. */
+	ethdev->port->counters.rx_dropped += ethdev->rx.count;
+	burst_free(&ethdev->rx);
+	port_native_detach(ethdev->port);
+}
+
 /* ---- Stopping and following --------------------------------------------- */
 
 static unsigned quiesce_move(struct ethdev *ethdev)
@@ -314,12 +339,6 @@ static int ethdev_init(const struct adj_env *env, void **state)
 	return 0;
 }
 
-static void burst_free(struct burst *burst)
-{
-	rte_pktmbuf_free_bulk(burst->frames + burst->first, burst->count);
-	burst->count = 0;
-}
-
 static void ethdev_exit(void *state)
 {
 	struct ethdev *ethdev = state;
@@ -339,6 +358,8 @@ const struct adj_ops ethdev_ops = {
 	.dispatch = ethdev_dispatch,
 	.arm = ethdev_arm,
 	.interrupt = ethdev_interrupt,
+	.attach = ethdev_attach,
+	.detach = ethdev_detach,
 	.quiesce = ethdev_quiesce,
 	.save = ethdev_save,
 	.restore = ethdev_restore,

@@ -73,6 +73,10 @@ int port_tap_open(const struct adj_env *env, struct rte_mempool *pool, struct po
 int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct port **out);
 int port_vhost_open(const struct adj_env *env, struct rte_mempool *pool, struct port **out);
 
+/* A program opened the native device (env->port has its window), or closed it. */
+int port_native_attach(struct port *port);
+void port_native_detach(struct port *port);
+
 static inline void port_init(struct port *port, const struct port_ops *ops,
 			     const struct adj_env *env, struct rte_mempool *pool)
 {

@@ -26,6 +26,7 @@ struct port_native {
 	struct eq_ring transmit; /* we consume */
 	struct eq_ring receive;  /* we produce */
 	uint8_t *transmit_buffers, *receive_buffers;
+	bool attached; /* a program has the device open; else the rest is void */
 };
 
 static inline uint8_t *buffer_at(uint8_t *buffers, const struct eq_ring *ring, uint32_t position)
@@ -75,7 +76,7 @@ static int native_take(struct port *port, struct rte_mbuf **frames, unsigned mos
 {
 	struct port_native *native = (struct port_native *)port;
 	struct eq_ring *ring = &native->transmit;
-	uint32_t ready = eq_ring_ready_count(ring, most);
+	uint32_t ready = likely(native->attached) ? eq_ring_ready_count(ring, most) : 0;
 	unsigned taken = 0;
 
 	if (!ready || port->shut)
@@ -150,12 +151,13 @@ static unsigned native_give(struct port *port, struct rte_mbuf **frames, unsigne
 	struct port_native *native = (struct port_native *)port;
 	struct eq_ring *ring = &native->receive;
 	struct net_entry entries[BURST_FRAMES];
-	int space = port->shut ? 0 : eq_ring_space(ring, count);
+	bool open = likely(native->attached) && !port->shut;
+	int space = open ? eq_ring_space(ring, count) : 0;
 	unsigned accepted, used = 0;
 
 	if (space < 0)
 		port_shut(native);
-	if (port->shut) {
+	if (!open || space < 0) {
 		port->counters.rx_dropped += count;
 		rte_pktmbuf_free_bulk(frames, count);
 		return count;
@@ -190,6 +192,8 @@ static void native_disarm(struct port *port)
 {
 	struct port_native *native = (struct port_native *)port;
 
+	if (!native->attached)
+		return;
 	eq_ring_disarm(&native->transmit);
 	eq_ring_disarm_space(&native->receive);
 }
@@ -198,7 +202,7 @@ static int native_arm(struct port *port, bool frames, bool room)
 {
 	struct port_native *native = (struct port_native *)port;
 
-	if (port->shut)
+	if (port->shut || !native->attached)
 		return 0;
 	if ((frames && !eq_ring_arm(&native->transmit)) ||
 	    (room && !eq_ring_arm_space(&native->receive))) {
@@ -231,6 +235,8 @@ static int native_restore(struct port *port, const struct port_positions *positi
 {
 	struct port_native *native = (struct port_native *)port;
 
+	if (!native->attached)
+		return 0;
 	/* Everything taken was released before the predecessor saved. */
 	eq_ring_resume_consumer(&native->transmit, positions->transmit);
 	if (eq_ring_resume_producer(&native->receive, positions->receive))
@@ -238,9 +244,47 @@ static int native_restore(struct port *port, const struct port_positions *positi
 	return 0;
 }
 
+int port_native_attach(struct port *port)
+{
+	struct port_native *native = (struct port_native *)port;
+	const struct adj_port *end = &port->env->port;
+	uint8_t *window = end->window;
+	struct net_layout layout;
+	int result = net_layout_compute(end->ring_entries, &layout);
+
+	if (!result)
+		result = eq_ring_open(&native->transmit, window + layout.tx_ring,
+				      layout.ring_entries, NET_ENTRY_BYTES);
+	if (!result)
+		result = eq_ring_open(&native->receive, window + layout.rx_ring,
+				      layout.ring_entries, NET_ENTRY_BYTES);
+	if (!result)
+		result = port->env->watch(port->env, end->bell_adjunct_fd, true, false);
+	if (result) {
+		port->env->log(port->env, ADJ_LOG_ERROR, "cannot open the native port: %s",
+			       strerror(-result));
+		return result;
+	}
+	native->transmit_buffers = window + layout.tx_buffers;
+	native->receive_buffers = window + layout.rx_buffers;
+	native->attached = true;
+	port->shut = false;
+	return 0;
+}
+
+void port_native_detach(struct port *port)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	if (native->attached)
+		port->env->watch(port->env, port->env->port.bell_adjunct_fd, false, false);
+	native->attached = false;
+	port->shut = false;
+}
+
 static void native_close(struct port *port)
 {
-	port->env->watch(port->env, port->env->port.bell_adjunct_fd, false, false);
+	port_native_detach(port);
 	free(port);
 }
 
@@ -258,30 +302,17 @@ static const struct port_ops native_ops = {
 int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct port **out)
 {
 	struct port_native *native = aligned_alloc(64, RTE_ALIGN(sizeof(*native), 64));
-	struct net_layout layout;
-	uint8_t *window = env->port.window;
 
 	if (!native)
 		return -ENOMEM;
 	*native = (struct port_native){0};
 	port_init(&native->port, &native_ops, env, pool);
-	int result = net_layout_compute(env->port.ring_entries, &layout);
+	int result = env->port.window ? port_native_attach(&native->port) : 0;
 
-	if (!result)
-		result = eq_ring_open(&native->transmit, window + layout.tx_ring,
-				      layout.ring_entries, NET_ENTRY_BYTES);
-	if (!result)
-		result = eq_ring_open(&native->receive, window + layout.rx_ring,
-				      layout.ring_entries, NET_ENTRY_BYTES);
-	if (!result)
-		result = env->watch(env, env->port.bell_adjunct_fd, true, false);
 	if (result) {
-		env->log(env, ADJ_LOG_ERROR, "cannot open the native port: %s", strerror(-result));
 		free(native);
 		return result;
 	}
-	native->transmit_buffers = window + layout.tx_buffers;
-	native->receive_buffers = window + layout.rx_buffers;
 	*out = &native->port;
 	return 0;
 }

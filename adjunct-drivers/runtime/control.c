@@ -181,6 +181,8 @@ void control_answer_stop(struct runtime *rt, const void *state, size_t state_byt
 
 static const struct varlink_method methods[] = {
 	{"Start", start_handle, .fds_max = 4},
+	{"AttachPort", attach_handle, .fds_max = 3},
+	{"DetachPort", detach_handle},
 	{"GetStatus", get_status_handle},
 	{"Monitor", monitor_handle},
 	{"Stop", stop_handle},

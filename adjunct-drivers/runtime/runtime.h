@@ -77,8 +77,10 @@ void control_post_event(struct runtime *rt, enum adj_event event, const char *me
 void control_answer_stop(struct runtime *rt, const void *state, size_t state_bytes);
 void control_close(struct runtime *rt);
 
-/* start.c: the method Start. */
+/* start.c: the methods Start, AttachPort and DetachPort. */
 void start_handle(struct varlink_call *call, json_t *parameters, void *context);
+void attach_handle(struct varlink_call *call, json_t *parameters, void *context);
+void detach_handle(struct varlink_call *call, json_t *parameters, void *context);
 
 /* descriptors.c: each returns 0 or -errno and says why with env->log. */
 int descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);

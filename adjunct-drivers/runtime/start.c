@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The method Start: checks every parameter and descriptor, takes what was
- * donated, and brings the driver up (000, FIG. 7, steps 760 to 770). What is
+ * donated, and brings the driver up (000, FIG. 7, steps 760 to 770). And the
+ * methods AttachPort and DetachPort, by which programs come and go (775). What is
  * wrong with the request leaves the adjunct empty, and Start may be called
  * again; once DPDK or the driver has begun and failed, the process is of no
  * further use. Called by control.c on the serving thread.
@@ -19,6 +20,7 @@
 
 #define MEMORY_UNIT_BYTES ((json_int_t)1 << 20)
 #define MEMORY_BYTES_MAX ((json_int_t)1 << 40)
+#define WINDOW_FDS 3 /* the window and two doorbells */
 #define MTU_MIN 68 /* RFC 791 */
 #define MTU_MAX 2016 /* net_layout.h's frame less header and VLAN tag */
 
@@ -76,6 +78,18 @@ static bool mac_parse(const char *text, uint8_t mac[6])
 	return all && !(mac[0] & 1);
 }
 
+static bool ring_entries_get(json_t *object, uint32_t *out)
+{
+	struct net_layout layout;
+	json_int_t number;
+
+	if (!integer_get(object, "ring_entries", 2, 65536, &number) ||
+	    net_layout_compute((uint32_t)number, &layout))
+		return false;
+	*out = (uint32_t)number;
+	return true;
+}
+
 /* NULL, or the name of the parameter that is wrong. */
 static const char *port_parse(json_t *port, struct start_request *out)
 {
@@ -102,15 +116,12 @@ static const char *port_parse(json_t *port, struct start_request *out)
 	}
 	if (strcmp(kind, "native"))
 		return "port.kind";
-	struct net_layout layout;
-
 	out->port.kind = ADJ_PORT_NATIVE;
-	out->fds = 4;
-	if (!integer_get(port, "ring_entries", 2, 65536, &number) ||
-	    net_layout_compute((uint32_t)number, &layout))
-		return "port.ring_entries";
-	out->port.ring_entries = (uint32_t)number;
-	return NULL;
+	out->fds = 1;
+	if (!json_object_get(port, "ring_entries"))
+		return NULL; /* no program yet: AttachPort brings the window */
+	out->fds += WINDOW_FDS;
+	return ring_entries_get(port, &out->port.ring_entries) ? NULL : "port.ring_entries";
 }
 
 static const char *request_parse(json_t *parameters, struct start_request *out)
@@ -182,10 +193,30 @@ static int window_map(struct runtime *rt, int fd)
 	return 0;
 }
 
+/* Takes the window and doorbells that stand from descriptor `first` on. */
+static int window_open(struct runtime *rt, struct varlink_call *call, unsigned first)
+{
+	struct adj_port *port = &rt->env.port;
+	int window_fd = varlink_call_take_fd(call, first);
+
+	port->bell_adjunct_fd = varlink_call_take_fd(call, first + 1);
+	port->bell_partition_fd = varlink_call_take_fd(call, first + 2);
+	int result = window_map(rt, window_fd);
+
+	close(window_fd); /* the mapping keeps the memory */
+	if (!result)
+		result = descriptor_check_eventfd(&rt->env, "adjunct's doorbell",
+						  port->bell_adjunct_fd);
+	if (!result)
+		result = descriptor_check_eventfd(&rt->env, "partition's doorbell",
+						  port->bell_partition_fd);
+	return result;
+}
+
 static int port_open(struct runtime *rt, struct varlink_call *call)
 {
 	struct adj_port *port = &rt->env.port;
-	int result = 0, window_fd;
+	int result = 0;
 
 	switch (port->kind) {
 	case ADJ_PORT_VHOST_USER:
@@ -196,17 +227,8 @@ static int port_open(struct runtime *rt, struct varlink_call *call)
 		result = descriptor_check_tap(&rt->env, port->tap_fd);
 		break;
 	case ADJ_PORT_NATIVE:
-		window_fd = varlink_call_take_fd(call, 1);
-		port->bell_adjunct_fd = varlink_call_take_fd(call, 2);
-		port->bell_partition_fd = varlink_call_take_fd(call, 3);
-		result = window_map(rt, window_fd);
-		close(window_fd); /* the mapping keeps the memory */
-		if (!result)
-			result = descriptor_check_eventfd(&rt->env, "adjunct's doorbell",
-							  port->bell_adjunct_fd);
-		if (!result)
-			result = descriptor_check_eventfd(&rt->env, "partition's doorbell",
-							  port->bell_partition_fd);
+		if (port->ring_entries)
+			result = window_open(rt, call, 1);
 		break;
 	}
 	if (result)
@@ -319,4 +341,64 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 		answer_failed(rt, call, result);
 	else
 		varlink_reply(call, NULL);
+}
+
+/* ---- Programs that come and go ----------------------------------------- */
+
+static bool is_native(struct runtime *rt, struct varlink_call *call)
+{
+	bool native = rt->state == RUNTIME_SERVING && rt->env.port.kind == ADJ_PORT_NATIVE;
+
+	if (!native)
+		varlink_errorf(call, "org.outrigger.Adjunct.WrongState",
+			       "%s serves no native port now", rt->env.name);
+	return native;
+}
+
+static void port_detach(struct runtime *rt)
+{
+	rt->ops->detach(rt->driver);
+	port_close(rt);
+	rt->env.port.ring_entries = 0;
+}
+
+void attach_handle(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct runtime *rt = context;
+	uint32_t ring_entries;
+
+	if (!is_native(rt, call))
+		return;
+	if (!ring_entries_get(parameters, &ring_entries)) {
+		varlink_error_parameter(call, "ring_entries");
+		return;
+	}
+	if (varlink_call_fd_count(call) != WINDOW_FDS) {
+		varlink_error_parameter(call, "descriptors");
+		return;
+	}
+	port_detach(rt);
+	rt->env.port.ring_entries = ring_entries;
+	rt->last_error[0] = '\0';
+	int result = window_open(rt, call, 0);
+
+	if (!result)
+		result = rt->ops->attach(rt->driver);
+	if (result) {
+		port_detach(rt);
+		answer_failed(rt, call, result);
+		return;
+	}
+	varlink_reply(call, NULL);
+}
+
+void detach_handle(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct runtime *rt = context;
+
+	(void)parameters;
+	if (!is_native(rt, call))
+		return;
+	port_detach(rt);
+	varlink_reply(call, NULL);
 }
