@@ -63,10 +63,14 @@ static void device_running(struct device *device)
 	close_fds(device);
 	device->state = STATE_RUNNING;
 	device->message[0] = '\0';
-	device->running_since_ns = clock_now_ns();
-	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
-	log_info("device %s/%s: running, adjunct started in %.1f ms", device->partition->name,
-		 device->spec.name, (double)device->start_ns / NS_PER_MS);
+	device->start_ns = device->starting_ns ? clock_now_ns() - device->starting_ns : 0;
+	if (device->start_ns)
+		log_info("device %s/%s: running, adjunct started in %.1f ms",
+			 device->partition->name, device->spec.name,
+			 (double)device->start_ns / NS_PER_MS);
+	else
+		log_info("device %s/%s: running, adjunct adopted", device->partition->name,
+			 device->spec.name);
 	state_changed(device->partition->shim);
 	change_settle(&device->change, NULL);
 }

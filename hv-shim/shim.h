@@ -88,7 +88,7 @@ struct device {
 	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
 	unsigned fd_count;
 	bool link_up;
-	uint64_t starting_ns, start_ns, running_since_ns;
+	uint64_t starting_ns, start_ns; /* start_ns 0: an earlier shim started it */
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 
@@ -142,6 +143,18 @@ static json_int_t private_bytes(pid_t pid)
 	return bytes;
 }
 
+/* From the process's start time, which does not depend on which shim started it. */
+static json_int_t process_uptime_ns(struct peer_identity identity)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	json_int_t started_ns = (json_int_t)(identity.start_time * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)));
+	json_int_t uptime_ns = (json_int_t)now.tv_sec * (json_int_t)NS_PER_S + now.tv_nsec - started_ns;
+
+	return uptime_ns > 0 ? uptime_ns : 0;
+}
+
 json_t *status_adjunct(const struct device *device, bool detailed)
 {
 	char label[DEVICE_LABEL_BYTES], drives[2 * DOC_STRING_BYTES];
@@ -162,10 +175,9 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 	set_text(object, "message", device->message);
 	if (device->start_ns)
 		json_object_set_new(object, "start_ns", json_integer((json_int_t)device->start_ns));
-	if (device->state == STATE_RUNNING)
+	if (device->adjunct)
 		json_object_set_new(object, "uptime_ns",
-				    json_integer((json_int_t)(clock_now_ns() -
-							      device->running_since_ns)));
+				    json_integer(process_uptime_ns(peer_identity(device->adjunct))));
 	if (detailed && device->adjunct) {
 		json_int_t bytes = private_bytes(peer_identity(device->adjunct).pid);
 		if (bytes >= 0)
