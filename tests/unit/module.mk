@@ -55,3 +55,12 @@ unit_partition_PKGS := criterion
 unit_partition_USES := liboutrigger base eventqueues
 unit_partition_OUT := tests/unit/partition
 unit_partition_TEST := 1
+
+PROGRAMS += unit_ethdev
+unit_ethdev_SRCS := $(addprefix tests/unit/ethdev/,native.c base64.c) \
+	adjunct-drivers/ethdev/port_native.c adjunct-drivers/runtime/base64.c
+unit_ethdev_PKGS := criterion jansson
+unit_ethdev_USES := base eventqueues
+unit_ethdev_DPDK := 1
+unit_ethdev_OUT := tests/unit/ethdev
+unit_ethdev_TEST := 1

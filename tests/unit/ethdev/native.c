@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The native port of the ethdev driver (port_native.c) against a partition that
+ * writes what it likes. The port runs on bare functions of adj_env; mbufs come
+ * from DPDK brought up without huge pages. The partition is this test, and in
+ * one of them a thread that never stops changing things.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <rte_eal.h>
+#include <rte_mbuf.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "eq.h"
+#include "ethdev/port.h"
+
+#define RING 64u
+#define MTU 1500
+#define FRAME_MAX (MTU + 18)
+
+static struct net_layout layout;
+static uint8_t *window;
+static struct eq_ring tx, rx; /* the partition's sides */
+static struct adj_env env;
+static struct rte_mempool *pool;
+static struct port *port;
+static unsigned protocol_events;
+
+static void log_nothing(const struct adj_env *e, enum adj_log_level level, const char *format, ...)
+{
+	(void)e;
+	(void)level;
+	(void)format;
+}
+
+static void count_event(const struct adj_env *e, enum adj_event event)
+{
+	(void)e;
+	protocol_events += event == ADJ_EVENT_PARTITION_PROTOCOL;
+}
+
+static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool writable)
+{
+	(void)e;
+	(void)fd;
+	(void)readable;
+	(void)writable;
+	return 0;
+}
+
+static void open_all(void)
+{
+	char *arguments[] = {(char[]){"test"}, (char[]){"--no-huge"}, (char[]){"--no-shconf"},
+			     (char[]){"--no-telemetry"}, (char[]){"--no-pci"}, (char[]){"-m"},
+			     (char[]){"16"}, (char[]){"--log-level=error"}, NULL};
+
+	cr_assert_geq(rte_eal_init(8, arguments), 0);
+	pool = rte_pktmbuf_pool_create("test", 511, 64, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       SOCKET_ID_ANY);
+	cr_assert_not_null(pool);
+	cr_assert_eq(net_layout_compute(RING, &layout), 0);
+	window = aligned_alloc(4096, layout.size_bytes);
+	memset(window, 0, layout.size_bytes);
+	cr_assert_eq(eq_ring_open(&tx, window + layout.tx_ring, RING, NET_ENTRY_BYTES), 0);
+	cr_assert_eq(eq_ring_open(&rx, window + layout.rx_ring, RING, NET_ENTRY_BYTES), 0);
+	env = (struct adj_env){
+		.name = "test",
+		.port = {
+			.kind = ADJ_PORT_NATIVE,
+			.mtu = MTU,
+			.tap_fd = -1,
+			.window = window,
+			.ring_entries = RING,
+			.bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
+			.bell_partition_fd = eventfd(0, EFD_NONBLOCK),
+		},
+		.log = log_nothing,
+		.post_event = count_event,
+		.watch = watch_nothing,
+		.now_ns = clock_now_ns,
+	};
+	cr_assert_eq(port_native_open(&env, pool, &port), 0);
+}
+
+static void close_all(void)
+{
+	port->ops->close(port);
+	close(env.port.bell_adjunct_fd);
+	close(env.port.bell_partition_fd);
+	free(window);
+	/* Every mbuf must be back where it came from. */
+	cr_expect_eq(rte_mempool_in_use_count(pool), 0);
+	rte_mempool_free(pool);
+}
+
+TestSuite(native, .init = open_all, .fini = close_all, .timeout = 60);
+
+static uint8_t *tx_buffer(void)
+{
+	return window + layout.tx_buffers + (size_t)eq_ring_slot(&tx) * NET_BUFFER_BYTES;
+}
+
+static void put(uint16_t length, uint16_t flags, uint8_t octet)
+{
+	const struct net_entry entry = {.length_bytes = length, .flags = flags};
+
+	memset(tx_buffer(), octet, NET_BUFFER_BYTES);
+	eq_ring_put(&tx, &entry, sizeof(entry));
+}
+
+static unsigned rings_of(int bell)
+{
+	uint64_t count = 0;
+
+	return read(bell, &count, sizeof(count)) == sizeof(count) ? (unsigned)count : 0;
+}
+
+Test(native, takes_what_is_right_and_counts_what_is_not)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	put(NET_FRAME_MIN, 0, 1);
+	put(0, 0, 2);
+	put(NET_FRAME_MIN - 1, 0, 3);
+	put(FRAME_MAX, 0, 4);
+	put(FRAME_MAX + 1, 0, 5);
+	put(0xffff, 0, 6);
+	put(100, 1, 7);
+	put(100, 0x8000, 8);
+	put(100, 0, 9);
+	cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 3);
+	static const struct {
+		uint16_t length;
+		uint8_t octet;
+	} good[] = {{NET_FRAME_MIN, 1}, {FRAME_MAX, 4}, {100, 9}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		cr_expect_eq(frames[i]->pkt_len, good[i].length);
+		cr_expect_eq(frames[i]->data_len, good[i].length);
+		cr_expect_eq(frames[i]->nb_segs, 1);
+		for (unsigned j = 0; j < good[i].length; j++)
+			cr_assert_eq(rte_pktmbuf_mtod(frames[i], uint8_t *)[j], good[i].octet);
+	}
+	cr_expect_eq(port->counters.tx_dropped, 6);
+	cr_expect_eq(port->counters.tx_frames, 3);
+	cr_expect_eq(port->counters.tx_bytes, NET_FRAME_MIN + FRAME_MAX + 100);
+	rte_pktmbuf_free_bulk(frames, 3);
+	cr_expect_eq(eq_ring_space(&tx, RING), RING, "every slot came back");
+}
+
+Test(native, only_wrong_entries_still_free_their_slots)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	for (unsigned round = 0; round < 10 * RING; round++) {
+		cr_assert_gt(eq_ring_space(&tx, 1), 0);
+		put(0, 0, 0);
+		cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 0);
+	}
+	cr_expect_eq(port->counters.tx_dropped, 10 * RING);
+}
+
+static unsigned frames_make(struct rte_mbuf **frames, unsigned count, uint16_t length)
+{
+	cr_assert_eq(rte_pktmbuf_alloc_bulk(pool, frames, count), 0);
+	for (unsigned i = 0; i < count; i++)
+		memset(rte_pktmbuf_append(frames[i], length), (int)i, length);
+	return count;
+}
+
+Test(native, gives_until_the_partition_is_full_and_goes_on_after)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct net_entry entry;
+
+	for (unsigned i = 0; i < RING / BURST_FRAMES; i++)
+		cr_assert_eq(port->ops->give(port, frames,
+					     frames_make(frames, BURST_FRAMES, 60)),
+			     BURST_FRAMES);
+	frames_make(frames, BURST_FRAMES, 61);
+	cr_assert_eq(port->ops->give(port, frames, BURST_FRAMES), 0);
+	cr_assert_eq(port->ops->arm(port, true, true), 0);
+	cr_assert(eq_ring_take(&rx, &entry, sizeof(entry)));
+	cr_expect_eq(entry.length_bytes, 60);
+	eq_ring_release(&rx, 1);
+	cr_expect(eq_ring_must_wake_producer(&rx), "a full ring's producer wants to be woken");
+	cr_assert_eq(port->ops->give(port, frames, BURST_FRAMES), 1);
+	rte_pktmbuf_free_bulk(frames + 1, BURST_FRAMES - 1);
+	cr_expect_eq(port->counters.rx_dropped, 0);
+}
+
+Test(native, frames_too_long_for_the_partition_take_no_slot)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct net_entry entry;
+
+	frames_make(frames, 3, FRAME_MAX + 1);
+	rte_pktmbuf_trim(frames[1], 1);
+	cr_assert_eq(port->ops->give(port, frames, 3), 3);
+	cr_expect_eq(port->counters.rx_dropped, 2);
+	cr_assert(eq_ring_take(&rx, &entry, sizeof(entry)));
+	cr_expect_eq(entry.length_bytes, FRAME_MAX);
+	cr_expect_not(eq_ring_ready(&rx));
+}
+
+Test(native, octets_behind_a_frame_stay_inside)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	frames_make(frames, 1, 200);
+	memset(rte_pktmbuf_mtod(frames[0], void *), 0x5a, 200);
+	rte_pktmbuf_trim(frames[0], 200 - 70);
+	cr_assert_eq(port->ops->give(port, frames, 1), 1);
+	for (unsigned i = 0; i < NET_BUFFER_BYTES; i++)
+		cr_assert_eq(window[layout.rx_buffers + i], i < 70 ? 0x5a : 0);
+}
+
+Test(native, a_partition_that_claims_too_much_is_shut)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	atomic_store(&rx.control->consumed, 0x80000000u);
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(port->ops->give(port, frames,
+					     frames_make(frames, BURST_FRAMES, 60)),
+			     BURST_FRAMES);
+	cr_expect(port->shut);
+	cr_expect_eq(protocol_events, 1, "said once");
+	put(100, 0, 1);
+	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), 0);
+}
+
+Test(native, the_doorbell_rings_for_a_sleeper_only)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	port->ops->give(port, frames, frames_make(frames, 4, 60));
+	cr_expect_eq(rings_of(env.port.bell_partition_fd), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		struct net_entry entry;
+
+		cr_assert(eq_ring_take(&rx, &entry, sizeof(entry)));
+	}
+	eq_ring_release(&rx, 4);
+	cr_assert(eq_ring_arm(&rx));
+	port->ops->give(port, frames, frames_make(frames, 4, 60));
+	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
+	cr_expect_eq(port->counters.doorbells, 1);
+}
+
+Test(native, a_successor_takes_the_next_frame)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct port_positions positions;
+	struct port *successor;
+
+	for (unsigned i = 0; i < 10; i++)
+		put(100, 0, (uint8_t)i);
+	cr_assert_eq(port->ops->take(port, frames, 7), 7);
+	rte_pktmbuf_free_bulk(frames, 7);
+	cr_assert_eq(port->ops->give(port, frames, frames_make(frames, 5, 60)), 5);
+	port->ops->save(port, &positions);
+	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
+	cr_assert_eq(successor->ops->restore(successor, &positions), 0);
+	cr_assert_eq(successor->ops->take(successor, frames, BURST_FRAMES), 3);
+	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), 7);
+	rte_pktmbuf_free_bulk(frames, 3);
+	cr_assert_eq(successor->ops->give(successor, frames, frames_make(frames, 1, 61)), 1);
+	cr_expect_eq(eq_ring_ready_count(&rx, RING), 6);
+	successor->ops->close(successor);
+}
+
+/* T01: an entry changes between check and use. */
+static _Atomic bool flipping;
+
+static void *flip(void *data)
+{
+	const uint16_t lengths[] = {0xffff, 64, 0, FRAME_MAX, FRAME_MAX + 1, 1514};
+
+	(void)data;
+	for (uint32_t i = 0; atomic_load_explicit(&flipping, memory_order_relaxed); i++) {
+		struct eq_ring_entry *entry = eq_ring_entry_at(&tx, i);
+		volatile uint16_t *length = (volatile uint16_t *)entry->payload;
+
+		length[0] = lengths[i / RING % 6];
+		length[1] = (uint16_t)(i / RING % 7 == 0);
+	}
+	return NULL;
+}
+
+Test(native, a_flipping_partition_gets_no_frame_past_the_check)
+{
+	uint64_t until_ns = clock_now_ns() + 500 * NS_PER_MS, taken = 0;
+	struct rte_mbuf *frames[BURST_FRAMES];
+	pthread_t thread;
+
+	flipping = true;
+	cr_assert_eq(pthread_create(&thread, NULL, flip, NULL), 0);
+	while (clock_now_ns() < until_ns) {
+		while (eq_ring_space(&tx, 1) > 0)
+			put(64, 0, 0x11);
+		int count = port->ops->take(port, frames, BURST_FRAMES);
+
+		cr_assert_geq(count, 0);
+		for (int i = 0; i < count; i++) {
+			cr_assert_leq(frames[i]->pkt_len, FRAME_MAX);
+			cr_assert_geq(frames[i]->pkt_len, NET_FRAME_MIN);
+			cr_assert_eq(frames[i]->data_len, frames[i]->pkt_len);
+		}
+		taken += (uint64_t)count;
+		rte_pktmbuf_free_bulk(frames, (unsigned)count);
+	}
+	flipping = false;
+	pthread_join(thread, NULL);
+	cr_expect_gt(taken, 0);
+	cr_expect_gt(port->counters.tx_dropped, 0);
+}
