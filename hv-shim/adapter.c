@@ -93,12 +93,33 @@ static void adapter_rest(struct adapter *adapter, const char *problem)
 	for_each_device(adapter, problem ? fail_device : device_poke);
 }
 
-static void adapter_gone(struct adapter *adapter)
+static int vf_directory(const struct adapter *adapter, char out[SHIM_PATH_BYTES])
 {
-	char path[SHIM_PATH_BYTES];
+	return shim_path(adapter->shim, "adapter", adapter->spec.name, ".vf", out);
+}
 
+/* The process was killed, and left its sockets behind. */
+static void remove_sockets(const struct adapter *adapter)
+{
+	char directory[SHIM_PATH_BYTES], path[SHIM_PATH_BYTES + 32];
+
+	if (adapter->spec.kind != DOC_ADAPTER_EMBEDDED)
+		return;
 	if (!shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", path))
 		unlink(path);
+	if (vf_directory(adapter, directory))
+		return;
+	for (int64_t vf = 0; vf < adapter->spec.vfs; vf++) {
+		snprintf(path, sizeof(path), "%s/vf%lld", directory, (long long)vf);
+		unlink(path);
+	}
+	if (rmdir(directory) && errno != ENOENT)
+		log_warning("%s cannot be removed: %m", directory);
+}
+
+static void adapter_gone(struct adapter *adapter)
+{
+	remove_sockets(adapter);
 	log_info("adapter %s: gone", adapter->spec.name);
 	state_changed(adapter->shim);
 	if (adapter->restarting) {
@@ -207,11 +228,6 @@ static void on_started(void *data, const char *problem, struct varlink_answer *a
 	}
 	peer_call(adapter->peer, "org.outrigger.Adapter.GetInfo", NULL, NULL, 0, SHIM_CALL_MS, on_info,
 		  adapter);
-}
-
-static int vf_directory(const struct adapter *adapter, char out[SHIM_PATH_BYTES])
-{
-	return shim_path(adapter->shim, "adapter", adapter->spec.name, ".vf", out);
 }
 
 static int spawn_embedded(struct adapter *adapter)

@@ -219,12 +219,17 @@ static int quiesce_adjunct(struct device *device)
 /* After Stop it ends by itself; one that did not answer is ended here. */
 static int end_adjunct(struct device *device)
 {
+	if (!device->adjunct)
+		return DONE;
+	peer_kill(device->adjunct);
+	return PENDING;
+}
+
+/* A killed process leaves its sockets behind. */
+static int remove_sockets(struct device *device)
+{
 	char label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
 
-	if (device->adjunct) {
-		peer_kill(device->adjunct);
-		return PENDING;
-	}
 	device_label(device, label);
 	if (!shim_path(shim_of(device), "adjunct", label, ".sock", path))
 		unlink(path);
@@ -256,6 +261,7 @@ const struct step device_stop_steps[] = {
 	{"detach the partition's program", detach_program},
 	{"quiesce the adjunct", quiesce_adjunct},
 	{"end the adjunct", end_adjunct},
+	{"remove its sockets", remove_sockets},
 	{"return the partition's virtual device", return_port},
 	{"reset the virtual function", return_function},
 	{NULL},
