@@ -57,7 +57,7 @@ struct vf {
 	struct vhost_port port;
 	struct rate limit, guarantee;
 	struct faults faults;
-	bool reset_wanted; /* the reset hook's countdown ended in this pass */
+	bool reset_wanted; /* found in this pass: the reset hook, a doorbell that blocks */
 	uint64_t quiet_since_ns;  /* polled, and empty since then */
 	uint64_t ready_ns;        /* not served before: no credit, or frames held back */
 	uint64_t spoof_told_ns;   /* when the last spoof event was posted */

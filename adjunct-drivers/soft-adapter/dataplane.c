@@ -21,6 +21,7 @@
 #include "log.h"
 #include "net_layout.h"
 #include "vhost_port.h"
+#include "watchdog.h"
 
 #define BUFFER_BYTES (RTE_PKTMBUF_HEADROOM + 2048)
 #define SPOOF_EVENT_NS NS_PER_S /* at most one event in this time */
@@ -64,6 +65,43 @@ void dataplane_kicked(struct adapter *adapter, unsigned index)
 	rte_vhost_enable_guest_notification(vf->port.vid, VHOST_QUEUE_TRANSMIT, 0);
 }
 
+/* ---- librte_vhost's rings ---------------------------------------------- */
+
+/* After a call that took long: was it because the driver's doorbell is full? */
+static void suspect(struct vf *vf, uint16_t queue)
+{
+	struct rte_vhost_vring ring;
+
+	if (rte_vhost_get_vhost_vring(vf->port.vid, queue, &ring) < 0 ||
+	    !watchdog_is_full(ring.callfd))
+		return;
+	log_warning("vf %u: its driver's doorbell blocks", vf->index);
+	vf->reset_wanted = true;
+}
+
+static unsigned ring_put(struct vf *vf, struct rte_mbuf **frames, unsigned count)
+{
+	unsigned fired = watchdog_count();
+	unsigned taken = rte_vhost_enqueue_burst(vf->port.vid, VHOST_QUEUE_RECEIVE, frames,
+						 (uint16_t)count);
+
+	if (watchdog_count() != fired)
+		suspect(vf, VHOST_QUEUE_RECEIVE);
+	return taken;
+}
+
+static unsigned ring_take(struct adapter *adapter, struct vf *vf, struct rte_mbuf **frames,
+			  unsigned count)
+{
+	unsigned fired = watchdog_count();
+	unsigned taken = rte_vhost_dequeue_burst(vf->port.vid, VHOST_QUEUE_TRANSMIT, adapter->pool,
+						 frames, (uint16_t)count);
+
+	if (watchdog_count() != fired)
+		suspect(vf, VHOST_QUEUE_TRANSMIT);
+	return taken;
+}
+
 /* ---- To the receivers -------------------------------------------------- */
 
 static void count_received(struct vf *vf, const struct rte_mbuf *frame, uint8_t cast)
@@ -92,7 +130,7 @@ static void deliver_corrupted(struct adapter *adapter, struct vf *vf, struct sha
 			       length - copy->data_len);
 		copy->data_len = (uint16_t)length;
 		copy->pkt_len = (uint32_t)length;
-		if (rte_vhost_enqueue_burst(vf->port.vid, VHOST_QUEUE_RECEIVE, &copy, 1) == 1)
+		if (ring_put(vf, &copy, 1) == 1)
 			count_received(vf, copy, share->casts[i]);
 		else
 			vf->counters.rx_missed++;
@@ -109,8 +147,7 @@ static void deliver(struct adapter *adapter, struct vf *vf, struct share *share)
 		share->count = 0;
 		return;
 	}
-	taken = rte_vhost_enqueue_burst(vf->port.vid, VHOST_QUEUE_RECEIVE, share->frames,
-					(uint16_t)share->count);
+	taken = ring_put(vf, share->frames, share->count);
 	for (unsigned i = 0; i < taken; i++)
 		count_received(vf, share->frames[i], share->casts[i]);
 	/* No room in its ring: lost, as on hardware. */
@@ -227,10 +264,14 @@ static void route(struct adapter *adapter, struct vf *from, struct burst *burst,
 	burst->receivers = 0;
 	for (unsigned i = 0; i < count; i++)
 		route_frame(adapter, from, burst, burst->frames[i], now_ns);
+	watchdog_touch(now_ns);
 	for (uint64_t left = burst->receivers; left; left &= left - 1) {
 		unsigned index = (unsigned)__builtin_ctzll(left);
 
 		deliver(adapter, &adapter->vfs[index], &shares[index]);
+		/* Other than a sender's, which is in the middle of its burst. */
+		if (adapter->vfs[index].reset_wanted && index != from->index)
+			adapter_reset(adapter, index);
 	}
 	rte_pktmbuf_free_bulk(burst->frames, burst->count);
 	burst->count = 0;
@@ -352,8 +393,8 @@ static bool serve(struct adapter *adapter, struct vf *vf, uint64_t now_ns)
 	most = allowance(adapter, vf, now_ns);
 	if (!most)
 		return moved;
-	burst.count = rte_vhost_dequeue_burst(vf->port.vid, VHOST_QUEUE_TRANSMIT, adapter->pool,
-					      burst.frames, (uint16_t)most);
+	watchdog_touch(now_ns);
+	burst.count = ring_take(adapter, vf, burst.frames, most);
 	if (!burst.count)
 		return moved;
 	for (unsigned i = 0; i < burst.count; i++) {

@@ -21,6 +21,7 @@
 #include "dataplane.h"
 #include "log.h"
 #include "unix_socket.h"
+#include "watchdog.h"
 
 #define EVENTS_AT_ONCE 64
 /* While busy, other doorbells and the control socket are looked at this often. */
@@ -74,6 +75,8 @@ static int look(struct adapter *adapter, uint64_t now_ns, uint64_t until_ns)
 	adapter_unlock(adapter);
 	count = epoll_pwait2(adapter->epoll_fd, events, EVENTS_AT_ONCE, deadline, NULL);
 	error = count < 0 ? -errno : 0;
+	if (error == -EINTR)
+		watchdog_rest();
 	adapter_lock(adapter);
 	/* A device may have gone meanwhile; the handlers look for themselves. */
 	for (int i = 0; i < count; i++)
@@ -126,6 +129,8 @@ int adapter_run(struct adapter *adapter, int listen_fd)
 	if (!error && (adapter->epoll_fd < 0 || adapter->wake_fd < 0))
 		error = -errno;
 	if (!error)
+		error = watchdog_open();
+	if (!error)
 		error = watch(adapter, signal_fd, SOURCE_SIGNAL);
 	if (!error)
 		error = watch(adapter, adapter->wake_fd, SOURCE_WAKE);
@@ -134,6 +139,7 @@ int adapter_run(struct adapter *adapter, int listen_fd)
 	if (!error) {
 		adapter_lock(adapter);
 		error = serve(adapter);
+		watchdog_close();
 		adapter_stop(adapter);
 		adapter_unlock(adapter);
 	}
