@@ -44,10 +44,10 @@ struct adj_port {
 	int tap_fd;             /* TAP: non-blocking, IFF_NO_PI; else -1 */
 	const char *vhost_path; /* VHOST_USER: where to listen; else NULL */
 	/* NATIVE, while a program has the device open; else NULL, 0, -1, -1. */
-	void *window;           /* net_layout.h region, mapped */
+	void *window; /* net_layout.h region, mapped */
 	uint32_t ring_entries;
-	int bell_adjunct_fd;    /* eventfd the partition rings */
-	int bell_partition_fd;  /* eventfd the adjunct rings */
+	int bell_adjunct_fd;   /* eventfd the partition rings */
+	int bell_partition_fd; /* eventfd the adjunct rings */
 };
 
 /* Asynchronous device events, for the partition (004: non-completion events). */
@@ -55,8 +55,11 @@ enum adj_event {
 	ADJ_EVENT_LINK_DOWN,
 	ADJ_EVENT_LINK_UP,
 	ADJ_EVENT_DEVICE_RESET,  /* the device lost its state; the driver started it anew */
-	ADJ_EVENT_DEVICE_FAILED, /* the device is gone; serving stops */
-	ADJ_EVENT_PARTITION_PROTOCOL, /* the partition broke the ring protocol; its port is shut */
+	ADJ_EVENT_DEVICE_FAILED, /* the device is gone, serving stops; posted by the
+				    runtime when dispatch fails */
+	/* The partition broke the ring protocol, or its TAP interface is gone: its
+	 * port is shut, the device stays. */
+	ADJ_EVENT_PARTITION_PROTOCOL,
 };
 const char *adj_event_name(enum adj_event event);
 
@@ -138,7 +141,8 @@ struct adj_ops {
 
 /*
  * The whole main program of an adjunct image: `return adj_main(&ops, argc,
- * argv);`. Serves until the shim says Stop or closes the listening socket.
+ * argv);`. Serves until the shim says Stop, or SIGTERM (the same without an
+ * answer); never ends because the shim went away.
  * Exit status: 0 stopped, 1 failed (the reason was logged and sent).
  */
 int adj_main(const struct adj_ops *ops, int argc, char **argv);

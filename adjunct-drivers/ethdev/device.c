@@ -30,7 +30,7 @@ static int on_event(uint16_t port_id, enum rte_eth_event_type type, void *argume
 {
 	struct device *device = argument;
 	const uint64_t one = 1;
-	unsigned bit = type == RTE_ETH_EVENT_INTR_LSC	  ? DEVICE_LINK
+	unsigned bit = type == RTE_ETH_EVENT_INTR_LSC     ? DEVICE_LINK
 		       : type == RTE_ETH_EVENT_INTR_RESET ? DEVICE_RESET
 							  : DEVICE_REMOVED;
 

@@ -31,7 +31,7 @@ struct device {
 	 * peer is gone and the port must be opened anew. */
 	bool link_is_peer;
 	bool link_up;
-	int wake_fd;          /* eventfd: something is pending */
+	int wake_fd;              /* eventfd: something is pending */
 	_Atomic unsigned pending; /* enum device_pending bits */
 	/* While !present: since when, when to try again, and how long to wait then. */
 	uint64_t lost_ns, retry_ns, retry_wait_ns;

@@ -5,8 +5,8 @@
  * device.c at start and again whenever the device lost its state.
  */
 #include <errno.h>
-#include <string.h>
 #include <rte_mbuf.h>
+#include <string.h>
 
 #include "device.h"
 #include "port.h"
@@ -38,7 +38,8 @@ static void pool_memory_free(struct rte_mempool_memhdr *chunk, void *zone)
  */
 static int pool_fill(struct rte_mempool *pool, const char *name, unsigned frames)
 {
-	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE};
+	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size =
+							   RTE_MBUF_DEFAULT_BUF_SIZE};
 	size_t frame_bytes = rte_mempool_calc_obj_size(pool->elt_size, pool->flags, NULL);
 	int result = rte_mempool_set_ops_byname(pool, "ring_sp_sc", NULL);
 
@@ -88,8 +89,9 @@ int device_make_pools(struct device *device)
 	while (frames >= POOL_FRAMES_MIN && 2 * frames * MBUF_BYTES > usable)
 		frames /= 2;
 	if (frames < POOL_FRAMES_MIN) {
-		env->log(env, ADJ_LOG_ERROR, "%zu bytes of donated memory are too few; %zu would do",
-			 env->memory_bytes, DPDK_OWN_BYTES + 2 * POOL_FRAMES_MIN * MBUF_BYTES);
+		env->log(env, ADJ_LOG_ERROR,
+			 "%zu bytes of donated memory are too few; %zu would do", env->memory_bytes,
+			 DPDK_OWN_BYTES + 2 * POOL_FRAMES_MIN * MBUF_BYTES);
 		return -ENOMEM;
 	}
 	device->tx_pool = pool_make(env, "tx", frames);
@@ -129,8 +131,8 @@ static int configure_port(struct device *device, const struct rte_eth_dev_info *
 static int set_up_queues(struct device *device)
 {
 	uint16_t rx_descriptors = RX_DESCRIPTORS, tx_descriptors = TX_DESCRIPTORS;
-	int result = rte_eth_dev_adjust_nb_rx_tx_desc(device->port_id, &rx_descriptors,
-						      &tx_descriptors);
+	int result =
+		rte_eth_dev_adjust_nb_rx_tx_desc(device->port_id, &rx_descriptors, &tx_descriptors);
 
 	if (!result)
 		result = rte_eth_rx_queue_setup(device->port_id, 0, rx_descriptors, SOCKET_ID_ANY,

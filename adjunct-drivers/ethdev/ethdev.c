@@ -157,9 +157,9 @@ static int ethdev_arm(void *state, bool on)
 {
 	struct ethdev *ethdev = state;
 	struct port *port = ethdev->port;
-	bool full = ethdev->rx.count;     /* the partition is */
+	bool full = ethdev->rx.count; /* the partition is */
 	bool blocked = ethdev->tx.count || ethdev->starved || !ethdev->device.present;
-	bool silent = false;              /* the device cannot interrupt */
+	bool silent = false; /* the device cannot interrupt */
 
 	if (on && !port->shut) {
 		if (ethdev->device.present && !full)

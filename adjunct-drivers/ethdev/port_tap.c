@@ -51,8 +51,8 @@ static int tap_take(struct port *port, struct rte_mbuf **frames, unsigned most)
 
 		port_frame_init(frame, 0);
 		/* One octet more than fits, so that a longer frame is noticed. */
-		ssize_t length = read(tap->fd, rte_pktmbuf_mtod(frame, void *),
-				      (size_t)port->frame_max + 1);
+		ssize_t length =
+			read(tap->fd, rte_pktmbuf_mtod(frame, void *), (size_t)port->frame_max + 1);
 
 		if (length < 0) {
 			if (errno != EAGAIN && errno != EINTR)

@@ -29,24 +29,23 @@
 
 /* Frames cross whole and checksummed: the device behind has no offloads to
  * finish them with; and there is one queue pair. */
-#define FEATURES_REFUSED                                                                        \
-	(1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |                          \
-	 1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6 |                    \
-	 1ull << VIRTIO_NET_F_GUEST_ECN | 1ull << VIRTIO_NET_F_GUEST_UFO |                      \
-	 1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |                      \
-	 1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_HOST_UFO |                        \
-	 1ull << VIRTIO_NET_F_MQ)
+#define FEATURES_REFUSED                                                     \
+	(1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |       \
+	 1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6 | \
+	 1ull << VIRTIO_NET_F_GUEST_ECN | 1ull << VIRTIO_NET_F_GUEST_UFO |   \
+	 1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |   \
+	 1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_HOST_UFO | 1ull << VIRTIO_NET_F_MQ)
 
 struct vhost_session {
 	const struct adj_env *env;
 	const char *path;
 	_Atomic int vid;
 	_Atomic bool busy;
-	int wake_fd;               /* eventfd: the mailbox changed */
-	pthread_mutex_t mailbox;   /* of new_kicks; never held for long */
-	_Atomic bool changed;      /* new_kicks has news */
+	int wake_fd;             /* eventfd: the mailbox changed */
+	pthread_mutex_t mailbox; /* of new_kicks; never held for long */
+	_Atomic bool changed;    /* new_kicks has news */
 	int new_kicks[VHOST_QUEUES];
-	int kicks[VHOST_QUEUES];   /* the serving thread's, watched */
+	int kicks[VHOST_QUEUES]; /* the serving thread's, watched */
 	_Atomic uint64_t doorbells;
 };
 
@@ -183,8 +182,10 @@ int vhost_session_watch(struct vhost_session *session)
 		return 0;
 	pthread_mutex_lock(&session->mailbox);
 	for (unsigned queue = 0; queue < VHOST_QUEUES; queue++) {
-		kick_replace(session, queue, session->new_kicks[queue] < 0 ?
-			     -1 : fcntl(session->new_kicks[queue], F_DUPFD_CLOEXEC, 0));
+		kick_replace(session, queue,
+			     session->new_kicks[queue] < 0
+				     ? -1
+				     : fcntl(session->new_kicks[queue], F_DUPFD_CLOEXEC, 0));
 		if (session->kicks[queue] >= 0 && !result)
 			result = env->watch(env, session->kicks[queue], true, false);
 	}
@@ -218,11 +219,10 @@ static int listen_at(const char *path)
 	if (!lstat(path, &status) && S_ISSOCK(status.st_mode) && unlink(path))
 		return -errno;
 	if (rte_vhost_driver_register(path, RTE_VHOST_USER_LINEARBUF_SUPPORT |
-					    RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS))
+						    RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS))
 		return -EINVAL;
 	if (rte_vhost_driver_disable_features(path, FEATURES_REFUSED) ||
-	    rte_vhost_driver_callback_register(path, &callbacks) ||
-	    rte_vhost_driver_start(path)) {
+	    rte_vhost_driver_callback_register(path, &callbacks) || rte_vhost_driver_start(path)) {
 		(void)rte_vhost_driver_unregister(path);
 		return -EADDRNOTAVAIL;
 	}

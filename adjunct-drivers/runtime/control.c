@@ -57,9 +57,9 @@ static void get_status_handle(struct varlink_call *call, json_t *parameters, voi
 		[RUNTIME_FAILED] = "failed",
 	};
 	struct runtime *rt = context;
-	json_t *answer = json_pack("{s:s, s:s, s:i}", "state", words[rt->state], "driver",
-				   rt->ops->name, "interface_version",
-				   (int)rt->ops->interface_version);
+	json_t *answer =
+		json_pack("{s:s, s:s, s:i}", "state", words[rt->state], "driver", rt->ops->name,
+			  "interface_version", (int)rt->ops->interface_version);
 
 	(void)parameters;
 	if (rt->state != RUNTIME_EMPTY)
@@ -343,7 +343,8 @@ int control_open(struct runtime *rt)
 	if (getsockopt(CONTROL_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) ||
 	    !listening) {
 		log_error("%s: descriptor %d is not a listening socket; the shim starts this "
-			  "program", rt->ops->name, CONTROL_LISTEN_FD);
+			  "program",
+			  rt->ops->name, CONTROL_LISTEN_FD);
 		return -ENOTSOCK;
 	}
 	/* Blocked before DPDK makes threads, so that all of them inherit it. */

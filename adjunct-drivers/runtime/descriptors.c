@@ -33,8 +33,9 @@ int descriptor_check_memory(const struct adj_env *env, const char *what, int fd,
 		return -EINVAL;
 	}
 	if (status.st_size < 0 || (size_t)status.st_size != bytes) {
-		env->log(env, ADJ_LOG_ERROR, "%s: is %jd bytes long, not the %zu that were promised",
-			 what, (intmax_t)status.st_size, bytes);
+		env->log(env, ADJ_LOG_ERROR,
+			 "%s: is %jd bytes long, not the %zu that were promised", what,
+			 (intmax_t)status.st_size, bytes);
 		return -EINVAL;
 	}
 	if (!(seals & F_SEAL_SHRINK)) {
@@ -86,8 +87,9 @@ int descriptor_check_tap(const struct adj_env *env, int fd)
 	}
 	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_NO_PI) ||
 	    (request.ifr_flags & IFF_VNET_HDR)) {
-		env->log(env, ADJ_LOG_ERROR, "port: the TAP interface must be IFF_TAP, IFF_NO_PI "
-					     "and without IFF_VNET_HDR");
+		env->log(env, ADJ_LOG_ERROR,
+			 "port: the TAP interface must be IFF_TAP, IFF_NO_PI "
+			 "and without IFF_VNET_HDR");
 		return -EINVAL;
 	}
 	return set_nonblocking(fd);

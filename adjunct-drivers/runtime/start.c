@@ -21,7 +21,7 @@
 #define MEMORY_UNIT_BYTES ((json_int_t)1 << 20)
 #define MEMORY_BYTES_MAX ((json_int_t)1 << 40)
 #define WINDOW_FDS 3 /* the window and two doorbells */
-#define MTU_MIN 68 /* RFC 791 */
+#define MTU_MIN 68   /* RFC 791 */
 #define MTU_MAX 2016 /* net_layout.h's frame less header and VLAN tag */
 
 /* Everything Start was given, before anything acts on it. */
@@ -247,8 +247,8 @@ static int memory_take(struct runtime *rt, int memory_fd)
 		}
 		return eal_start(&rt->env, memory_fd);
 	}
-	rt->env.memory = mmap(NULL, rt->env.memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			      memory_fd, 0);
+	rt->env.memory =
+		mmap(NULL, rt->env.memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
 	if (rt->env.memory == MAP_FAILED) {
 		rt->env.memory = NULL;
 		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the donated memory: %s",

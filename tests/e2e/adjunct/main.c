@@ -23,12 +23,12 @@
 static unsigned tests, failures;
 static const char *failed_why;
 
-#define check(condition)                                                                        \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			failed_why = #condition;                                                \
-			printf("# line %d: %s\n", __LINE__, #condition);                        \
-		}                                                                               \
+#define check(condition)                                                 \
+	do {                                                             \
+		if (!(condition)) {                                      \
+			failed_why = #condition;                         \
+			printf("# line %d: %s\n", __LINE__, #condition); \
+		}                                                        \
 	} while (0)
 
 /* Sends numbers [from, to) and takes them back: in order, none missing. */
@@ -44,7 +44,8 @@ static bool echo(struct window *window, uint32_t from, uint32_t to, unsigned ms)
 		next += window_send(window, next, burst, 60 + next % 1400);
 		while ((number = window_receive(window, NULL)) >= 0) {
 			if (number != expected) {
-				printf("# got frame %jd, expected %u\n", (intmax_t)number, expected);
+				printf("# got frame %jd, expected %u\n", (intmax_t)number,
+				       expected);
 				return false;
 			}
 			expected++;
@@ -79,7 +80,7 @@ static void test_echo(void)
 	check(adjunct_counter(&adjunct, "link_up") == 1);
 	uint64_t private = adjunct_private_bytes(&adjunct);
 
-	printf("# private memory of a serving adjunct: %ju KiB\n", (uintmax_t)private / 1024);
+	printf("# private memory of a serving adjunct: %ju KiB\n", (uintmax_t) private / 1024);
 	check(private <= (24u << 20));
 	kill(adjunct.pid, SIGTERM);
 	check(adjunct_wait(&adjunct) == 0);
@@ -302,8 +303,8 @@ static void test_refusals(void)
 	refuse_changed(&adjunct, &window, right, "port.ring_entries", json_integer(100));
 	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 3, invalid);
 	const int wrong[][4] = {
-		{small, window.memory_fd, adj, part}, {loose, window.memory_fd, adj, part},
-		{tube[0], window.memory_fd, adj, part}, {good, small, adj, part},
+		{small, window.memory_fd, adj, part},    {loose, window.memory_fd, adj, part},
+		{tube[0], window.memory_fd, adj, part},  {good, small, adj, part},
 		{good, window.memory_fd, tube[0], part}, {good, window.memory_fd, adj, good},
 	};
 

@@ -237,8 +237,8 @@ json_t *start_native(const char *device, const struct window *window, const char
 {
 	return json_pack("{s:s, s:s, s:I, s:s, s:s*, s:{s:s, s:s, s:i, s:I}}", "name", "test.net0",
 			 "device", device, "memory_bytes", (json_int_t)TEST_MEMORY_BYTES, "cpu",
-			 "shared", "state", state, "port", "kind", "native", "mac", TEST_MAC,
-			 "mtu", TEST_MTU, "ring_entries", (json_int_t)window->layout.ring_entries);
+			 "shared", "state", state, "port", "kind", "native", "mac", TEST_MAC, "mtu",
+			 TEST_MTU, "ring_entries", (json_int_t)window->layout.ring_entries);
 }
 
 json_t *start_vhost(const char *device, const char *path)
@@ -257,8 +257,8 @@ void adjunct_start_native(struct adjunct *adjunct, const char *device, struct wi
 	const int fds[] = {memory_make(TEST_MEMORY_BYTES, SEALS), window->memory_fd,
 			   window->bells[NET_BELL_ADJUNCT], window->bells[NET_BELL_PARTITION]};
 
-	json_decref(adjunct_call(adjunct, "Start", start_native(device, window, state), fds, 4,
-				 NULL));
+	json_decref(
+		adjunct_call(adjunct, "Start", start_native(device, window, state), fds, 4, NULL));
 	close(fds[0]);
 }
 

@@ -14,8 +14,8 @@ void window_open(struct window *window, uint32_t ring_entries)
 	*window = (struct window){0};
 	if (net_layout_compute(ring_entries, &window->layout))
 		die("ring_entries %u", ring_entries);
-	window->memory_fd = memory_make(window->layout.size_bytes,
-					F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+	window->memory_fd =
+		memory_make(window->layout.size_bytes, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 	for (unsigned i = 0; i < NET_BELLS; i++)
 		window->bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	window->base = mmap(NULL, window->layout.size_bytes, PROT_READ | PROT_WRITE,

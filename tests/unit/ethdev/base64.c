@@ -9,8 +9,13 @@
 static const struct {
 	const char *plain, *text;
 } examples[] = {
-	{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-	{"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+	{"", ""},
+	{"f", "Zg=="},
+	{"fo", "Zm8="},
+	{"foo", "Zm9v"},
+	{"foob", "Zm9vYg=="},
+	{"fooba", "Zm9vYmE="},
+	{"foobar", "Zm9vYmFy"},
 };
 
 Test(base64, examples)
@@ -40,8 +45,9 @@ Test(base64, every_octet_survives)
 
 Test(base64, refuses)
 {
-	static const char *const wrong[] = {"A", "AB", "ABC", "AB=C", "====", "A===", "=AAA",
-					    "AB C", "AAA\n", "AB==AAAA", "Zh==", "Zm9=", "Z*=="};
+	static const char *const wrong[] = {
+		"A",    "AB",    "ABC",      "AB=C", "====", "A===", "=AAA",
+		"AB C", "AAA\n", "AB==AAAA", "Zh==", "Zm9=", "Z*=="};
 	char out[16];
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

@@ -53,9 +53,15 @@ static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool wr
 
 static void open_all(void)
 {
-	char *arguments[] = {(char[]){"test"}, (char[]){"--no-huge"}, (char[]){"--no-shconf"},
-			     (char[]){"--no-telemetry"}, (char[]){"--no-pci"}, (char[]){"-m"},
-			     (char[]){"16"}, (char[]){"--log-level=error"}, NULL};
+	char *arguments[] = {(char[]){"test"},
+			     (char[]){"--no-huge"},
+			     (char[]){"--no-shconf"},
+			     (char[]){"--no-telemetry"},
+			     (char[]){"--no-pci"},
+			     (char[]){"-m"},
+			     (char[]){"16"},
+			     (char[]){"--log-level=error"},
+			     NULL};
 
 	cr_assert_geq(rte_eal_init(8, arguments), 0);
 	pool = rte_pktmbuf_pool_create("test", 511, 64, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
@@ -68,15 +74,16 @@ static void open_all(void)
 	cr_assert_eq(eq_ring_open(&rx, window + layout.rx_ring, RING, NET_ENTRY_BYTES), 0);
 	env = (struct adj_env){
 		.name = "test",
-		.port = {
-			.kind = ADJ_PORT_NATIVE,
-			.mtu = MTU,
-			.tap_fd = -1,
-			.window = window,
-			.ring_entries = RING,
-			.bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
-			.bell_partition_fd = eventfd(0, EFD_NONBLOCK),
-		},
+		.port =
+			{
+				.kind = ADJ_PORT_NATIVE,
+				.mtu = MTU,
+				.tap_fd = -1,
+				.window = window,
+				.ring_entries = RING,
+				.bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
+				.bell_partition_fd = eventfd(0, EFD_NONBLOCK),
+			},
 		.log = log_nothing,
 		.post_event = count_event,
 		.watch = watch_nothing,
@@ -177,8 +184,7 @@ Test(native, gives_until_the_partition_is_full_and_goes_on_after)
 	struct net_entry entry;
 
 	for (unsigned i = 0; i < RING / BURST_FRAMES; i++)
-		cr_assert_eq(port->ops->give(port, frames,
-					     frames_make(frames, BURST_FRAMES, 60)),
+		cr_assert_eq(port->ops->give(port, frames, frames_make(frames, BURST_FRAMES, 60)),
 			     BURST_FRAMES);
 	frames_make(frames, BURST_FRAMES, 61);
 	cr_assert_eq(port->ops->give(port, frames, BURST_FRAMES), 0);
@@ -224,8 +230,7 @@ Test(native, a_partition_that_claims_too_much_is_shut)
 
 	atomic_store(&rx.control->consumed, 0x80000000u);
 	for (unsigned i = 0; i < 4; i++)
-		cr_assert_eq(port->ops->give(port, frames,
-					     frames_make(frames, BURST_FRAMES, 60)),
+		cr_assert_eq(port->ops->give(port, frames, frames_make(frames, BURST_FRAMES, 60)),
 			     BURST_FRAMES);
 	cr_expect(port->shut);
 	cr_expect_eq(protocol_events, 1, "said once");
