@@ -26,7 +26,7 @@ start_daemon() {
 	setsid outriggerd --state-dir "$state" >>"$log" 2>&1 &
 	daemon=$!
 	local deadline=$((SECONDS + 10))
-	until [ -S "$state/control.sock" ]; do
+	until timeout 5 outrigger -q status >/dev/null 2>&1; do
 		kill -0 "$daemon" 2>/dev/null || return 1
 		[ $SECONDS -lt $deadline ] || return 1
 		sleep 0.05
@@ -35,24 +35,25 @@ start_daemon() {
 stop() { # PID: ends one of our own children
 	[ -z "$1" ] || { kill "$1" && wait "$1"; } 2>/dev/null
 }
-alive() { # of the processes that ran for the partitions
+alive() { # of the processes that ran for the partitions; those not yet reaped are gone
 	local pid
-	for pid in $pids; do ! kill -0 "$pid" 2>/dev/null || echo "$pid"; done
+	for pid in $pids; do
+		! grep -qs '^State:.[^ZX]' "/proc/$pid/status" || echo "$pid"
+	done
 }
 # Down, then the daemon's end; says what does not go away within its time.
 take_down() {
-	local status=0 deadline=$((SECONDS + 10))
-	timeout 30 outrigger "$@" down || status=1
+	timeout 30 outrigger "$@" down || return 1
 	stop "$daemon"
 	daemon=
-	while [ -n "$(alive)" ]; do
+	local left deadline=$((SECONDS + 10))
+	while left=$(alive) && [ -n "$left" ]; do
 		if [ $SECONDS -ge $deadline ]; then
-			echo "still there: processes" $(alive)
+			echo "Still there: processes" $left
 			return 1
 		fi
 		sleep 0.05
 	done
-	return $status
 }
 at_exit() {
 	local status=$?
@@ -60,8 +61,12 @@ at_exit() {
 	[ $status -ne 0 ] || status=1
 	stop "$rates"
 	stop "$server"
-	printf '\nThe demonstration failed. The log of outriggerd:\n'
-	tail -n 50 "$log"
+	if [ $status -eq 130 ]; then
+		printf '\nInterrupted; taking everything down.\n'
+	else
+		printf '\nThe demonstration failed. The log of outriggerd:\n'
+		tail -n 50 "$log"
+	fi
 	# Even if the daemon died: a new one takes over what it left, and removes it.
 	[ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null || start_daemon
 	take_down -q && rm -rf "$state"
@@ -83,7 +88,7 @@ shown outrigger status || fail "status failed."
 pids=$(outrigger -j status | grep -oE '"(keeper_)?pid": *[0-9]+' | grep -oE '[0-9]+$' |
 	grep -vx "$daemon" | tr '\n' ' ')
 
-shown outrigger exec red -- ping -c 5 -i 0.2 $peer | tee "$state/ping" || fail "no answer."
+shown outrigger exec red -- ping -c 5 -i 0.2 -W 5 $peer | tee "$state/ping" || fail "no answer."
 rtt=$(awk -F'[/ ]' '/^rtt|^round-trip/ { print $8 }' "$state/ping")
 
 outrigger exec blue -- iperf3 -s -1 --forceflush >"$state/server" 2>&1 &
@@ -126,7 +131,7 @@ It stays up (KEEP=1). To try next, in this or another terminal:
   outrigger device show red/net0
   outrigger log -f
 To end it:
-  outrigger down && kill $daemon && rm -r $state
+  outrigger down && kill $daemon && sleep 1 && rm -r $state
 END
 	disown "$daemon"
 	exit 0
