@@ -175,8 +175,8 @@ void adapter_configure(struct adapter *adapter, unsigned index, const struct vf_
 		rate_set(&vf->limit, settings->max_tx_rate, now_ns);
 	if (settings->min_tx_rate != vf->settings.min_tx_rate)
 		rate_set(&vf->guarantee, settings->min_tx_rate, now_ns);
-	adapter->guaranteed = settings->min_tx_rate ? adapter->guaranteed | bit
-						    : adapter->guaranteed & ~bit;
+	adapter->guaranteed =
+		settings->min_tx_rate ? adapter->guaranteed | bit : adapter->guaranteed & ~bit;
 	vf->settings = *settings;
 	vf->ready_ns = 0;
 	adapter_refresh(adapter, index);

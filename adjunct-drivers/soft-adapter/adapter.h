@@ -26,7 +26,7 @@
 
 #define ADAPTER_MODEL "Outrigger soft adapter"
 #define ADAPTER_NAME_BYTES 64
-#define ADAPTER_PATH_BYTES 108 /* as sockaddr_un.sun_path */
+#define ADAPTER_PATH_BYTES 108  /* as sockaddr_un.sun_path */
 #define ADAPTER_DELAYED_MAX 128 /* frames a function's delay hook holds back */
 
 struct rte_mbuf;
@@ -57,10 +57,10 @@ struct vf {
 	struct vhost_port port;
 	struct rate limit, guarantee;
 	struct faults faults;
-	bool reset_wanted; /* found in this pass: the reset hook, a doorbell that blocks */
-	uint64_t quiet_since_ns;  /* polled, and empty since then */
-	uint64_t ready_ns;        /* not served before: no credit, or frames held back */
-	uint64_t spoof_told_ns;   /* when the last spoof event was posted */
+	bool reset_wanted;       /* found in this pass: the reset hook, a doorbell that blocks */
+	uint64_t quiet_since_ns; /* polled, and empty since then */
+	uint64_t ready_ns;       /* not served before: no credit, or frames held back */
+	uint64_t spoof_told_ns;  /* when the last spoof event was posted */
 	uint64_t spoof_untold;
 	unsigned delayed_first, delayed_count;
 	struct delayed delayed[ADAPTER_DELAYED_MAX];
@@ -81,10 +81,10 @@ struct adapter {
 	struct rte_mempool *pool;
 
 	/* Sets of functions, bit i for function i. */
-	uint64_t attached; /* a driver is there, its rings may be used */
-	uint64_t active;   /* polled; the other attached ones will kick */
+	uint64_t attached;   /* a driver is there, its rings may be used */
+	uint64_t active;     /* polled; the other attached ones will kick */
 	uint64_t guaranteed; /* min_tx_rate is set */
-	uint64_t delaying; /* frames are held back */
+	uint64_t delaying;   /* frames are held back */
 	uint32_t delayed_total;
 
 	struct events *events;

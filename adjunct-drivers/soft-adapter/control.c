@@ -21,9 +21,9 @@ struct connection {
 	struct varlink_conn *conn; /* NULL: the slot is free */
 	struct varlink_server *server;
 	struct varlink_call *monitor; /* the call that waits for events; or NULL */
-	uint32_t interest;	      /* epoll's */
-	uint64_t number;	      /* counts up: the smallest is the oldest */
-	bool doomed;		      /* close it when its handlers have returned */
+	uint32_t interest;            /* epoll's */
+	uint64_t number;              /* counts up: the smallest is the oldest */
+	bool doomed;                  /* close it when its handlers have returned */
 };
 
 struct control {

@@ -17,7 +17,7 @@
 #include "adapter.h"
 #include "clock.h"
 
-#define DATAPLANE_BURST 32 /* what librte_vhost moves at once */
+#define DATAPLANE_BURST 32                 /* what librte_vhost moves at once */
 #define DATAPLANE_SPIN_NS (20 * NS_PER_US) /* about the cost of one wake-up */
 /* Packet buffers: bursts in pieces of whatever shape, their altered copies,
  * and what the delay hooks hold back (at most a third). */

@@ -24,9 +24,9 @@ struct events {
 const char *event_name(enum event_kind kind)
 {
 	static const char *const names[] = {
-		[EVENT_CONNECTED] = "connected", [EVENT_DISCONNECTED] = "disconnected",
-		[EVENT_LINK_UP] = "link-up",     [EVENT_LINK_DOWN] = "link-down",
-		[EVENT_RESET] = "reset",         [EVENT_SPOOF] = "spoof",
+		[EVENT_CONNECTED] = "connected",   [EVENT_DISCONNECTED] = "disconnected",
+		[EVENT_LINK_UP] = "link-up",       [EVENT_LINK_DOWN] = "link-down",
+		[EVENT_RESET] = "reset",           [EVENT_SPOOF] = "spoof",
 		[EVENT_CONFIGURED] = "configured", [EVENT_FAULT] = "fault",
 	};
 

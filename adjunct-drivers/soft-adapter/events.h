@@ -28,7 +28,7 @@ const char *event_name(enum event_kind kind);
 
 struct event {
 	enum event_kind kind;
-	int vf; /* or EVENT_PHYSICAL */
+	int vf;                            /* or EVENT_PHYSICAL */
 	char message[EVENT_MESSAGE_BYTES]; /* may be empty */
 };
 

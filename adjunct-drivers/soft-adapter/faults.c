@@ -12,12 +12,9 @@ static const struct {
 	const char *name;
 	uint64_t most;
 } kinds[FAULTS] = {
-	[FAULT_DROP] = {"drop", 100},
-	[FAULT_DELAY] = {"delay", FAULT_DELAY_MAX_US},
-	[FAULT_STALL] = {"stall", 1},
-	[FAULT_CORRUPT_LENGTH] = {"corrupt-length", 1},
-	[FAULT_RESET] = {"reset", INT64_MAX},
-	[FAULT_DIE] = {"die", INT64_MAX},
+	[FAULT_DROP] = {"drop", 100},         [FAULT_DELAY] = {"delay", FAULT_DELAY_MAX_US},
+	[FAULT_STALL] = {"stall", 1},         [FAULT_CORRUPT_LENGTH] = {"corrupt-length", 1},
+	[FAULT_RESET] = {"reset", INT64_MAX}, [FAULT_DIE] = {"die", INT64_MAX},
 };
 
 enum fault fault_parse(const char *name)
@@ -75,8 +72,8 @@ bool faults_countdown(struct faults *faults, enum fault fault)
 
 size_t faults_length(struct faults *faults, size_t most)
 {
-	static const size_t lengths[] = {
-		1, NET_FRAME_MIN - 1, NET_FRAME_MIN, NET_FRAME_MAX + 1, SIZE_MAX};
+	static const size_t lengths[] = {1, NET_FRAME_MIN - 1, NET_FRAME_MIN, NET_FRAME_MAX + 1,
+					 SIZE_MAX};
 	size_t length = lengths[faults->corrupted++ % (sizeof(lengths) / sizeof(lengths[0]))];
 
 	return length < most ? length : most;

@@ -223,19 +223,20 @@ static void handle_monitor(struct varlink_call *call, json_t *parameters, void *
 static const struct varlink_interface interface = {
 	.name = INTERFACE,
 	.description = text_org_outrigger_Adapter_varlink,
-	.methods = (const struct varlink_method[]){
-		{.name = "Start", .handle = handle_start},
-		{.name = "GetInfo", .handle = handle_get_info},
-		{.name = "ListVfs", .handle = handle_list_vfs},
-		{.name = "GetVf", .handle = handle_get_vf},
-		{.name = "ConfigureVf", .handle = handle_configure_vf},
-		{.name = "ResetVf", .handle = handle_reset_vf},
-		{.name = "SetLink", .handle = handle_set_link},
-		{.name = "SetFault", .handle = handle_set_fault},
-		{.name = "ClearFaults", .handle = handle_clear_faults},
-		{.name = "Monitor", .handle = handle_monitor},
-		{0},
-	},
+	.methods =
+		(const struct varlink_method[]){
+			{.name = "Start", .handle = handle_start},
+			{.name = "GetInfo", .handle = handle_get_info},
+			{.name = "ListVfs", .handle = handle_list_vfs},
+			{.name = "GetVf", .handle = handle_get_vf},
+			{.name = "ConfigureVf", .handle = handle_configure_vf},
+			{.name = "ResetVf", .handle = handle_reset_vf},
+			{.name = "SetLink", .handle = handle_set_link},
+			{.name = "SetFault", .handle = handle_set_fault},
+			{.name = "ClearFaults", .handle = handle_clear_faults},
+			{.name = "Monitor", .handle = handle_monitor},
+			{0},
+		},
 };
 
 const struct varlink_service *methods_service(struct adapter *adapter)

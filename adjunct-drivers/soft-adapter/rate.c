@@ -18,8 +18,7 @@ void rate_set(struct rate *rate, uint32_t mbps, uint64_t now_ns)
 
 	if (depth < 2 * CREDIT_PER_FRAME)
 		depth = 2 * CREDIT_PER_FRAME;
-	*rate = (struct rate){
-		.mbps = mbps, .credit = depth, .depth = depth, .updated_ns = now_ns};
+	*rate = (struct rate){.mbps = mbps, .credit = depth, .depth = depth, .updated_ns = now_ns};
 }
 
 static void rate_earn(struct rate *rate, uint64_t now_ns)

@@ -83,12 +83,12 @@ static enum switch_verdict ingress(const struct switch_port *port, struct header
 
 	if (!port->link)
 		return SWITCH_LINK_DOWN;
-	if (port->spoof_check && (switch_address_is_group(header->source) ||
-				  !port_has_address(port, header->source)))
+	if (port->spoof_check &&
+	    (switch_address_is_group(header->source) || !port_has_address(port, header->source)))
 		return SWITCH_SPOOFED;
 	if (port->vlan) {
-		if (header->tagged && (port->proto == SWITCH_PROTO_8021Q ||
-				       header->proto == SWITCH_PROTO_8021AD))
+		if (header->tagged &&
+		    (port->proto == SWITCH_PROTO_8021Q || header->proto == SWITCH_PROTO_8021AD))
 			return SWITCH_BAD_VLAN;
 		*insert = true;
 		header->tagged = true;

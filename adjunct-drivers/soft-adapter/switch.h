@@ -33,12 +33,12 @@
 struct switch_port {
 	bool link;
 	bool spoof_check;
-	bool promiscuous;     /* the caller has checked that it is trusted */
+	bool promiscuous; /* the caller has checked that it is trusted */
 	bool all_multicast;
-	bool vlan_filtered;   /* VGT: only the VLANs in vlan_filter */
-	uint8_t qos;          /* VST: priority, 0 to 7 */
-	uint16_t vlan;        /* VST: 1 to 4094; 0: VGT */
-	uint16_t proto;       /* VST: SWITCH_PROTO_* */
+	bool vlan_filtered; /* VGT: only the VLANs in vlan_filter */
+	uint8_t qos;        /* VST: priority, 0 to 7 */
+	uint16_t vlan;      /* VST: 1 to 4094; 0: VGT */
+	uint16_t proto;     /* VST: SWITCH_PROTO_* */
 	unsigned addresses_count;
 	uint64_t addresses[SWITCH_ADDRESSES_MAX]; /* switch_address(); multicast ones too */
 	uint64_t vlan_filter[SWITCH_VLANS / 64];
@@ -54,8 +54,8 @@ enum switch_verdict {
 	SWITCH_UPLINK,    /* no function takes it: it leaves by the physical port */
 	SWITCH_MALFORMED, /* shorter than its header, longer than NET_FRAME_MAX (tag included) */
 	SWITCH_LINK_DOWN,
-	SWITCH_SPOOFED,   /* the source is not an address of the sender */
-	SWITCH_BAD_VLAN,  /* a tag that the sender may not use */
+	SWITCH_SPOOFED,  /* the source is not an address of the sender */
+	SWITCH_BAD_VLAN, /* a tag that the sender may not use */
 };
 
 enum switch_cast { SWITCH_UNICAST, SWITCH_MULTICAST, SWITCH_BROADCAST };

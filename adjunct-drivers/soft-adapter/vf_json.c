@@ -162,8 +162,7 @@ static bool merge_macs(struct vf_settings *settings, json_t *value)
 		return false;
 	settings->macs_count = 0;
 	memset(settings->macs, 0, sizeof(settings->macs));
-	json_array_foreach(value, index, element)
-	{
+	json_array_foreach (value, index, element) {
 		if (!address_parse(element, &settings->macs[index]) || !settings->macs[index])
 			return false;
 		settings->macs_count++;
@@ -181,8 +180,7 @@ static bool merge_vlan_filter(struct vf_settings *settings, json_t *value)
 		return false;
 	settings->vlan_filter_count = 0;
 	memset(settings->vlan_filter, 0, sizeof(settings->vlan_filter));
-	json_array_foreach(value, index, element)
-	{
+	json_array_foreach (value, index, element) {
 		if (!merge_number(element, VF_VLAN_MAX, &vid) || vid == 0)
 			return false;
 		if (settings->vlan_filter[vid / 64] >> vid % 64 & 1)
@@ -225,8 +223,7 @@ int vf_settings_merge(struct vf_settings *settings, json_t *json, const char **p
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(json, name, value)
-	{
+	json_object_foreach (json, name, value) {
 		const struct member *member = member_find(name);
 
 		*parameter = name;
@@ -278,10 +275,13 @@ json_t *vf_counters_json(const struct vf_counters *counters)
 	};
 	json_t *json = json_object();
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (json_object_set_new(json, rows[i].name, json_integer((json_int_t)rows[i].value)) < 0) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *value = json_integer((json_int_t)rows[i].value);
+
+		if (json_object_set_new(json, rows[i].name, value) < 0) {
 			json_decref(json);
 			return NULL;
 		}
+	}
 	return json;
 }

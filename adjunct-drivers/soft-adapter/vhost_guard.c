@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "log_limit.h"
 #include "unix_socket.h"
 #include "vhost_port.h"
 
@@ -84,6 +85,7 @@ struct message {
 };
 
 static struct adapter *guarded;
+static struct log_limit limit; /* of librte_vhost's thread */
 static _Thread_local bool on_vhost_thread;
 
 int __real_accept(int fd, struct sockaddr *address, socklen_t *address_bytes);
@@ -251,8 +253,7 @@ static struct vf *vf_of_socket(int fd)
 	    address.sun_family != AF_UNIX)
 		return NULL;
 	for (unsigned i = 0; i < guarded->vfs_count; i++)
-		if (!strncmp(guarded->vfs[i].port.path, address.sun_path,
-			     sizeof(address.sun_path)))
+		if (!strncmp(guarded->vfs[i].port.path, address.sun_path, sizeof(address.sun_path)))
 			return &guarded->vfs[i];
 	return NULL;
 }
@@ -273,8 +274,9 @@ int __wrap_accept(int listen_fd, struct sockaddr *address, socklen_t *address_by
 	adapter_unlock(guarded);
 	if (!error)
 		return fd;
-	log_warning("a function's driver was turned away: %s",
-		    error == -EBUSY ? "the function already has one" : strerror(-error));
+	if (log_limit_pass(&limit, "drivers turned away"))
+		log_warning("a function's driver was turned away: %s",
+			    error == -EBUSY ? "the function already has one" : strerror(-error));
 	close(fd);
 	errno = -error;
 	return -1;
@@ -289,14 +291,14 @@ static void fds_take(struct msghdr *from, struct message *message)
 			continue;
 		/* The library's buffer has room for GUARD_FDS_MAX, not more. */
 		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) &&
-				   message->fds_count < GUARD_FDS_MAX; i++)
-			memcpy(&message->fds[message->fds_count++],
-			       CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+				   message->fds_count < GUARD_FDS_MAX;
+		     i++)
+			memcpy(&message->fds[message->fds_count++], CMSG_DATA(c) + i * sizeof(int),
+			       sizeof(int));
 	}
 }
 
-static const char *message_read(int fd, struct msghdr *from, ssize_t bytes,
-				struct message *message)
+static const char *message_read(int fd, struct msghdr *from, ssize_t bytes, struct message *message)
 {
 	ssize_t peeked;
 
@@ -357,8 +359,9 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *into, int flags)
 		reason = message_check(fd, &message, &index);
 	if (!reason)
 		return bytes;
-	log_warning("vf %u: its driver's message %u is refused: %s", index,
-		    message.header.request, reason);
+	if (log_limit_pass(&limit, "messages refused"))
+		log_warning("vf %u: its driver's message %u is refused: %s", index,
+			    message.header.request, reason);
 	for (unsigned i = 0; i < message.fds_count; i++)
 		close(message.fds[i]);
 	errno = EPROTO;

@@ -30,12 +30,11 @@
  * of queues, and rings are split ones, whose fill level librte_vhost can tell.
  */
 #define BIT(n) (UINT64_C(1) << (n))
-#define FEATURES_OFF                                                                       \
-	(BIT(0) /* CSUM */ | BIT(1) /* GUEST_CSUM */ | BIT(3) /* MTU */ | BIT(6) /* GSO */ | \
-	 BIT(7) | BIT(8) | BIT(9) | BIT(10) /* GUEST_TSO4, TSO6, ECN, UFO */ | BIT(11) |      \
-	 BIT(12) | BIT(13) | BIT(14) /* HOST_TSO4, TSO6, ECN, UFO */ |                        \
-	 BIT(21) /* GUEST_ANNOUNCE */ | BIT(22) /* MQ */ | BIT(26) /* LOG_ALL */ |            \
-	 BIT(34) /* RING_PACKED */)
+#define FEATURES_OFF                                                                               \
+	(BIT(0) /* CSUM */ | BIT(1) /* GUEST_CSUM */ | BIT(3) /* MTU */ | BIT(6) /* GSO */ |       \
+	 BIT(7) | BIT(8) | BIT(9) | BIT(10) /* GUEST_TSO4, TSO6, ECN, UFO */ | BIT(11) | BIT(12) | \
+	 BIT(13) | BIT(14) /* HOST_TSO4, TSO6, ECN, UFO */ | BIT(21) /* GUEST_ANNOUNCE */ |        \
+	 BIT(22) /* MQ */ | BIT(26) /* LOG_ALL */ | BIT(34) /* RING_PACKED */)
 
 /* librte_vhost's callbacks carry no context of ours. */
 static struct adapter *the_adapter;

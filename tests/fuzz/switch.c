@@ -34,7 +34,8 @@ static uint64_t take_address(struct input *input)
 
 	if (choice == 255)
 		return UINT64_C(0xffffffffffff);
-	return (choice & 1 ? UINT64_C(0x010000000000) : UINT64_C(0x020000000000)) | (choice >> 1 & 7);
+	return (choice & 1 ? UINT64_C(0x010000000000) : UINT64_C(0x020000000000)) |
+	       (choice >> 1 & 7);
 }
 
 static void take_port(struct input *input, struct switch_port *port)
@@ -142,8 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_DEMAND(frame);
 	memcpy(frame, input.at, input.left);
 	switch_decide(&table, from, frame,
-		      input.left < SWITCH_HEADER_BYTES ? input.left : SWITCH_HEADER_BYTES, input.left,
-		      &decision);
+		      input.left < SWITCH_HEADER_BYTES ? input.left : SWITCH_HEADER_BYTES,
+		      input.left, &decision);
 	FUZZ_DEMAND((decision.ports != 0) == (decision.verdict == SWITCH_FORWARD));
 	FUZZ_DEMAND(!(decision.altered & ~decision.ports));
 	if (input.left < NET_FRAME_MIN || input.left > NET_FRAME_MAX)

@@ -91,8 +91,9 @@ void adapter_open(struct adapter_process *adapter, unsigned vfs)
 	snprintf(path, sizeof(path), "%s/vf", adapter->directory);
 	if (mkdir(path, 0700))
 		fail("mkdir: %s", strerror(errno));
-	adapter_do(adapter, "Start",
-		   json_pack("{s:s, s:s, s:i}", "name", "test", "directory", path, "vfs", (int)vfs));
+	adapter_do(
+		adapter, "Start",
+		json_pack("{s:s, s:s, s:i}", "name", "test", "directory", path, "vfs", (int)vfs));
 	if (varlink_request(adapter->monitor, INTERFACE "Monitor", NULL, VARLINK_MORE, NULL, 0))
 		fail("Monitor");
 }
@@ -150,7 +151,8 @@ json_t *adapter_call(struct adapter_process *adapter, const char *method, json_t
 	int status;
 
 	snprintf(name, sizeof(name), INTERFACE "%s", method);
-	status = varlink_call_method(adapter->control, name, parameters, NULL, 0, deadline(), &answer);
+	status = varlink_call_method(adapter->control, name, parameters, NULL, 0, deadline(),
+				     &answer);
 	if (status)
 		fail("%s: %s", method, strerror(-status));
 	if (answer.error) {
@@ -230,8 +232,7 @@ void adapter_event(struct adapter_process *adapter, const char *event, int vf)
 	while (!found) {
 		if (varlink_wait(adapter->monitor, until, &answer) || answer.error)
 			fail("no event %s of vf %d", event, vf);
-		const char *name =
-			json_string_value(json_object_get(answer.parameters, "event"));
+		const char *name = json_string_value(json_object_get(answer.parameters, "event"));
 
 		found = name && !strcmp(name, event) &&
 			json_integer_value(json_object_get(answer.parameters, "vf")) == vf;
@@ -326,9 +327,9 @@ bool driver_try(struct driver *driver, struct adapter_process *adapter, int vf, 
 	build_path(program, sizeof(program), "tests/e2e/soft_adapter_driver");
 	snprintf(path, sizeof(path), "%s/vf/vf%d", adapter->directory, vf);
 	snprintf(mac, sizeof(mac), "02:00:00:00:00:%02x", vf + 1);
-	driver->pid = spawn((char *const[]){program, path, mac, sealed ? NULL : (char[]){"unsealed"},
-					    NULL},
-			    in[0], out[1], -1);
+	driver->pid = spawn(
+		(char *const[]){program, path, mac, sealed ? NULL : (char[]){"unsealed"}, NULL},
+		in[0], out[1], -1);
 	close(in[0]);
 	close(out[1]);
 	driver->to = in[1];
@@ -379,7 +380,8 @@ void driver_take(struct driver *driver, unsigned count, unsigned ms, struct fram
 	ask(driver, command, "took", &out->count);
 	for (unsigned i = 0; i < out->count; i++) {
 		if (!line_read(driver, line, sizeof(line)) ||
-		    sscanf(line, "%u %39s %7s", &out->frames[i].length, out->frames[i].header, bad) < 2)
+		    sscanf(line, "%u %39s %7s", &out->frames[i].length, out->frames[i].header,
+			   bad) < 2)
 			fail("a driver answers: %s", line);
 		out->frames[i].bad = strstr(line, "bad") != NULL;
 	}

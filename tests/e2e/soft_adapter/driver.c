@@ -180,9 +180,7 @@ static unsigned stashed;
 
 static bool stash_fill(void)
 {
-	unsigned count = stashed + 32 > 2048
-				 ? 0
-				 : rte_eth_rx_burst(port, 0, stash + stashed, 32);
+	unsigned count = stashed + 32 > 2048 ? 0 : rte_eth_rx_burst(port, 0, stash + stashed, 32);
 
 	stashed += count;
 	return count;
@@ -233,8 +231,7 @@ static void command_jam(void)
 		char link[64], target[64] = "";
 
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		if (readlink(link, target, sizeof(target) - 1) < 0 ||
-		    !strstr(target, "[eventfd]"))
+		if (readlink(link, target, sizeof(target) - 1) < 0 || !strstr(target, "[eventfd]"))
 			continue;
 		eventfd_t ignored;
 		int flags = fcntl(fd, F_GETFL);
@@ -255,10 +252,17 @@ int main(int argc, char **argv)
 {
 	char megabytes[16], lcore[16];
 	cpu_set_t before;
-	char *arguments[] = {argv[0], (char[]){"--no-huge"}, (char[]){"--no-shconf"},
-			     (char[]){"--no-telemetry"}, (char[]){"--no-pci"},
-			     (char[]){"--iova-mode=va"}, (char[]){"--log-level=error"},
-			     (char[]){"-m"}, megabytes, (char[]){"--lcores"}, lcore,
+	char *arguments[] = {argv[0],
+			     (char[]){"--no-huge"},
+			     (char[]){"--no-shconf"},
+			     (char[]){"--no-telemetry"},
+			     (char[]){"--no-pci"},
+			     (char[]){"--iova-mode=va"},
+			     (char[]){"--log-level=error"},
+			     (char[]){"-m"},
+			     megabytes,
+			     (char[]){"--lcores"},
+			     lcore,
 			     NULL};
 	char line[200];
 

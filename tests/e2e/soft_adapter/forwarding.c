@@ -23,7 +23,8 @@ static void unicast(struct scene *scene)
 
 static void every_length(struct scene *scene)
 {
-	for (unsigned length = 14; length <= 2034; length += length < 80 || length > 2000 ? 1 : 97) {
+	for (unsigned length = 14; length <= 2034;
+	     length += length < 80 || length > 2000 ? 1 : 97) {
 		driver_send(&scene->a, MAC_B, MAC_A, 1, length, 0, 0);
 		expect_frames(&scene->b, 1, length);
 	}

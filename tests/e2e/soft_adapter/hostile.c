@@ -83,25 +83,25 @@ static void bad_messages(struct scene *scene)
 		uint64_t payload;
 		unsigned fds;
 	} rows[] = {
-		{0, 0, 0, 0},		    /* no such request */
+		{0, 0, 0, 0}, /* no such request */
 		{0xffffffff, 0, 0, 0},
-		{4, 0, 0, 0},		    /* RESET_OWNER */
-		{6, 16, 0, 1},		    /* SET_LOG_BASE */
-		{31, 8, 0, 1},		    /* SET_INFLIGHT_FD */
-		{1, 0, 0, 1},		    /* a descriptor nobody asked for */
+		{4, 0, 0, 0},  /* RESET_OWNER */
+		{6, 16, 0, 1}, /* SET_LOG_BASE */
+		{31, 8, 0, 1}, /* SET_INFLIGHT_FD */
+		{1, 0, 0, 1},  /* a descriptor nobody asked for */
 		{3, 0, 0, 8},
-		{8, 4, 0, 0},		    /* SET_VRING_NUM, too short */
-		{8, 8, 2 | 256ull << 32, 0},    /* a third queue */
+		{8, 4, 0, 0},                /* SET_VRING_NUM, too short */
+		{8, 8, 2 | 256ull << 32, 0}, /* a third queue */
 		{8, 8, 255 | 256ull << 32, 0},
-		{8, 8, 0 | 32768ull << 32, 0},  /* a huge queue */
-		{11, 8, 200, 0},		    /* GET_VRING_BASE of no queue */
-		{12, 8, 2, 1},		    /* SET_VRING_KICK, a third queue */
-		{12, 8, 0, 0},		    /* without its descriptor */
-		{12, 8, 0, 2},		    /* with two */
-		{12, 8, 0x100, 1},	    /* with one it says it does not have */
-		{5, 8, 0, 0},		    /* no memory */
+		{8, 8, 0 | 32768ull << 32, 0}, /* a huge queue */
+		{11, 8, 200, 0},               /* GET_VRING_BASE of no queue */
+		{12, 8, 2, 1},                 /* SET_VRING_KICK, a third queue */
+		{12, 8, 0, 0},                 /* without its descriptor */
+		{12, 8, 0, 2},                 /* with two */
+		{12, 8, 0x100, 1},             /* with one it says it does not have */
+		{5, 8, 0, 0},                  /* no memory */
 		{5, 8, 9, 8},
-		{1, 300, 0, 0},		    /* longer than any */
+		{1, 300, 0, 0}, /* longer than any */
 	};
 	unsigned before = adapter_fds(&scene->adapter);
 
@@ -114,8 +114,8 @@ static void bad_messages(struct scene *scene)
 		send_message(fd, rows[i].request, payload, rows[i].bytes, fds, rows[i].fds);
 		expect_hang_up(fd);
 	}
-	refused_memory(scene, 65536, 0, 0);			 /* not sealed */
-	refused_memory(scene, 65537, 0, F_SEAL_SHRINK);	 /* larger than it is */
+	refused_memory(scene, 65536, 0, 0);             /* not sealed */
+	refused_memory(scene, 65537, 0, F_SEAL_SHRINK); /* larger than it is */
 	refused_memory(scene, 65536, 4096, F_SEAL_SHRINK);
 	refused_memory(scene, UINT64_MAX, 4096, F_SEAL_SHRINK); /* the sum overflows */
 	refused_memory(scene, 0, 0, F_SEAL_SHRINK);

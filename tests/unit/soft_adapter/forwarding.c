@@ -131,8 +131,8 @@ Test(forwarding, frames_have_a_shortest_and_a_longest_length)
 
 	table_make(&table);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(decide(&table, 0, (struct frame_spec){MAC_B, MAC_A,
-								   .length = rows[i].length})
+		cr_expect_eq(decide(&table, 0,
+				    (struct frame_spec){MAC_B, MAC_A, .length = rows[i].length})
 				     .verdict,
 			     rows[i].verdict, "length %zu", rows[i].length);
 }

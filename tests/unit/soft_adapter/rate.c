@@ -47,7 +47,8 @@ Test(rate, the_average_is_exact_and_the_burst_is_bounded)
 			/* The first burst, and one frame of debt. */
 			uint64_t burst = rates[r] * UINT64_C(250) + 3 * NET_FRAME_MAX;
 
-			cr_expect_leq(sent, exact + burst, "%u Mbit/s, %zu bytes", rates[r], sizes[s]);
+			cr_expect_leq(sent, exact + burst, "%u Mbit/s, %zu bytes", rates[r],
+				      sizes[s]);
 			/* 32 frames in 10 us is the most that this loop offers. */
 			if (sizes[s] * 32 * 100000 > exact)
 				cr_expect_geq(sent + NET_FRAME_MAX, exact, "%u Mbit/s, %zu bytes",

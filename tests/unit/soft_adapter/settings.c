@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "soft-adapter/faults.h"
 #include "net_layout.h"
+#include "soft-adapter/faults.h"
 #include "soft-adapter/rate.h"
 #include "soft-adapter/vf.h"
 
@@ -139,7 +139,8 @@ Test(settings, what_does_not_go_together_is_refused)
 		struct vf_settings settings;
 
 		vf_settings_default(&settings, "x", 0);
-		cr_expect_eq(configure(&settings, rows[i].text), rows[i].result, "%s", rows[i].text);
+		cr_expect_eq(configure(&settings, rows[i].text), rows[i].result, "%s",
+			     rows[i].text);
 	}
 }
 

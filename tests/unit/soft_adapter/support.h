@@ -30,7 +30,7 @@ void table_make(struct switch_table *table);
 struct frame_spec {
 	uint64_t to, from;
 	uint16_t tag_proto, tci; /* 0: no tag */
-	size_t length;		 /* 0: 64 */
+	size_t length;           /* 0: 64 */
 };
 /* Writes a whole frame into `out` (2,100 bytes); its length. */
 size_t frame_make(const struct frame_spec *spec, uint8_t *out);

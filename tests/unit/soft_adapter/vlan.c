@@ -113,9 +113,9 @@ Test(vlan, the_same_number_of_another_protocol_is_another_vlan)
 	in_vlan(1, 10, 0, SWITCH_PROTO_8021AD);
 	cr_assert_eq(decide(&table, 0, (struct frame_spec){MAC_B, MAC_A}).verdict, SWITCH_UPLINK);
 	cr_assert_eq(decide(&table, 2, tagged(MAC_B, MAC_C, 10)).verdict, SWITCH_UPLINK);
-	cr_assert_eq(decide(&table, 2, (struct frame_spec){MAC_B, MAC_C, SWITCH_PROTO_8021AD, 10})
-			     .ports,
-		     PORT_B);
+	cr_assert_eq(
+		decide(&table, 2, (struct frame_spec){MAC_B, MAC_C, SWITCH_PROTO_8021AD, 10}).ports,
+		PORT_B);
 }
 
 Test(vlan, without_a_filter_every_vlan_passes_unchanged)
