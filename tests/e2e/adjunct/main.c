@@ -371,6 +371,44 @@ static void test_virtio(void)
 	window_close(&window);
 }
 
+/* T09: guests that die at any moment, with frames on the way, one after another. */
+static void test_guests_die(void)
+{
+	struct adjunct guest, host;
+	struct window window;
+	char path[64], device[160];
+
+	snprintf(path, sizeof(path), "/tmp/otr-adjunct-vf.%d", getpid());
+	snprintf(device, sizeof(device), "net_virtio_user0,path=%s,mac=" TEST_MAC, path);
+	adjunct_spawn(&host);
+	adjunct_start_vhost(&host, "net_ring0", path);
+	json_decref(adjunct_call(&host, "GetStatus", NULL, NULL, 0, NULL));
+	unsigned fds_before = adjunct_fd_count(&host);
+
+	for (unsigned round = 0; round < 12; round++) {
+		uint64_t until_ns = clock_now_ns() + (round * 7 % 40) * NS_PER_MS;
+
+		window_open(&window, RING);
+		adjunct_spawn(&guest);
+		adjunct_start_native(&guest, device, &window, NULL);
+		for (uint32_t next = 0; clock_now_ns() < until_ns;) {
+			next += window_send(&window, next, 32, 64);
+			while (window_receive(&window, NULL) >= 0)
+				;
+		}
+		adjunct_end(&guest);
+		window_close(&window);
+	}
+	for (unsigned i = 0; i < 200 && adjunct_fd_count(&host) != fds_before; i++)
+		sleep_ms(10);
+	printf("# %u descriptors before, %u after\n", fds_before, adjunct_fd_count(&host));
+	check(adjunct_fd_count(&host) == fds_before);
+	json_decref(adjunct_call(&host, "Stop", NULL, NULL, 0, NULL));
+	check(adjunct_wait(&host) == 0);
+	check(access(path, F_OK) != 0);
+	adjunct_end(&host);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -381,6 +419,7 @@ static const struct {
 	{"a partition that does not consume loses nothing and costs nothing", test_back_pressure},
 	{"a broken ring shuts the port, not the device", test_protocol},
 	{"Start refuses what is wrong and leaks nothing", test_refusals},
+	{"guests may die at any moment", test_guests_die},
 	{"a sleeping adjunct uses no CPU; a device that comes back is used again", test_virtio},
 };
 
