@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 PROGRAMS += ethdev
 ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c device.c device_queues.c \
-	port_tap.c port_native.c port_vhost.c vhost_session.c) adjunct-drivers/runtime/eal.c
+	port_tap.c port_native.c port_vhost.c vhost_session.c) \
+	$(addprefix adjunct-drivers/runtime/,eal.c vhost_notice.c)
 ethdev_USES := adjunct eventqueues base
 ethdev_DPDK := 1
 ethdev_LDFLAGS := -Wl,--wrap=memfd_create

@@ -27,6 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/vhost_notice.h"
+
 /* Frames cross whole and checksummed: the device behind has no offloads to
  * finish them with; and there is one queue pair. */
 #define FEATURES_REFUSED                                                     \
@@ -249,6 +251,8 @@ int vhost_session_open(const struct adj_env *env, const char *path, struct vhost
 	if (!result) {
 		the_session = session;
 		result = listen_at(path);
+		if (!result && vhost_notice(path))
+			env->log(env, ADJ_LOG_WARNING, "%s may answer only after a second", path);
 	}
 	if (!result) {
 		*out = session;

@@ -7,7 +7,8 @@ softswitch_PKGS := jansson
 # accept and recvmsg: vhost_guard.c looks at what drivers say before librte_vhost does.
 PROGRAMS += soft_adapter
 soft_adapter_SRCS := $(addprefix adjunct-drivers/soft-adapter/,main.c loop.c control.c methods.c \
-	adapter.c events.c dataplane.c forward.c vhost_port.c vhost_guard.c watchdog.c eal.c)
+	adapter.c events.c dataplane.c forward.c vhost_port.c vhost_guard.c watchdog.c eal.c) \
+	adjunct-drivers/runtime/vhost_notice.c
 soft_adapter_PKGS := jansson
 soft_adapter_USES := softswitch base
 soft_adapter_DPDK := 1

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "events.h"
 #include "log.h"
+#include "runtime/vhost_notice.h"
 #include "unix_socket.h"
 
 /*
@@ -219,6 +220,8 @@ int vhost_ports_open(struct adapter *adapter)
 		if (error)
 			break;
 	}
+	if (!error && vhost_notice(adapter->vfs[adapter->vfs_count - 1].port.path))
+		log_warning("the functions may answer only after a second");
 	adapter_lock(adapter);
 	umask(mask);
 	return error;
