@@ -33,15 +33,16 @@ fail() {
 # start LOG COMMAND...: in the background, standard input held open (testpmd
 # leaves when it closes), pid in $started.
 start() {
-	local log=$1 pipe
+	local log=$1 pipe=$work/stdin input
 	shift
-	pipe=$work/stdin.$RANDOM$RANDOM
 	mkfifo "$pipe"
-	"$@" <>"$pipe" >"$log" 2>&1 &
+	exec {input}<>"$pipe"
+	rm "$pipe"
+	"$@" <&"$input" >"$log" 2>&1 &
 	started=$!
 	# Not a job of the shell, which would report how it ended.
 	disown "$started"
-	rm -f "$pipe"
+	exec {input}>&-
 	children+=("$started")
 }
 
@@ -180,13 +181,15 @@ table() {
 	jq -r --slurp '
 		def pad($n): tostring | . + (" " * ([$n - length, 0] | max));
 		def left($n): tostring | (" " * ([$n - length, 0] | max)) + .;
+		def two: (. * 100 | round) as $n
+			| "\($n / 100 | floor).\($n % 100 | tostring | if length == 1 then "0" + . else . end)";
 		def fixed($d): . * pow(10; $d) | round / pow(10; $d) | tostring;
 		def short: if . >= 1e9 then (. / 1e9 | fixed(2)) + "G" elif . >= 1e6 then (. / 1e6 | fixed(2)) + "M"
 			elif . >= 1e4 then (. / 1e3 | fixed(1)) + "k" else fixed(3) end;
 		def range: "\(.median | short) (\(.min | short) to \(.max | short))";
 		([.[].rows[]]) as $rows
 		| "\("row" | pad(24)) \("unit" | pad(9)) \("ours: median (range)" | pad(27)) \("peer: median (range)" | pad(27)) \("ratio" | left(6))  \("goal" | pad(8)) \("met" | pad(5)) spin ns",
-		  ($rows[] | "\(.name | pad(24)) \(.unit | pad(9)) \(.ours | range | pad(27)) \(if .peer then .peer | range else "-" end | pad(27)) \(if .ratio then .ratio | fixed(2) else "-" end | left(6))  \(if .goal then "\(.goal.op) \(.goal.value)" else "-" end | pad(8)) \(if .met == null then "-" elif .met then "yes" else "NO" end | pad(5)) \(.spin_before_ns | fixed(0)), \(.spin_after_ns | fixed(0))"),
+		  ($rows[] | "\(.name | pad(24)) \(.unit | pad(9)) \(.ours | range | pad(27)) \(if .peer then .peer | range else "-" end | pad(27)) \(if .ratio then .ratio | two else "-" end | left(6))  \(if .goal then "\(.goal.op) \(.goal.value)" else "-" end | pad(8)) \(if .met == null then "-" elif .met then "yes" else "NO" end | pad(5)) \(.spin_before_ns | fixed(0)), \(.spin_after_ns | fixed(0))"),
 		  (.[].failed[] | "\(.name | pad(24)) NOT MEASURED: \(.reason)"),
 		  "",
 		  ($rows[] | select(.peer) | "\(.name): against \(.peer.name), \(.peer.version)\n    \(.peer.command)")' "$@"

@@ -201,7 +201,7 @@ up_over_2() {
 	partitions=$1
 	divisor=$((partitions / 2))
 	peer_name='the same with 2 partitions (ratio divided by '$divisor')'
-	peer_version="$("$bin/outrigger" --version)"
+	peer_version=$("$bin/outrigger" --version 2>/dev/null | head -n 1)
 	peer_command='outrigger up -f (2 partitions, a TAP device each, on the embedded adapter)'
 	in_turn up_many up_two
 }
