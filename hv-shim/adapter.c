@@ -246,12 +246,14 @@ static int spawn_embedded(struct adapter *adapter)
 		 adapter->shim->libexec_dir);
 	error = peer_spawn(adapter->shim->event, executable, adapter->spec.name, socket_path,
 			   on_exit_of_adapter, adapter, &adapter->peer);
-	if (!error)
-		peer_call(adapter->peer, "org.outrigger.Adapter.Start",
-			  json_pack("{s:s,s:s,s:I}", "name", adapter->spec.name, "directory", directory,
-				    "vfs", (json_int_t)adapter->spec.vfs),
-			  NULL, 0, SHIM_START_MS, on_started, adapter);
-	return error;
+	if (error)
+		return error;
+	state_changed(adapter->shim); /* a shim that dies now must find it again */
+	peer_call(adapter->peer, "org.outrigger.Adapter.Start",
+		  json_pack("{s:s,s:s,s:I}", "name", adapter->spec.name, "directory", directory, "vfs",
+			    (json_int_t)adapter->spec.vfs),
+		  NULL, 0, SHIM_START_MS, on_started, adapter);
+	return 0;
 }
 
 void adapter_start(struct adapter *adapter)

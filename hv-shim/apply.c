@@ -196,8 +196,9 @@ static void change_device(struct shim *shim, struct change *change)
 		device_stop(device);
 	else if (change->action == CHANGE_REPLACE)
 		device_restart(device, &change->device);
-	else
+	else if (device->state == STATE_RUNNING)
 		device_update_vf(device, &change->device.vf);
+	/* else it settles when the device comes to rest */
 }
 
 void apply_start(struct shim *shim, struct plan *plan, struct varlink_call *call, bool plain)

@@ -146,6 +146,7 @@ static int create_adjunct(struct device *device)
 				   device, &device->adjunct);
 	if (error)
 		return fail_step(device, error, "%s: %s", executable, strerror(-error));
+	state_changed(shim); /* a shim that dies now must find it again */
 	return DONE;
 }
 

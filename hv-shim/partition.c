@@ -167,10 +167,12 @@ void partition_start(struct partition *partition)
 					   socket_path, on_keeper_exit, partition, &partition->keeper);
 		snprintf(problem, sizeof(problem), "its keeper cannot be started: %s", strerror(-error));
 	}
-	if (error)
+	if (error) {
 		partition_rest(partition, problem);
-	else
-		keeper_ask(partition);
+		return;
+	}
+	state_changed(partition->shim); /* a shim that dies now must find the keeper again */
+	keeper_ask(partition);
 }
 
 bool partition_adopt(struct partition *partition, struct peer_identity identity)

@@ -455,8 +455,13 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 		if (!*detail && live->state == STATE_FAILED)
 			add_detail(detail, "it had failed");
 		if (!*detail) {
-			action = CHANGE_UPDATE;
+			action = live->state == STATE_RUNNING ? CHANGE_UPDATE : CHANGE_REPLACE;
 			compare_vf(&live->spec.vf, &device.vf, detail);
+		}
+		/* After a restart of the shim; the change is to wait for it. */
+		if (!*detail && live->state != STATE_RUNNING) {
+			action = CHANGE_UPDATE;
+			add_detail(detail, "it is still %s", object_state_name(live->state));
 		}
 		if (!*detail)
 			return 0;
