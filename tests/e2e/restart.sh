@@ -1,0 +1,159 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What ends unasked, and how it comes back: the daemon (killed, asked to end,
+# killed in the middle of a change) while traffic goes on; an adjunct, a keeper
+# and the embedded adapter, with and without a daemon that sees it; saved state
+# that is damaged.
+. "$(dirname "$0")/lib.sh"
+
+example=hv-shim/examples/embedded.yaml
+everyone() { # who runs, without the daemon
+	field '[.adapters[].pid, .adjuncts[].pid, .partitions[].keeper_pid] | sort | join(" ")'
+}
+# Pings for 6 s from red, 10 a second, in the background.
+pinging_start() {
+	spawn_in "$work/pings" red ping -n -i 0.1 -c 60 -W 5 10.77.0.2
+	pinging=$last
+	within 5 grep -q 'icmp_seq=5' "$work/pings"
+}
+# All of them came back. A daemon that is gone forwards nothing, so none may be lost.
+pinging_lost_none() {
+	within 20 gone "$pinging" || return 1
+	tail -n 3 "$work/pings"
+	grep -q '60 packets transmitted, 60 received, 0% packet loss' "$work/pings"
+}
+device_failed() { # PARTITION/DEVICE TEXT
+	device_is "$1" failed && outrigger device show "$1" | grep -E "$2"
+}
+repaired() {
+	outrigger up -f "$example" || return 1
+	device_is red/net0 running && device_is blue/net0 running
+}
+works() { pings red 10.77.0.2 && pings blue 10.77.0.1; }
+
+# ---- The daemon -----------------------------------------------------------------
+need "the daemon starts" daemon_start
+need "up" outrigger up -f "$example"
+before=$(everyone)
+for signal in KILL TERM; do
+	check "pings begin" pinging_start
+	check "the daemon ends by SIG$signal under them" daemon_stop $signal
+	sleep 0.5
+	check "a new one starts" daemon_start
+	check "everybody else is the same process" [ "$before" = "$(everyone)" ]
+	check "everything runs" [ "$(field '[.adapters[], .partitions[], .adjuncts[] | .state] | unique | join(" ")')" = running ]
+	check "not one ping is lost" pinging_lost_none
+	check "there is nothing to do" outrigger up -f "$example"
+	said "and it says so" "nothing to do"
+done
+check "settings can still be changed" up <<'END'
+version: 1
+adapters: [{name: soft0, kind: embedded, vfs: 2}]
+partitions:
+  - name: red
+    devices:
+      - {name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0, index: 0, vlan: 9}}
+END
+check "and take effect" not pings red 10.77.0.2 -c 1 -W 1
+check "and back" repaired
+check "ping again" works
+
+# ---- Ends that no daemon sees -----------------------------------------------------
+for victim in adjunct keeper adapter; do
+	case $victim in
+	adjunct) name=red.net0 ;;
+	keeper) name=red ;;
+	adapter) name=soft0 ;;
+	esac
+	pid=$(pid_of $victim $name)
+	check "the daemon is killed, then $victim $name" daemon_stop KILL
+	kill -KILL "$pid"
+	check "$name has ended" within 5 gone "$pid"
+	check "a new daemon starts" daemon_start
+	check "and replaces it by itself" within 20 device_is red/net0 running
+	check "blue runs as well" within 20 device_is blue/net0 running
+	check "it is a new process" [ "$(pid_of $victim $name)" != "$pid" ]
+	check "traffic flows" within 5 works
+	check "there is nothing to do" outrigger up -f "$example"
+	said "and it says so" "nothing to do"
+done
+
+# ---- Ends that it does see ----------------------------------------------------------
+pid=$(pid_of adjunct red.net0)
+kill -KILL "$pid"
+check "an adjunct is killed: its device failed, and says how" \
+	within 5 device_failed red/net0 'its adjunct was killed by signal 9|its adjunct ended'
+check "blue is not concerned" device_is blue/net0 running
+check "up repairs it" repaired
+check "traffic flows" works
+
+kill -SEGV "$(pid_of adjunct blue.net0)"
+check "an adjunct crashes: its device failed, and says how" \
+	within 5 device_failed blue/net0 'its adjunct was killed by signal 11'
+check "up repairs it" repaired
+check "traffic flows" works
+
+kill -KILL "$(pid_of keeper red)"
+check "a keeper is killed: its device failed, and says why" \
+	within 5 device_failed red/net0 'its keeper (was killed by signal 9|ended).*its namespace went with it'
+check "blue is not concerned" device_is blue/net0 running
+check "no program can be run there" not in_partition red true
+check "up repairs it" repaired
+check "traffic flows" works
+
+kill -KILL "$(pid_of adapter soft0)"
+check "the adapter is killed: red failed, and says why" \
+	within 5 device_failed red/net0 'adapter soft0 its process (was killed by signal 9|ended)'
+check "blue failed as well" within 5 device_failed blue/net0 'adapter soft0'
+check "status names the adapter" outrigger status
+said "with what to do" 'soft0.*apply the document again'
+check "up repairs it" repaired
+check "traffic flows" works
+
+# ---- The daemon is killed in the middle of a change -------------------------------------
+namespaces=("$(namespace_of red)" "$(namespace_of blue)")
+check "down" outrigger down
+for delay in 0.02 0.1 0.4; do
+	spawn "$work/up.log" "$bin/outrigger" --state-dir "$state" up -f "$example"
+	sleep $delay
+	check "the daemon is killed $delay s after up" daemon_stop KILL
+	check "a new daemon starts" daemon_start
+	check "up brings everything up" repaired
+	check "traffic flows" within 5 works
+	check "down" outrigger down
+	check "nothing is left" nothing_left "${namespaces[@]}"
+done
+
+# ---- Saved state -------------------------------------------------------------------------
+check "the daemon ends" daemon_stop
+cp "$state/state.json" "$work/state.json"
+refuses_state() { # NAME TEXT
+	refused "$1" "$2" timeout 10 "$bin/outriggerd" --state-dir "$state"
+	said "$1: and what to do" "remove .*/state.json, and start again"
+}
+echo '{"version": 1, "docu' >"$state/state.json"
+refuses_state "cut short" "state.json:1: "
+: >"$state/state.json"
+refuses_state "empty" "state.json:1: "
+head -c 100000 /dev/urandom >"$state/state.json"
+refuses_state "random bytes" "state.json:"
+echo '[]' >"$state/state.json"
+refuses_state "not an object" "state.json"
+jq '.version = 99' "$work/state.json" >"$state/state.json"
+refuses_state "another version" "was written by another version"
+jq '.document.adapters = [{"name": "a"}]' "$work/state.json" >"$state/state.json"
+refuses_state "a document that is not one" "adapters\[0\]"
+# Somebody else's process under a saved name must be left alone.
+sleep 60 &
+bystander=$!
+jq --argjson pid $bystander '.document.adapters = [{"name": "soft0", "kind": "embedded", "vfs": 1}]
+	| .processes = {"adapter:soft0": {"pid": $pid, "start_time": 1}}' "$work/state.json" >"$state/state.json"
+check "a saved process that is another one by now: the daemon starts" daemon_start
+check "it starts the adapter anew" within 10 \
+	eval '[ "$(field ".adapters[0].state")" = running ] && [ "$(field ".adapters[0].pid")" != '$bystander' ]'
+check "down" outrigger down
+check "the other process still runs" alive $bystander
+kill $bystander
+check "nothing is left" nothing_left
+finish
