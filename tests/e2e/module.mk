@@ -28,3 +28,8 @@ e2e_soft_adapter_driver_DPDK := 1
 e2e_soft_adapter_driver_LDFLAGS := -Wl,--wrap=memfd_create
 e2e_soft_adapter_driver_OUT := tests/e2e/soft_adapter_driver
 e2e_soft_adapter_driver_TEST := 1
+
+PROGRAMS += socket_abuse
+socket_abuse_SRCS := tests/e2e/socket_abuse.c
+socket_abuse_OUT := tests/e2e/socket_abuse
+socket_abuse_TEST := 1
