@@ -46,9 +46,22 @@ uint64_t otr_deadline_ms(unsigned from_now_ms)
 
 /* ---- Calls --------------------------------------------------------------- */
 
+/* Connecting does not wait; a shim busy with many newcomers is asked again. */
+static int connect_until(const char *path, uint64_t deadline_ns, struct varlink_conn **out)
+{
+	const struct timespec pause = {.tv_nsec = NS_PER_MS};
+
+	for (;;) {
+		int error = varlink_connect(path, out);
+		if (error != -EAGAIN || clock_now_ns() >= deadline_ns)
+			return error == -EAGAIN ? -ETIMEDOUT : error;
+		nanosleep(&pause, NULL);
+	}
+}
+
 int otr_connect(const char *path, struct varlink_conn **out)
 {
-	int error = varlink_connect(path, out);
+	int error = connect_until(path, otr_deadline_ms(OTR_CALL_TIMEOUT_MS), out);
 
 	switch (error) {
 	case 0:
