@@ -33,10 +33,9 @@ logs=$PWD/build/test-logs
 only=${ONLY:-.}
 jobs=${JOBS:-$(nproc)}
 fuzz_seconds=${FUZZ_SECONDS:-20}
-suite_seconds=900
+suite_seconds=300
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-rm -rf "$logs"
 mkdir -p "$logs"
 started=$SECONDS
 [ -t 1 ] && calm=$'\r\033[K' || calm=
@@ -81,7 +80,7 @@ build() { # FLAVOR TARGET...
 	local flavor=$1
 	shift
 	[ $# -gt 0 ] || return 0
-	printf '%-8s %s' build "$flavor"
+	printf '%-8s %-8s' build "$flavor"
 	local from=$SECONDS
 	if ! make -j"$(nproc)" FLAVOR="$flavor" "$@" >"$logs/build-$flavor.log" 2>&1; then
 		printf '\n'
@@ -89,13 +88,15 @@ build() { # FLAVOR TARGET...
 		echo "The $flavor build failed."
 		exit 1
 	fi
-	printf '   %d s\n' $((SECONDS - from))
+	printf '%36d s\n' $((SECONDS - from))
 }
-# shellcheck disable=SC2046 # one word each
+release=()
+# shellcheck disable=SC2046,SC2207 # one word each
 {
-	! wanted e2e/ || build release all $(targets build e2e)
-	! wanted unit/ || build release $(targets build unit)
-	! wanted race-plain/ || build release $(targets build race)
+	! wanted e2e/ || release+=(all $(targets build e2e))
+	! wanted unit/ || release+=($(targets build unit))
+	! wanted race-plain/ || release+=($(targets build race))
+	build release "${release[@]}"
 	! wanted race/ || build tsan $(targets build/tsan race)
 	! wanted unit-asan || build asan $(targets build/asan unit) build/asan/tests/gate/leaky
 	! wanted fuzz/ || build fuzz fuzz-programs
@@ -182,6 +183,7 @@ trap 'kill "${!suite_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
 for suite in "${suites[@]}"; do
 	[ ${#suite_of[@]} -lt "$jobs" ] || finish_one
 	log=$logs/${suite//\//-}.log
+	rm -f "$log" "$log.tap"
 	[ -z "$calm" ] || printf '%s%-8s %s' "$calm" run "$suite"
 	run_suite "$suite" "$log" &
 	suite_of[$!]=$suite log_of[$!]=$log began[$!]=$SECONDS
