@@ -40,7 +40,7 @@ ALL_CFLAGS = -std=gnu17 $(FLAVOR_$(FLAVOR)) $(WARNINGS) -fPIC -fvisibility=hidde
 	-Ievent-queues -Iadjunct-drivers -Ihv-shim/base -Ihv-shim/partition -I$(OUT)/generated
 ALL_LDFLAGS = $(filter -fsanitize=% -fno-sanitize-recover=%,$(FLAVOR_$(FLAVOR))) -Wl,--as-needed $(LDFLAGS)
 
-pkg_cflags = $(if $(1),$(shell pkg-config --cflags $(1) | sed 's/-I\//-isystem \//g'))
+pkg_cflags = $(foreach p,$(1),$(shell pkg-config --cflags $(p) 2>/dev/null | sed 's/-I\//-isystem \//g'))
 pkg_libs = $(if $(1),$(shell pkg-config --libs $(1)))
 
 # DPDK is linked statically and only with what is used: an adjunct starts
@@ -76,7 +76,8 @@ endef
 
 define target_rules
 $(1)_OBJS := $(call object,$($(1)_SRCS))
-$$($(1)_OBJS): TARGET_CFLAGS = $$(call pkg_cflags,$$(strip $(filter-out libdpdk,$($(1)_PKGS)) $(if $($(1)_DPDK),libdpdk)))
+# A source that two targets share is compiled once, with what both need.
+$$($(1)_OBJS): TARGET_CFLAGS += $$(call pkg_cflags,$$(strip $(filter-out libdpdk,$($(1)_PKGS)) $(if $($(1)_DPDK),libdpdk)))
 $$($(1)_OBJS): | $(foreach t,$($(1)_TEXTS),$(call text_header,$(t)))
 ALL_OBJS += $$($(1)_OBJS)
 ALL_TEXTS += $($(1)_TEXTS)
