@@ -64,3 +64,11 @@ unit_ethdev_USES := base eventqueues
 unit_ethdev_DPDK := 1
 unit_ethdev_OUT := tests/unit/ethdev
 unit_ethdev_TEST := 1
+
+PROGRAMS += unit_keeper
+unit_keeper_SRCS := tests/unit/keeper.c $(addprefix hv-shim/keeper/,methods.c store.c namespace.c tap.c)
+unit_keeper_PKGS := criterion jansson libnl-3.0 libnl-route-3.0 libseccomp
+unit_keeper_USES := base
+unit_keeper_TEXTS := hv-shim/org.outrigger.Keeper.varlink
+unit_keeper_OUT := tests/unit/keeper
+unit_keeper_TEST := 1
