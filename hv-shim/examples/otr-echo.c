@@ -10,11 +10,9 @@
  * main, then answer.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +25,6 @@ struct host {
 	struct otr_net *net;
 	uint8_t mac[6];
 	uint32_t address; /* network byte order */
-	unsigned long arp_answers, ping_answers, dropped;
 };
 
 /* What we look at in a frame; both begin with the Ethernet header. */
@@ -40,14 +37,6 @@ struct ping_frame {
 	struct iphdr ip; /* requests with IP options go unanswered */
 	struct icmphdr icmp;
 } __attribute__((packed));
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal_number)
-{
-	(void)signal_number;
-	stopped = 1;
-}
 
 /* Turns an ARP request for our address into its answer. */
 static bool answer_arp(const struct host *host, struct arp_frame *frame)
@@ -78,38 +67,38 @@ static bool answer_ping(const struct host *host, struct ping_frame *frame)
 	return true;
 }
 
-/* Answers one frame. It is our private copy: nobody changes it while we look. */
-static void answer(struct host *host, uint8_t *bytes, uint32_t length_bytes)
+/*
+ * Answers one frame, or not. It is our private copy: nobody changes it while we
+ * look. -errno: the device is broken.
+ */
+static int answer(struct host *host, uint8_t *bytes, uint32_t length_bytes)
 {
 	struct ether_header *ethernet = (struct ether_header *)bytes;
 	uint16_t type = ntohs(ethernet->ether_type);
 	const struct otr_frame out = {bytes, length_bytes};
-	unsigned long *counter;
+	bool answered = false;
 
-	if (type == ETHERTYPE_ARP && length_bytes >= sizeof(struct arp_frame) &&
-	    answer_arp(host, (struct arp_frame *)bytes))
-		counter = &host->arp_answers;
-	else if (type == ETHERTYPE_IP && length_bytes >= sizeof(struct ping_frame) &&
-		 answer_ping(host, (struct ping_frame *)bytes))
-		counter = &host->ping_answers;
-	else
-		return;
+	if (type == ETHERTYPE_ARP && length_bytes >= sizeof(struct arp_frame))
+		answered = answer_arp(host, (struct arp_frame *)bytes);
+	else if (type == ETHERTYPE_IP && length_bytes >= sizeof(struct ping_frame))
+		answered = answer_ping(host, (struct ping_frame *)bytes);
+	if (!answered)
+		return 0;
 	memcpy(ethernet->ether_dhost, ethernet->ether_shost, 6);
 	memcpy(ethernet->ether_shost, host->mac, 6);
-	/* A full transmit ring drops the answer, as any network may. */
-	if (otr_net_send(host->net, &out, 1) != 1)
-		counter = &host->dropped;
-	++*counter;
+	/* 0 sent, because the transmit ring is full, drops the answer, as any network may. */
+	return otr_net_send(host->net, &out, 1);
 }
 
+/* Serves until something fails: -errno. The device closes with the program. */
 static int serve(struct host *host)
 {
 	struct otr_frame frames[BURST];
 	uint8_t copy[2048]; /* longer frames go unanswered */
 
-	while (!stopped) {
-		int ready = otr_net_wait(host->net, OTR_RX, otr_deadline_ms(1000));
-		if (ready < 0 && ready != -EINTR)
+	for (;;) {
+		int ready = otr_net_wait(host->net, OTR_RX, OTR_FOREVER);
+		if (ready < 0)
 			return ready;
 		int count = otr_net_receive(host->net, frames, BURST);
 		if (count < 0)
@@ -118,11 +107,12 @@ static int serve(struct host *host)
 			if (frames[i].length_bytes > sizeof(copy))
 				continue;
 			memcpy(copy, frames[i].data, frames[i].length_bytes);
-			answer(host, copy, frames[i].length_bytes);
+			int error = answer(host, copy, frames[i].length_bytes);
+			if (error < 0)
+				return error;
 		}
 		otr_net_release(host->net, (unsigned)count);
 	}
-	return 0;
 }
 
 int main(int argc, char **argv)
@@ -135,8 +125,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: otr-echo PARTITION DEVICE IPV4-ADDRESS\n");
 		return 2;
 	}
-	sigaction(SIGINT, &(struct sigaction){.sa_handler = stop}, NULL);
-	sigaction(SIGTERM, &(struct sigaction){.sa_handler = stop}, NULL);
 
 	int error = otr_attach(argv[1], &otr);
 	if (!error)
@@ -147,8 +135,6 @@ int main(int argc, char **argv)
 		printf("answering for %s on %s/%s\n", argv[3], argv[1], argv[2]);
 		fflush(stdout);
 		error = serve(&host);
-		printf("answered %lu ARP requests and %lu pings, dropped %lu\n", host.arp_answers,
-		       host.ping_answers, host.dropped);
 	}
 	if (error)
 		fprintf(stderr, "otr-echo: %s\n", otr_last_error());

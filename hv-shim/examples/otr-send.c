@@ -65,7 +65,7 @@ static int receive_burst(struct otr_net *net)
 	struct otr_frame frames[BURST];
 	int count = otr_net_receive(net, frames, BURST);
 
-	if (count > 0) /* nothing is done with them: the library counts */
+	if (count > 0) /* they are only counted, by the library */
 		otr_net_release(net, (unsigned)count);
 	return count;
 }

@@ -67,7 +67,7 @@ unit_ethdev_TEST := 1
 
 PROGRAMS += unit_keeper
 unit_keeper_SRCS := tests/unit/keeper.c $(addprefix hv-shim/keeper/,methods.c store.c namespace.c tap.c)
-unit_keeper_PKGS := criterion jansson libnl-3.0 libnl-route-3.0 libseccomp
+unit_keeper_PKGS := criterion jansson libnl-3.0 libnl-route-3.0
 unit_keeper_USES := base
 unit_keeper_TEXTS := hv-shim/org.outrigger.Keeper.varlink
 unit_keeper_OUT := tests/unit/keeper
