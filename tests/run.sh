@@ -21,7 +21,7 @@
 #
 #   ONLY=REGEX       the suites whose name matches; none is an error
 #   FUZZ_SECONDS=20  for each fuzz target
-#   JOBS=N           suites at a time
+#   JOBS=N           suites at a time, but for e2e
 #   CI=true          a skip is a failure
 #
 # Programs under test find the build in $OTR_BUILD. Logs: build/test-logs/.
@@ -44,12 +44,10 @@ started=$SECONDS
 programs=$(make -s list-tests) || exit 1
 suites=()
 add() { [[ ! $1 =~ $only ]] || suites+=("$1"); }
-# Those that take longest start first.
-for script in tests/e2e/*.sh; do
-	[ ! -x "$script" ] || add "e2e/$(basename "$script" .sh)"
-done
-for target in $(make -s fuzz-targets); do add "fuzz/$target"; done
+# Those that take longest start first; end-to-end tests come last, one at a time:
+# they look at latency, at losses and at the CPU time of an idle system.
 add model/all
+for target in $(make -s fuzz-targets); do add "fuzz/$target"; done
 for program in $programs; do
 	case $program in
 	unit/*) add "unit-asan/${program#*/}" ;;
@@ -59,6 +57,9 @@ done
 add unit-asan-gate
 for program in $programs; do
 	[[ $program != unit/* ]] || add "$program"
+done
+for script in tests/e2e/*.sh; do
+	[ ! -x "$script" ] || add "e2e/$(basename "$script" .sh)"
 done
 if [ ${#suites[@]} -eq 0 ]; then
 	echo "No test matches ONLY=$only."
@@ -181,7 +182,8 @@ finish_one() {
 trap 'kill "${!suite_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
 
 for suite in "${suites[@]}"; do
-	[ ${#suite_of[@]} -lt "$jobs" ] || finish_one
+	[[ $suite != e2e/* ]] || jobs=1
+	while [ ${#suite_of[@]} -ge "$jobs" ]; do finish_one; done
 	log=$logs/${suite//\//-}.log
 	rm -f "$log" "$log.tap"
 	[ -z "$calm" ] || printf '%s%-8s %s' "$calm" run "$suite"
