@@ -98,6 +98,10 @@ static void reap_later(sd_event *event, int pidfd)
 {
 	sd_event_source *source;
 
+	if (sd_event_get_state(event) == SD_EVENT_FINISHED) {
+		close(pidfd); /* we end too, and init collects it */
+		return;
+	}
 	if (sd_event_add_io(event, &source, pidfd, EPOLLIN, on_forgotten_exit, NULL) < 0) {
 		log_error("a child's end cannot be watched: out of memory");
 		close(pidfd);

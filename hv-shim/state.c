@@ -149,7 +149,8 @@ static int on_save(sd_event_source *source, void *data)
 
 void state_changed(struct shim *shim)
 {
-	if (shim->save_source)
+	/* When the shim ends it saves once, before it lets go of its objects. */
+	if (shim->save_source || shim->closing)
 		return;
 	if (sd_event_add_defer(shim->event, &shim->save_source, on_save, shim) < 0) {
 		state_save(shim);
