@@ -203,6 +203,8 @@ const struct step device_start_steps[] = {
 
 static int detach_program(struct device *device)
 {
+	if (device->attachment)
+		device_event(device, "device-closed", *device->message ? device->message : NULL);
 	attachment_close(device->attachment);
 	device->attachment = NULL;
 	return DONE;

@@ -27,7 +27,7 @@ static uint8_t *tx_buffer(const struct otr_net *net, uint32_t ahead)
 static int tx_room(struct otr_net *net, unsigned count)
 {
 	if (net->error)
-		return otr_fail(net->error, "device %s broke before; close it", net->device);
+		return otr_broken(net);
 	if (count > net->layout.ring_entries)
 		count = net->layout.ring_entries;
 	int space = eq_ring_space(&net->tx, count);
@@ -112,7 +112,7 @@ int otr_net_receive(struct otr_net *net, struct otr_frame *frames, unsigned fram
 	unsigned count = 0;
 
 	if (net->error)
-		return otr_fail(net->error, "device %s broke before; close it", net->device);
+		return otr_broken(net);
 	/* Never a buffer twice, even if the adjunct announces a slot we still hold. */
 	uint32_t room = net->layout.ring_entries - eq_ring_held(&net->rx);
 	if (frames_max > room)

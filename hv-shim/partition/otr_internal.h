@@ -35,7 +35,7 @@ struct otr_net {
 	struct eq_ring tx, rx;
 	uint8_t *tx_buffers, *rx_buffers;
 	uint32_t reserved; /* transmit slots handed out by otr_net_reserve() */
-	int error;         /* 0, or -EPROTO from then on */
+	int error;         /* 0, or -EPROTO or -ENODEV from then on */
 
 	/* Waiting and events (wait.c). The device belongs to this connection, and
 	 * events arrive on it. */
@@ -68,6 +68,8 @@ void otr_window_unmap(struct otr_net *net);
 
 /* wait.c: asks for events on the connection and makes epoll_fd. */
 int otr_events_start(struct otr_net *net);
+/* For a handle with an error: returns it, with the sentence kept. */
+int otr_broken(const struct otr_net *net);
 /* Wakes the adjunct. */
 void otr_ring_adjunct(struct otr_net *net);
 

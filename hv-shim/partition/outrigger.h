@@ -120,8 +120,10 @@ OTR_API void otr_net_info(const struct otr_net *net, struct otr_net_info *out);
 OTR_API void otr_net_stats(const struct otr_net *net, struct otr_net_stats *out);
 
 /*
- * -EPROTO from any call below: the adjunct wrote what no honest adjunct can
- * write. The device stays unusable; close it.
+ * From any call below, -EPROTO: the adjunct wrote what no honest adjunct can
+ * write; -ENODEV: the device was taken down or changed, or it failed (as events
+ * tell, so this is noticed when the program waits or asks for events). The
+ * handle stays unusable; close it.
  */
 
 struct otr_frame {
@@ -195,7 +197,8 @@ OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
 
 /*
  * Asynchronous events of the device: "link-down", "link-up", "device-reset",
- * "device-failed", "partition-protocol" (this program broke the ring's rules),
+ * "device-failed", "device-closed" (the shim took the device away: taken down,
+ * changed or failed), "partition-protocol" (this program broke the ring's rules),
  * and whatever later shims add. "shim-lost" comes from the library, once, when
  * the shim ended: frames keep flowing, further events do not come.
  */

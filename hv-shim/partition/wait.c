@@ -69,9 +69,12 @@ static int take_answer(struct otr_net *net, struct varlink_message *message)
 	const char *device = json_string_value(json_object_get(answer.parameters, "device"));
 	const char *event = json_string_value(json_object_get(answer.parameters, "event"));
 	int error = answer.error || !answer.continues ? -EPROTO : 0;
-	if (!error && device && event && !strcmp(device, net->device))
+	if (!error && device && event && !strcmp(device, net->device)) {
 		keep_event(net, event,
 			   json_string_value(json_object_get(answer.parameters, "message")));
+		if (!strcmp(event, "device-closed"))
+			net->error = -ENODEV;
+	}
 	varlink_answer_clear(&answer);
 	return error;
 }
@@ -133,13 +136,21 @@ int otr_net_event(struct otr_net *net, struct otr_event *out)
 
 /* ---- Waiting ------------------------------------------------------------- */
 
+int otr_broken(const struct otr_net *net)
+{
+	if (net->error == -ENODEV)
+		return otr_fail(-ENODEV, "device %s was taken down, changed, or failed; close it, and "
+				"open it again when it runs", net->device);
+	return otr_fail(net->error, "device %s broke before; close it", net->device);
+}
+
 /* What of `what` is ready, without asking the kernel; or -EPROTO. */
 static int ready_now(struct otr_net *net, unsigned what)
 {
 	int ready = 0;
 
 	if (net->error)
-		return otr_fail(net->error, "device %s broke before; close it", net->device);
+		return otr_broken(net);
 	if ((what & OTR_RX) && eq_ring_ready(&net->rx))
 		ready |= OTR_RX;
 	if (what & OTR_TX) {
