@@ -185,6 +185,10 @@ static int set_up_interface(struct device *device)
 
 	if (error)
 		return fail_step(device, error, "its events cannot be watched: %s", strerror(-error));
+	error = partition_own_vhost(device->partition, device);
+	if (error)
+		return fail_step(device, error, "its vhost-user socket cannot be given to the "
+				 "partition's owner: %s", strerror(-error));
 	return DONE;
 }
 

@@ -58,6 +58,7 @@ struct partition {
 	struct partition *next;
 	struct shim *shim;
 	char name[DOC_NAME_BYTES], owner[DOC_NAME_BYTES];
+	uid_t uid; /* the owner's */
 	enum object_state state;
 	char message[SHIM_MESSAGE_BYTES];
 	struct peer *keeper;
@@ -154,7 +155,10 @@ void partition_stop(struct partition *partition); /* once its devices are gone *
 /* As adapter_adopt(). */
 bool partition_adopt(struct partition *partition, struct peer_identity identity);
 void partition_check(struct partition *partition); /* a device is gone */
+/* Whom the partition's sockets belong to. -ENOENT: no such user. */
 int partition_set_owner(struct partition *partition, const char *owner);
+/* Gives the device's vhost-user socket, once it is there, to the owner. */
+int partition_own_vhost(const struct partition *partition, const struct device *device);
 void partition_free(struct partition *partition);
 
 /* ---- device.c, device_steps.c ------------------------------------------------ */
