@@ -88,8 +88,12 @@ static int on_new(int vid)
 {
 	struct vhost_session *session = the_session;
 
-	for (unsigned queue = 0; queue < VHOST_QUEUES; queue++)
+	for (unsigned queue = 0; queue < VHOST_QUEUES; queue++) {
 		mail_kick_of(session, vid, queue);
+		/* A driver kicks unless told not to; arm() asks for it before a sleep, and
+		 * an adjunct that never sleeps never does. */
+		(void)rte_vhost_enable_guest_notification(vid, (uint16_t)queue, 0);
+	}
 	/* release: partner is the acquire in vhost_session_enter(). */
 	atomic_store_explicit(&session->vid, vid, memory_order_release);
 	announce(session);
