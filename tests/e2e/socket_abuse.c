@@ -6,6 +6,7 @@
  * nothing waits longer than WAIT_MS unless told so.
  *
  *	socket_abuse VERB PATH [NUMBER]     the verbs are in a table below
+ *	socket_abuse serve-garbage - FD     the other way round: a badly behaved server
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -245,6 +246,24 @@ static int verb_mute(int fd, long number)
 	return tell(receive(fd, (int)number, false));
 }
 
+/* Instead of a service: garbage to whoever connects to the listening descriptor NUMBER. */
+static int serve_garbage(int listen_fd)
+{
+	char bytes[4096];
+
+	for (;;) {
+		struct pollfd poll_fd = {.fd = listen_fd, .events = POLLIN};
+
+		if (poll(&poll_fd, 1, 60000) != 1)
+			return 1;
+		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0 || getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+			continue;
+		bytes[0] = '\0'; /* a message, and not a good one */
+		send_all(fd, bytes, sizeof(bytes));
+	}
+}
+
 static const struct {
 	const char *name;
 	int (*run)(int fd, long number);
@@ -258,6 +277,8 @@ static const struct {
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
+	if (argc == 4 && strcmp(argv[1], "serve-garbage") == 0)
+		return serve_garbage((int)strtol(argv[3], NULL, 10));
 	for (size_t i = 0; argc >= 3 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].run(connect_to(argv[2]),
