@@ -224,6 +224,7 @@ private_ours() {
 }
 private_goal() { figure=$((24 * 1024 * 1024)); }
 adjunct_private_bytes() {
+	crosses_cpus=0
 	peer_name='the goal itself'
 	peer_version='-'
 	peer_command='24 MiB besides donated memory'

@@ -29,7 +29,7 @@ prompt_in() { grep -q 'testpmd> *$' "$1"; }
 # echo_start VDEV SOCKET: a testpmd that sends back all it gets, on the second CPU.
 echo_start() {
 	local command log=$work/echo.log
-	[[ -n $testpmd ]] || { fail 'dpdk-testpmd is missing (Debian: package dpdk)'; return 1; }
+	[[ -n $testpmd ]] || { fail 'dpdk-testpmd is missing (Debian: package dpdk-dev)'; return 1; }
 	testpmd_command echo "$cpu_b" "$1" -- --port-topology=loop --auto-start
 	start "$log" "${command[@]}"
 	echo_pid=$started
@@ -61,7 +61,7 @@ client_script() {
 # throws away what comes back, on the first CPU. $figure: frames a second taken back.
 client_run() {
 	local command log=$work/client.log
-	[[ -n $testpmd ]] || { fail 'dpdk-testpmd is missing (Debian: package dpdk)'; return 1; }
+	[[ -n $testpmd ]] || { fail 'dpdk-testpmd is missing (Debian: package dpdk-dev)'; return 1; }
 	testpmd_command client "$cpu_a" "$1" "net_null0,size=$2" --
 	: >"$log"
 	if ! client_script "$log" | timeout 60 "${command[@]}" >"$log" 2>&1; then
