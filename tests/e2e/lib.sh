@@ -76,6 +76,10 @@ said() {
 }
 log_says() { grep -qE -- "$1" "$daemon_log"; }
 not() { ! "$@"; }
+skipped() { # NAME REASON: of one check
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
 # Without which the rest makes no sense.
 need() {
 	check "$@" || bail "cannot go on after: $1"
@@ -262,7 +266,7 @@ cleanup() {
 		for pid in $(marked); do kill -KILL "$pid" 2>/dev/null; done
 		within 5 no_marked || status=1
 	done
-	umount "$work"/mount/* 2>/dev/null
+	umount "$state" 2>/dev/null # if it is a disk of its own
 	rm -rf "$work"
 	exit $status
 }
