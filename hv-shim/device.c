@@ -285,6 +285,10 @@ void device_on_adjunct_event(void *data, const char *problem, struct varlink_ans
 	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
 	if (!strcmp(event, "device-failed"))
 		device_fail(device, "%s", message ? message : "the adjunct lost its device");
+	else if (!strcmp(event, "partition-protocol") && device->spec.kind == ADJ_PORT_TAP)
+		/* A native program opens its device anew; an interface must be made anew. */
+		device_fail(device, "its interface %s is gone, deleted from within the partition; apply "
+			    "the document again to make it anew", device->spec.ifname);
 	else
 		device_event(device, event, message);
 }
