@@ -33,3 +33,8 @@ PROGRAMS += socket_abuse
 socket_abuse_SRCS := tests/e2e/socket_abuse.c
 socket_abuse_OUT := tests/e2e/socket_abuse
 socket_abuse_TEST := 1
+
+PROGRAMS += raw_frames
+raw_frames_SRCS := tests/e2e/raw_frames.c
+raw_frames_OUT := tests/e2e/raw_frames
+raw_frames_TEST := 1
