@@ -43,6 +43,7 @@ struct link {
 	sd_event_source *io, *timer, *refuse;
 	struct pending *first, **last;
 	bool broken;
+	bool replaceable; /* broken by its end alone, and nobody is at work on it any more */
 };
 
 struct peer {
@@ -250,12 +251,14 @@ static void link_serve(struct link *link, uint32_t revents)
 			return;
 	if (next < 0)
 		result = next;
-	if (result == -ECONNRESET && describe_end(link->peer, WNOWAIT, how))
+	if (result == -ECONNRESET && describe_end(link->peer, WNOWAIT, how)) {
 		link_break(link, how);
-	else if (result == -ECONNRESET)
+	} else if (result == -ECONNRESET) {
 		link_break(link, "closed its control connection");
-	else if (result < 0)
+		link->replaceable = true;
+	} else if (result < 0) {
 		link_break(link, "broke the control protocol");
+	}
 }
 
 static int on_link_io(sd_event_source *source, int fd, uint32_t revents, void *data)
@@ -374,9 +377,25 @@ static int on_link_refuse(sd_event_source *source, void *data)
 
 /* ---- Calls ------------------------------------------------------------------ */
 
+/* A child that runs may have dropped us for another connection; it takes us back. */
+static void replace_calls(struct peer *peer)
+{
+	struct link *link;
+	int error = link_open(peer, &link);
+
+	if (error) {
+		log_debug("%s: cannot be connected to again: %s", peer->name, strerror(-error));
+		return;
+	}
+	link_free(peer->calls);
+	peer->calls = link;
+}
+
 void peer_call(struct peer *peer, const char *method, json_t *parameters, const int *fds,
 	       unsigned fd_count, uint64_t timeout_ms, peer_answer_fn callback, void *data)
 {
+	if (peer->calls->replaceable && !peer->calls->first)
+		replace_calls(peer);
 	struct link *link = peer->calls;
 	struct pending *pending = link_queue(link, method, timeout_ms, callback, data);
 
