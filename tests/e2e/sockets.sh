@@ -104,6 +104,17 @@ check "a program of liboutrigger gets the device after that" within 5 \
 check "its adjunct is well" device_is red/ring0 running
 check "the daemon still holds as many descriptors" within 5 as_many "$before"
 
+# ---- The children's sockets, by a program of the shim's own user ---------------------------
+# They take the newest connections, so that a new daemon is never turned away.
+for child in keeper/red adjunct/red.net0 adapter/soft0; do
+	outcome "$child: random bytes" '^closed' abuse garbage "$state/$child.sock" 65536
+	outcome "$child: descriptors nobody asked for" '^0 descriptors kept' abuse fds "$state/$child.sock" 5
+	outcome "$child: ten connections at once" ' 0 silent' abuse many "$state/$child.sock" 10
+done
+check "the daemon comes back to the keeper" in_partition red true
+check "to the adjunct" eval '[ "$(counter red/net0 tx_frames)" -gt 0 ]'
+check "and to the adapter" eval '[ "$(vf_counter red/net0 tx_frames)" -gt 0 ]'
+
 # ---- Who may speak ------------------------------------------------------------------------
 if [ "$(id -u)" != 0 ]; then
 	skipped "other users at the sockets" "becoming another user takes root"
