@@ -22,35 +22,45 @@ trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 no() { printf '%s\n' "$*"; exit 77; }
 die() { printf 'vm_assets.sh: %s\n' "$*" >&2; exit 1; }
-scratch() { work=$(mktemp -d "$rig/tmp.XXXXXX") || die "no room in $rig"; }
+scratch() { work=$(mktemp -d "$1/otr-rig.XXXXXX") || die "no room in $1"; }
 
+# apt, first with the machine's package lists; where those are missing or too old,
+# with fresh ones of our own, which takes no rights.
+apt_lists=()
+own_lists() {
+	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+	apt_lists=(-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache")
+	timeout 300 apt-get -q "${apt_lists[@]}" update >>"$work/log" 2>&1
+}
 package_of() { # the real package behind the one that only depends on it
-	LC_ALL=C apt-cache depends "$wanted" 2>/dev/null |
+	LC_ALL=C apt-cache "${apt_lists[@]}" depends "$wanted" 2>/dev/null |
 		awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }'
 }
-download() { # PACKAGE: unpacked into $rig/PACKAGE
-	scratch
+try_download() {
+	local package
+	package=$(package_of)
+	[ -n "$package" ] || { echo "apt knows no package $wanted" >>"$work/log"; return 1; }
 	# apt wants its own user to be able to write there, and only warns if not.
-	(cd "$work" && timeout 300 apt-get -q download "$1" >"$work/log" 2>&1) ||
-		{ tail -n 3 "$work/log"; no "package $1 cannot be downloaded"; }
-	dpkg-deb -x "$work"/*.deb "$work/unpacked" || die "package $1 cannot be unpacked"
-	# In one step: whoever looks meanwhile finds all of it or nothing.
-	mv -T "$work/unpacked" "$rig/$1"
-	rm -rf "$work"
-	work=
+	(cd "$work" && timeout 300 apt-get -q "${apt_lists[@]}" download "$package") >>"$work/log" 2>&1
 }
 # Sets $root, and takes care that it is there.
 find_kernel() {
 	[ "$(uname -m)" = x86_64 ] || no "the tests' virtual machines are x86-64"
+	root=$rig/$wanted
+	[ ! -d "$root" ] || return 0
+	command -v apt-get >/dev/null || no "there is no apt here to download a kernel with"
 	mkdir -p "$rig" || exit 1
-	command -v apt-cache >/dev/null || no "there is no apt here to download a kernel with"
-	local package
-	package=$(package_of)
-	[ -n "$package" ] || no "apt knows no package $wanted; apt-get update may help"
-	root=$rig/$package
 	exec 9>"$rig/lock"
-	flock -w 600 9 || die "another download does not end"
-	[ -d "$root" ] || download "$package"
+	flock -w 900 9 || die "another download does not end"
+	[ ! -d "$root" ] || return 0
+	scratch "$rig"
+	try_download || { own_lists && try_download; } ||
+		{ tail -n 5 "$work/log"; no "the kernel of $wanted cannot be downloaded"; }
+	dpkg-deb -x "$work"/*.deb "$work/unpacked" || die "the kernel's package cannot be unpacked"
+	# In one step: whoever looks meanwhile finds all of it or nothing.
+	mv -T "$work/unpacked" "$root"
+	rm -rf "$work"
+	work=
 	exec 9>&-
 }
 
@@ -78,7 +88,7 @@ make_initramfs() { # OUT INIT MODULE...
 	local -a loaded=()
 	out=$(realpath "$1")
 	shift 2
-	scratch
+	scratch "${TMPDIR:-/tmp}"
 	mkdir -p "$work"/root/{bin,dev,proc,sys,tmp,lib/modules} "$work/modules"
 	cp "$(command -v busybox)" "$work/root/bin/busybox" || die "busybox-static is missing"
 	cp "$init" "$work/root/script"
