@@ -14,7 +14,8 @@ DISCARDS_MAX=${BENCH_DISCARDS:-20}
 # Spin before and after may differ by this factor.
 SPIN_FACTOR=1.5
 
-ours_runs=() peer_runs=() spins_before=() spins_after=() divisor=1 crosses_cpus=1
+ours_runs=() peer_runs=() spins_before=() spins_after=() contentions=()
+divisor=1 crosses_cpus=1
 peer_name='' peer_version='' peer_command=''
 children=()
 
@@ -102,14 +103,28 @@ one() {
 	[[ $figure =~ ^[0-9]+(\.[0-9]+)?$ ]] || fail "no figure from $1: '$figure'"
 }
 
+# Microseconds for which some thread of this machine waited for a CPU, so far;
+# empty where the kernel does not tell.
+cpu_waits_us() { sed -n 's/^some.*total=//p' /proc/pressure/cpu 2>/dev/null || true; }
+
+# contention NS_BEFORE WAITS_BEFORE: the share of the time since then.
+contention() {
+	local waits_us
+	waits_us=$(cpu_waits_us)
+	[[ -n $2 && -n $waits_us ]] || { echo null; return; }
+	awk -v us=$((waits_us - $2)) -v ns=$(($(date +%s%N) - $1)) \
+		'BEGIN { s = us * 1000 / ns; printf "%.2f", s < 1 ? s : 1 }'
+}
+
 # in_turn OURS PEER: functions that set $figure; PEER is '-' where there is none.
 # They take turns at going first, so that neither profits from a warm machine;
 # a pair is thrown away when the CPUs moved while it ran.
 in_turn() {
-	local ours=$1 peer=$2 discards=0 before after a b
+	local ours=$1 peer=$2 discards=0 before after a b start_ns waits_us waited
 	while ((${#ours_runs[@]} < RUNS)); do
 		before=$(spin) || { fail "spin does not run on CPUs $cpu_a and $cpu_b"; return 1; }
 		a='' b=''
+		start_ns=$(date +%s%N) waits_us=$(cpu_waits_us)
 		if ((${#ours_runs[@]} % 2)) && [[ $peer != - ]]; then
 			one "$peer" || return 1
 			b=$figure
@@ -120,6 +135,7 @@ in_turn() {
 			one "$peer" || return 1
 			b=$figure
 		fi
+		waited=$(contention "$start_ns" "$waits_us")
 		after=$(spin) || { fail "spin does not run on CPUs $cpu_a and $cpu_b"; return 1; }
 		if ((crosses_cpus)) && ! spin_steady "$before" "$after"; then
 			say "  thrown away: spin went from $before to $after ns"
@@ -127,9 +143,10 @@ in_turn() {
 			continue
 		fi
 		ours_runs+=("$a") spins_before+=("$before") spins_after+=("$after")
+		contentions+=("$waited")
 		[[ -z $b ]] || peer_runs+=("$b")
 		say "  run ${#ours_runs[@]}/$RUNS: ours $(human "$a")${b:+, peer $(human "$b")}" \
-			"(spin $before, then $after ns)"
+			"(spin $before, then $after ns; contention $waited)"
 	done
 }
 
@@ -144,7 +161,8 @@ row_json() {
 		--arg command "$peer_command" --argjson divisor "$divisor" \
 		--argjson ours "$(numbers "${ours_runs[@]}")" --argjson peer "$(numbers "${peer_runs[@]}")" \
 		--argjson before "$(numbers "${spins_before[@]}")" \
-		--argjson after "$(numbers "${spins_after[@]}")" '
+		--argjson after "$(numbers "${spins_after[@]}")" \
+		--argjson contention "$(numbers "${contentions[@]}")" '
 		def median: sort | (length / 2 | floor) as $half
 			| if length % 2 == 1 then .[$half] else (.[$half - 1] + .[$half]) / 2 end;
 		def summary: {median: median, min: min, max: max, runs: .};
@@ -156,7 +174,8 @@ row_json() {
 		   ratio: $ratio, goal: $target,
 		   met: (if $target == null or $ratio == null then null
 			elif $op == ">=" then $ratio >= $target.value else $ratio <= $target.value end),
-		   spin_before_ns: ($before | median), spin_after_ns: ($after | median)}'
+		   spin_before_ns: ($before | median), spin_after_ns: ($after | median),
+		   contention: (if $contention | any(. == null) then null else $contention | median end)}'
 }
 
 machine_json() {
@@ -190,6 +209,8 @@ table() {
 		([.[].rows[]]) as $rows
 		| "\("row" | pad(24)) \("unit" | pad(9)) \("ours: median (range)" | pad(27)) \("peer: median (range)" | pad(27)) \("ratio" | left(6))  \("goal" | pad(8)) \("met" | pad(5)) spin ns",
 		  ($rows[] | "\(.name | pad(24)) \(.unit | pad(9)) \(.ours | range | pad(27)) \(if .peer then .peer | range else "-" end | pad(27)) \(if .ratio then .ratio | two else "-" end | left(6))  \(if .goal then "\(.goal.op) \(.goal.value)" else "-" end | pad(8)) \(if .met == null then "-" elif .met then "yes" else "NO" end | pad(5)) \(.spin_before_ns | fixed(0)), \(.spin_after_ns | fixed(0))"),
+		  ($rows[] | select(.unit == "frames/s" and .peer and .contention and .contention > 0.2)
+			| "\(.name): something else wanted the CPUs (contention \(.contention)): measure again when nothing else runs"),
 		  (.[].failed[] | "\(.name | pad(24)) NOT MEASURED: \(.reason)"),
 		  "",
 		  ($rows[] | select(.peer) | "\(.name): against \(.peer.name), \(.peer.version)\n    \(.peer.command)")' "$@"

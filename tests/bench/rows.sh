@@ -151,28 +151,35 @@ eth_embedded() {
 
 # ---- iperf3 --------------------------------------------------------------
 
-# iperf3_rate FILE: bits per second that arrived.
-iperf3_rate() { jq -e '.end.sum_received.bits_per_second | floor' "$1"; }
+# iperf3_rate JSON SERVER_LOG: bits per second that arrived.
+iperf3_rate() {
+	figure=$(jq -r '.end.sum_received.bits_per_second // empty | floor' "$1" 2>/dev/null)
+	[[ -z $figure ]] || return 0
+	jq -r '.error // empty' "$1" 2>/dev/null | sed 's/^/    | /' >&2
+	show_log "$2"
+	return 1
+}
 
 iperf3_ours() {
-	local server
+	local server ret
 	embedded_document 2 tap >"$work/embedded.yaml"
 	up "$work/embedded.yaml" || return 1
-	start "$work/iperf3.log" "$bin/outrigger" --state-dir "$work/state" exec p1 -- iperf3 -s -1
+	start "$work/iperf3.log" "$bin/outrigger" --state-dir "$work/state" exec p1 -- \
+		iperf3 -s -1 --forceflush
 	server=$started
-	wait_for 10 grep -q listening "$work/iperf3.log"
-	otr exec p0 -- iperf3 -c 10.77.0.2 -t "$SECONDS_PER_RUN" -O 1 -J >"$work/iperf3.json"
-	figure=$(iperf3_rate "$work/iperf3.json")
+	wait_for 10 grep -q listening "$work/iperf3.log" &&
+		otr exec p0 -- iperf3 -c 10.77.0.2 -t "$SECONDS_PER_RUN" -O 1 -J >"$work/iperf3.json"
+	iperf3_rate "$work/iperf3.json" "$work/iperf3.log"
+	ret=$?
 	stop "$server"
 	down || return 1
-	[[ -n $figure ]] || { show_log "$work/iperf3.json"; fail 'iperf3 between the partitions failed'; }
+	((ret == 0)) || fail 'iperf3 between the partitions failed'
 }
 iperf3_peer() {
 	local isolate=(unshare --mount --net)
 	[[ $(id -u) == 0 ]] || isolate=(unshare --mount --net --user --map-root-user)
 	"${isolate[@]}" "$here/bridge.sh" "$SECONDS_PER_RUN" >"$work/iperf3.json" 2>"$work/iperf3.log"
-	figure=$(iperf3_rate "$work/iperf3.json")
-	[[ -n $figure ]] || { show_log "$work/iperf3.log"; fail 'iperf3 over a Linux bridge failed'; }
+	iperf3_rate "$work/iperf3.json" "$work/iperf3.log" || fail 'iperf3 over a Linux bridge failed'
 }
 iperf3_namespaces() {
 	command -v iperf3 >/dev/null || { fail 'iperf3 is missing (Debian: package iperf3)'; return 1; }

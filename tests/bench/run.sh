@@ -76,7 +76,8 @@ pick_cpus() {
 measure() {
 	local name=$1 suite=$2 unit=$3 op=$4 goal=$5
 	shift 5
-	ours_runs=() peer_runs=() spins_before=() spins_after=() divisor=1 crosses_cpus=1
+	ours_runs=() peer_runs=() spins_before=() spins_after=() contentions=()
+	divisor=1 crosses_cpus=1
 	peer_name='' peer_version='' peer_command='' reason=''
 	say "$name"
 	if "$@"; then
