@@ -39,10 +39,10 @@ static int connect_and_forget(const char *path)
 {
 	if (rte_vhost_driver_register(path, RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT))
 		return -ENOMEM;
-	int result = rte_vhost_driver_callback_register(path, &nothing) ||
-				     rte_vhost_driver_start(path)
-			     ? -ECONNREFUSED
-			     : 0;
+	int result =
+		rte_vhost_driver_callback_register(path, &nothing) || rte_vhost_driver_start(path)
+			? -ECONNREFUSED
+			: 0;
 
 	(void)rte_vhost_driver_unregister(path);
 	return result;

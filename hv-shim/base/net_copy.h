@@ -23,10 +23,7 @@ static inline void net_copy_out(void *window, const void *frame, size_t bytes)
 {
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	if (bytes >= NET_COPY_STRING) {
-		__asm__ volatile("rep movsb"
-				 : "+D"(window), "+S"(frame), "+c"(bytes)
-				 :
-				 : "memory");
+		__asm__ volatile("rep movsb" : "+D"(window), "+S"(frame), "+c"(bytes) : : "memory");
 		return;
 	}
 #endif

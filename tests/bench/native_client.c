@@ -55,8 +55,7 @@ static int pin(int cpu)
 	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
 }
 
-static void make_frames(struct client *client, const struct options *options,
-			const uint8_t from[6])
+static void make_frames(struct client *client, const struct options *options, const uint8_t from[6])
 {
 	for (unsigned i = 0; i < BURST; i++) {
 		uint8_t *frame = client->sent[i];
@@ -158,8 +157,8 @@ static int measure(struct client *client, int (*step)(struct client *), unsigned
 		ret = -ETIMEDOUT;
 	if (ret)
 		return ret;
-	printf("%.0f\n", (double)(client->frames - frames) * 1e9 /
-				 (double)(clock_now_ns() - start_ns));
+	printf("%.0f\n",
+	       (double)(client->frames - frames) * 1e9 / (double)(clock_now_ns() - start_ns));
 	return 0;
 }
 
@@ -240,8 +239,10 @@ static int parse_options(int argc, char **argv, struct options *out)
 			out->cpu = ret ? -1 : (int)cpu;
 		} else if (option == 'd') {
 			uint8_t *to = out->to;
-			ret = sscanf(optarg, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", to, to + 1, to + 2,
-				     to + 3, to + 4, to + 5) == 6 ? 0 : -EINVAL;
+			ret = sscanf(optarg, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", to, to + 1,
+				     to + 2, to + 3, to + 4, to + 5) == 6
+				      ? 0
+				      : -EINVAL;
 		}
 		if (ret)
 			return ret;
@@ -257,7 +258,9 @@ static int parse_options(int argc, char **argv, struct options *out)
 int main(int argc, char **argv)
 {
 	struct options options = {.to = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-				  .size_bytes = 64, .seconds = 2, .cpu = -1};
+				  .size_bytes = 64,
+				  .seconds = 2,
+				  .cpu = -1};
 	int (*step)(struct client *) = NULL;
 
 	if (!parse_options(argc, argv, &options))

@@ -133,15 +133,15 @@ embedded_document() {
 
 # One program sends, another receives; two adjuncts and the adapter between them.
 eth_embedded_ours() {
-	local receiver ret
+	local sender ret
 	embedded_document 2 native >"$work/embedded.yaml"
 	up "$work/embedded.yaml" || return 1
 	start "$work/sender.log" "$programs/native_client" "$work/state/partition/p0.sock" net0 send \
 		--to 02:00:00:00:00:02 --size "$size" --seconds $((SECONDS_PER_RUN + 2))
-	receiver=$started
+	sender=$started
 	native_client p1 net0 receive --seconds "$SECONDS_PER_RUN"
 	ret=$?
-	stop "$receiver"
+	stop "$sender"
 	down && return $ret
 }
 eth_embedded() {
