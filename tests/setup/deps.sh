@@ -41,9 +41,9 @@ test  | package:libclang-rt-dev | libclang-rt-dev | the sanitizers and libFuzzer
 test  | command:spin          | spin              | models of the memory ordering
 test  | command:dpdk-testpmd  | dpdk-dev          | a DPDK program as a partition
 test  | command:jq            | jq                | reads the answers of -j
-test  | command:strace        | strace            | counts the system calls of an idle program
 test  | command:man           | man-db            | checks the manual pages
 test  | command:fish          | fish              | checks the completion for it
+test  | command:systemd-analyze | systemd     | checks the units
 test  | command:qemu-system-x86_64 | qemu-system-x86 | a virtual machine as a partition
 test  | package:busybox-static | busybox-static   | user space of that machine
 test  | command:cpio          | cpio              | packs its initramfs
