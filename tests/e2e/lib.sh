@@ -126,6 +126,7 @@ spawn() {
 	local log=$1
 	shift
 	[ -p "$work/silence" ] || mkfifo "$work/silence"
+	: >"$log" # whoever waits for a word in it must not find one of a run before
 	"$@" <>"$work/silence" >"$log" 2>&1 &
 	last=$!
 	disown "$last"
@@ -219,7 +220,8 @@ iperf() {
 	within 10 grep -q listening "$work/iperf-server.log" || return 1
 	in_partition "$from" iperf3 -J -c "$address" -t 2 "$@" >"$work/iperf.json"
 	local status=$?
-	[ $status = 0 ] || jq -r .error "$work/iperf.json"
+	# Some versions end with 0 although they failed.
+	jq -e .error "$work/iperf.json" && status=1
 	within 10 gone "$last" && return $status
 	in_partition "$to" ss -tnoi
 	cat "$work/iperf-server.log"
