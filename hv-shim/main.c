@@ -229,8 +229,8 @@ static int shim_open(struct shim *shim)
 	}
 	error = state_load(shim);
 	if (error) {
-		log_error("the saved state cannot be taken up; end what still runs by hand, remove "
-			  "%s/state.json, and start again", shim->state_dir);
+		log_error("the saved state cannot be taken up; remove %s/state.json, and start again: "
+			  "what still runs is ended then", shim->state_dir);
 		return error;
 	}
 	error = control_listen(shim);

@@ -228,6 +228,13 @@ void state_changed(struct shim *shim); /* saves before the loop sleeps */
 int state_save(struct shim *shim);
 /* Takes up everything the saved state names. -errno only if it cannot be read. */
 int state_load(struct shim *shim);
+/* The process saved as "kind:name"; pid 0: none. `processes` may be NULL. */
+struct peer_identity state_process(json_t *processes, const char *kind, const char *name);
+
+/* ---- orphans.c ----------------------------------------------------------------- */
+
+/* Ends what listens at our paths and is not in the saved `processes`. */
+void orphans_end(const struct shim *shim, json_t *processes);
 
 /* ---- log_buffer.c ---------------------------------------------------------------- */
 

@@ -41,7 +41,7 @@ static void add_process(json_t *processes, const char *kind, const char *name,
 	json_object_set_new(processes, key, identity_to_json(identity));
 }
 
-static struct peer_identity find_process(json_t *processes, const char *kind, const char *name)
+struct peer_identity state_process(json_t *processes, const char *kind, const char *name)
 {
 	char key[16 + 2 * DOC_NAME_BYTES];
 
@@ -181,8 +181,8 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 		return;
 	}
 	device_label(device, label);
-	struct peer_identity adjunct = find_process(processes, "adjunct", label);
-	struct peer_identity program = find_process(processes, "program", label);
+	struct peer_identity adjunct = state_process(processes, "adjunct", label);
+	struct peer_identity program = state_process(processes, "program", label);
 
 	if (!adapter_claim(adapter, device))
 		log_error("device %s/%s: its function belongs to another device", partition->name,
@@ -199,7 +199,7 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 	for (size_t i = 0; i < document->adapter_count; i++) {
 		struct adapter *adapter = adapter_new(shim, &document->adapters[i]);
 		if (adapter)
-			adopted[i] = adapter_adopt(adapter, find_process(processes, "adapter",
+			adopted[i] = adapter_adopt(adapter, state_process(processes, "adapter",
 									 adapter->spec.name));
 	}
 	for (size_t i = 0; i < document->partition_count; i++) {
@@ -210,7 +210,7 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 			log_error("partition %s: out of memory", spec->name);
 			continue;
 		}
-		bool keeper = partition_adopt(partition, find_process(processes, "keeper",
+		bool keeper = partition_adopt(partition, state_process(processes, "keeper",
 								      spec->name));
 		for (size_t d = 0; d < spec->device_count; d++)
 			adopt_device(partition, &spec->devices[d], processes, keeper, adopted);
@@ -242,8 +242,11 @@ int state_load(struct shim *shim)
 	int error = shim_path(shim, NULL, "state", ".json", path);
 	json_t *state = error ? NULL : state_read(path, &error);
 
-	if (!state)
+	if (!state) {
+		if (!error)
+			orphans_end(shim, NULL);
 		return error;
+	}
 	char *text = json_dumps(json_object_get(state, "document"), 0);
 	if (json_integer_value(json_object_get(state, "version")) != STATE_VERSION || !text) {
 		log_error("%s was written by another version", path);
@@ -251,6 +254,7 @@ int state_load(struct shim *shim)
 	} else if ((error = document_load(text, strlen(text), &document, &doc_error))) {
 		log_error("%s: %s", path, doc_error.message);
 	} else {
+		orphans_end(shim, json_object_get(state, "processes"));
 		adopt_all(shim, &document, json_object_get(state, "processes"));
 		document_free(&document);
 	}

@@ -220,6 +220,15 @@ static void handle_monitor(struct varlink_call *call, json_t *parameters, void *
 	control_monitor(context, call);
 }
 
+static void handle_stop(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct adapter *adapter = context;
+
+	(void)parameters;
+	adapter->stopping = true;
+	varlink_reply(call, NULL);
+}
+
 static const struct varlink_interface interface = {
 	.name = INTERFACE,
 	.description = text_org_outrigger_Adapter_varlink,
@@ -235,6 +244,7 @@ static const struct varlink_interface interface = {
 			{.name = "SetFault", .handle = handle_set_fault},
 			{.name = "ClearFaults", .handle = handle_clear_faults},
 			{.name = "Monitor", .handle = handle_monitor},
+			{.name = "Stop", .handle = handle_stop},
 			{0},
 		},
 };

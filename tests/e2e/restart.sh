@@ -125,6 +125,24 @@ for delay in 0.02 0.1 0.4; do
 	check "nothing is left" nothing_left "${namespaces[@]}"
 done
 
+# ---- Children that the saved state does not know ---------------------------------------
+check "up" outrigger up -f "$example"
+namespaces=("$(namespace_of red)" "$(namespace_of blue)")
+pids=$(everyone)
+check "the daemon is killed" daemon_stop KILL
+jq '.processes = {}' "$state/state.json" >"$work/state.json" && cp "$work/state.json" "$state/state.json"
+check "a new one starts that knows no process of the old one's" daemon_start
+check "it makes everything anew" within 20 eval 'device_is red/net0 running && device_is blue/net0 running'
+check "traffic flows" within 5 works
+none_of() { local pid; for pid; do gone "$pid" || { echo "process $pid is there"; return 1; }; done; }
+# shellcheck disable=SC2086 # one word each
+check "the old processes have ended" none_of $pids
+check "the daemon is killed" daemon_stop KILL
+rm "$state/state.json"
+check "a new one starts without any saved state" daemon_start
+check "down" outrigger down
+check "nothing is left" nothing_left "${namespaces[@]}"
+
 # ---- Saved state -------------------------------------------------------------------------
 check "the daemon ends" daemon_stop
 cp "$state/state.json" "$work/state.json"
