@@ -173,7 +173,7 @@ partitions:
 END
 }
 try_image() { # NAME TEXT
-	with_image "$1" | bad "image $1" "device red/net0: could not (create|replace) it: .*$2"
+	bad "image $1" "device red/net0: could not (create|replace) it: .*$2" < <(with_image "$1")
 	check "image $1: its device failed" device_is red/net0 failed
 	check "image $1: it has no process" [ "$(pid_of adjunct red.net0)" = null ]
 	check "image $1: no interface is left" not in_partition red ip link show dev net0
