@@ -353,7 +353,7 @@ int adapter_device_string(const struct adapter *adapter, const struct device *de
 		if (error)
 			return error;
 		doc_mac_format(device->spec.mac, mac);
-		length = snprintf(out, out_bytes, "net_virtio_user0,path=%s/vf%lld,mac=%s", directory,
+		length = snprintf(out, out_bytes, "net_virtio_user0,path=%s/vf%lld,mac=%s,queue_size=1024", directory,
 				  (long long)device->spec.vf.index, mac);
 	}
 	return length < (int)out_bytes ? 0 : -ENAMETOOLONG;
