@@ -104,6 +104,8 @@ struct adj_ops {
 	const char *name;           /* "ethdev", as in the image's manifest */
 	uint32_t interface_version; /* ADJ_INTERFACE_VERSION */
 	bool uses_dpdk;             /* the runtime brings up the EAL before init */
+	const int *syscalls;        /* needed while serving, besides the runtime's list
+				       (runtime/confine_seccomp.c); -1 ends; or NULL */
 
 	/* Brings the device up and opens the partition's port. *state is the driver's. */
 	int (*init)(const struct adj_env *env, void **state);

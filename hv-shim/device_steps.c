@@ -142,8 +142,8 @@ static int create_adjunct(struct device *device)
 		 device->image->executable);
 	error = shim_path(shim, "adjunct", label, ".sock", socket_path);
 	if (!error)
-		error = peer_spawn(shim->event, executable, label, socket_path, device_on_adjunct_exit,
-				   device, &device->adjunct);
+		error = peer_spawn(shim->event, executable, label, socket_path, SPAWN_ISOLATED,
+				   device_on_adjunct_exit, device, &device->adjunct);
 	if (error)
 		return fail_step(device, error, "%s: %s", executable, strerror(-error));
 	state_changed(shim); /* a shim that dies now must find it again */

@@ -10,10 +10,9 @@ shimplan_SRCS := hv-shim/image.c hv-shim/objects.c hv-shim/plan.c
 shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd
-outriggerd_SRCS := hv-shim/main.c hv-shim/adapter.c hv-shim/apply.c hv-shim/attachment.c \
-	hv-shim/control.c hv-shim/device.c hv-shim/device_steps.c \
-	hv-shim/log_buffer.c hv-shim/orphans.c hv-shim/partition.c hv-shim/partition_socket.c hv-shim/peer.c \
-	hv-shim/server.c hv-shim/state.c hv-shim/stats.c hv-shim/status.c
+outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c control.c \
+	device.c device_steps.c log_buffer.c orphans.c partition.c partition_socket.c peer.c server.c \
+	spawn.c state.c stats.c status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson
 outriggerd_USES := shimplan document base eventqueues

@@ -183,7 +183,8 @@ void partition_start(struct partition *partition)
 		error = shim_path(partition->shim, "keeper", partition->name, ".sock", socket_path);
 		if (!error)
 			error = peer_spawn(partition->shim->event, executable, partition->name,
-					   socket_path, on_keeper_exit, partition, &partition->keeper);
+					   socket_path, SPAWN_PLAIN, on_keeper_exit, partition,
+					   &partition->keeper);
 		snprintf(problem, sizeof(problem), "its keeper cannot be started: %s", strerror(-error));
 	}
 	if (error) {

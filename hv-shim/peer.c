@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,9 @@
 
 #include "clock.h"
 #include "log.h"
+#include "spawn.h"
 #include "unix_socket.h"
 
-#define CHILD_SOCKET_FD 3
 #define END_WAIT_MS 20
 
 struct pending {
@@ -59,8 +58,6 @@ struct peer {
 	unsigned held; /* by the functions that run callbacks, which may free us */
 	bool freed;
 };
-
-extern char **environ;
 
 /* ---- Connections ---------------------------------------------------------- */
 
@@ -516,9 +513,6 @@ static struct peer *peer_new(sd_event *event, const char *name, const char *sock
 
 static int peer_watch(struct peer *peer)
 {
-	peer->pidfd = pidfd_open(peer->identity.pid, 0);
-	if (peer->pidfd < 0)
-		return -errno;
 	int error = sd_event_add_io(peer->event, &peer->exit_source, peer->pidfd, EPOLLIN,
 				    on_process_exit, peer);
 	if (error >= 0)
@@ -527,32 +521,8 @@ static int peer_watch(struct peer *peer)
 	return error < 0 ? error : 0;
 }
 
-static int spawn_process(const char *executable, const char *name, int listen_fd, pid_t *out)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	char *const argv[] = {(char *)executable, (char *)name, NULL};
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, listen_fd, CHILD_SOCKET_FD);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	/* A session of its own: Ctrl-C at the shim's terminal is the shim's alone. */
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						      POSIX_SPAWN_SETSID);
-	int error = posix_spawn(out, executable, &actions, &attributes, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return -error;
-}
-
 int peer_spawn(sd_event *event, const char *executable, const char *name, const char *socket_path,
-	       peer_exit_fn on_exit, void *data, struct peer **out)
+	       enum spawn_isolation isolation, peer_exit_fn on_exit, void *data, struct peer **out)
 {
 	struct peer *peer = peer_new(event, name, socket_path, on_exit, data);
 	int listen_fd = -1, error = -ENOMEM;
@@ -562,7 +532,7 @@ int peer_spawn(sd_event *event, const char *executable, const char *name, const 
 	error = listen_fd = unix_listen(socket_path, 0600);
 	if (listen_fd < 0)
 		goto fail;
-	error = spawn_process(executable, name, listen_fd, &peer->identity.pid);
+	error = spawn(executable, name, listen_fd, isolation, &peer->identity.pid, &peer->pidfd);
 	if (error)
 		goto fail;
 	error = peer_watch(peer);
@@ -595,7 +565,8 @@ int peer_adopt(sd_event *event, struct peer_identity identity, const char *socke
 		return -ENOMEM;
 	peer->identity = identity;
 	/* The pidfd first: it pins the process whose start time is then compared. */
-	int error = peer_watch(peer);
+	peer->pidfd = pidfd_open(identity.pid, 0);
+	int error = peer->pidfd < 0 ? -errno : peer_watch(peer);
 	if (!error)
 		error = peer_identity_of(&peer->identity);
 	if (!error && peer->identity.start_time != identity.start_time)

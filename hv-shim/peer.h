@@ -17,6 +17,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "spawn.h"
 #include "varlink.h"
 
 struct peer;
@@ -45,7 +46,8 @@ int peer_identity_of(struct peer_identity *identity);
  * connects. -errno, with nothing left behind.
  */
 int peer_spawn(sd_event *event, const char *executable, const char *name, const char *socket_path,
-	       peer_exit_fn on_exit, void *data, struct peer **out);
+	       enum spawn_isolation isolation, peer_exit_fn on_exit, void *data,
+	       struct peer **out);
 /* Takes up a process that an earlier shim started. -ESRCH: it is no longer there. */
 int peer_adopt(sd_event *event, struct peer_identity identity, const char *socket_path,
 	       peer_exit_fn on_exit, void *data, struct peer **out);

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "net_layout.h"
 #include "runtime.h"
 
@@ -273,6 +274,11 @@ static int driver_start(struct runtime *rt, int memory_fd, const void *saved, in
 			rt->ops->exit(driver);
 			return result;
 		}
+	}
+	result = confine_finish(rt->ops->syscalls);
+	if (result) {
+		rt->ops->exit(driver);
+		return result;
 	}
 	rt->driver = driver;
 	return 0;

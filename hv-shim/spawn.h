@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Starts the shim's children. Adjuncts start inside namespaces of their own, so
+ * that not even their first instruction runs beside the host's processes or
+ * networks; what else is taken from them they give up themselves, once DPDK is
+ * up (adjunct-drivers/runtime/confine.c). Any thread; nothing is kept.
+ */
+#ifndef SPAWN_H
+#define SPAWN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum spawn_isolation {
+	SPAWN_PLAIN,
+	/* User (unless root), mount, network, IPC, UTS and PID namespaces, new. */
+	SPAWN_ISOLATED,
+};
+
+/*
+ * Runs `executable NAME` with /dev/null as input, `listen_fd` as descriptor 3,
+ * in a session of its own, signals at their defaults. The pid and a pidfd (the
+ * caller's to close) go to the out parameters. -errno: of clone, or of what the
+ * child could not do; no process is left.
+ */
+int spawn(const char *executable, const char *name, int listen_fd, enum spawn_isolation isolation,
+	  pid_t *pid, int *pidfd);
+
+#endif
