@@ -168,6 +168,23 @@ static inline int eq_ring_resume_producer(struct eq_ring *ring, uint32_t positio
 	return 0;
 }
 
+/*
+ * As eq_ring_resume_producer(), when the predecessor died and left no word: its
+ * position is read off the ring, from what was consumed to the last valid entry.
+ * What it was writing when it died does not count: the sequence comes last.
+ */
+static inline int eq_ring_recover_producer(struct eq_ring *ring)
+{
+	uint32_t consumed = atomic_load_explicit(&ring->control->consumed, memory_order_acquire);
+	uint32_t position = consumed;
+
+	while (position - consumed < eq_ring_capacity(ring) &&
+	       atomic_load_explicit(&eq_ring_entry_at(ring, position)->sequence,
+				    memory_order_acquire) == position + 1)
+		position++;
+	return eq_ring_resume_producer(ring, position);
+}
+
 /* ---- CONSUMER ---------------------------------------------------------- */
 
 /* True if an entry waits. */
@@ -230,6 +247,17 @@ static inline void eq_ring_resume_consumer(struct eq_ring *ring, uint32_t positi
 	ring->released = position;
 	/* release: as in eq_ring_release(). */
 	atomic_store_explicit(&ring->control->consumed, position, memory_order_release);
+}
+
+/*
+ * As eq_ring_resume_consumer(), when the predecessor died: goes on at what it
+ * released last. What it had taken and not released is taken again.
+ */
+static inline void eq_ring_recover_consumer(struct eq_ring *ring)
+{
+	/* relaxed: only we write it, and our predecessor, who is gone. */
+	eq_ring_resume_consumer(ring, atomic_load_explicit(&ring->control->consumed,
+							   memory_order_relaxed));
 }
 
 /* Entries taken and not yet released. */

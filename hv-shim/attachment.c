@@ -42,6 +42,14 @@ static void on_detached(void *data, const char *problem, struct varlink_answer *
 			    device->spec.name, problem);
 }
 
+static void on_removed(void *data, const char *problem, struct varlink_answer *answer)
+{
+	(void)data;
+	(void)answer;
+	if (problem)
+		log_debug("the keeper keeps a window: %s", problem);
+}
+
 static void close_descriptors(struct attachment *attachment)
 {
 	for (int i = 0; i < ATTACHMENT_FDS; i++)
@@ -60,6 +68,13 @@ void attachment_close(struct attachment *attachment)
 	if (device->adjunct && device->state == STATE_RUNNING && !device->partition->shim->closing)
 		peer_call(device->adjunct, "org.outrigger.Adjunct.DetachPort", NULL, NULL, 0,
 			  SHIM_CALL_MS, on_detached, device);
+	if (device->partition->keeper && !device->partition->shim->closing) {
+		char name[DEVICE_LABEL_BYTES];
+
+		attachment_store_name(device, name);
+		peer_call(device->partition->keeper, "org.outrigger.Keeper.Remove",
+			  json_pack("{s:s}", "name", name), NULL, 0, SHIM_CALL_MS, on_removed, NULL);
+	}
 	sd_event_source_disable_unref(attachment->exit_source);
 	close_descriptors(attachment);
 	free(attachment);
@@ -116,6 +131,11 @@ static int make_window(struct attachment *attachment, uint32_t ring_entries)
 	return 0;
 }
 
+void attachment_store_name(const struct device *device, char out[DEVICE_LABEL_BYTES])
+{
+	snprintf(out, DEVICE_LABEL_BYTES, "%s.window", device->spec.name);
+}
+
 static void on_attached(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
@@ -148,6 +168,20 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 	state_changed(device->partition->shim);
 }
 
+static void on_stored(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	struct attachment *attachment = device->attachment;
+
+	if (problem || !attachment || !attachment->call || !device->adjunct) {
+		on_attached(device, problem ? problem : "went away", answer);
+		return;
+	}
+	peer_call(device->adjunct, "org.outrigger.Adjunct.AttachPort",
+		  json_pack("{s:I}", "ring_entries", (json_int_t)device->spec.ring_entries),
+		  attachment->fds, ATTACHMENT_FDS, SHIM_CALL_MS, on_attached, device);
+}
+
 static void on_cancelled(void *data)
 {
 	struct attachment *attachment = data;
@@ -159,6 +193,7 @@ static void on_cancelled(void *data)
 void attachment_open(struct device *device, struct varlink_call *call)
 {
 	struct attachment *attachment = calloc(1, sizeof(*attachment));
+	char name[DEVICE_LABEL_BYTES];
 	uid_t uid;
 	int error = -ENOMEM;
 
@@ -178,9 +213,11 @@ void attachment_open(struct device *device, struct varlink_call *call)
 	device->attachment = attachment;
 	device->attaching = true;
 	varlink_call_on_cancel(call, on_cancelled, attachment);
-	peer_call(device->adjunct, "org.outrigger.Adjunct.AttachPort",
-		  json_pack("{s:I}", "ring_entries", (json_int_t)device->spec.ring_entries),
-		  attachment->fds, ATTACHMENT_FDS, SHIM_CALL_MS, on_attached, device);
+	/* The keeper first: from then on another adjunct could take over. */
+	attachment_store_name(device, name);
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.Store",
+		  json_pack("{s:s}", "name", name), attachment->fds, ATTACHMENT_FDS, SHIM_CALL_MS,
+		  on_stored, device);
 	return;
 fail:
 	varlink_errorf(call, "org.outrigger.Partition.NotReady", "device %s cannot be opened: %s",

@@ -195,25 +195,39 @@ static void handle_list_adjuncts(struct varlink_call *call, json_t *parameters, 
 		varlink_reply(call, json_pack("{s:o}", "adjuncts", status_adjuncts(context)));
 }
 
-static void handle_get_adjunct(struct varlink_call *call, json_t *parameters, void *context)
+/* "red.net0" to its device; answers and returns NULL when there is none. */
+static struct device *want_adjunct(struct shim *shim, struct varlink_call *call, const char *name)
 {
-	const struct shim *shim = context;
-	const char *name;
-
-	if (!UNPACK(call, parameters, "{s:s}", "name", &name))
-		return;
-	for (const struct partition *p = shim->partitions; p; p = p->next)
-		for (const struct device *d = p->devices; d; d = d->next) {
+	for (struct partition *p = shim->partitions; p; p = p->next)
+		for (struct device *d = p->devices; d; d = d->next) {
 			char label[DEVICE_LABEL_BYTES];
 
 			device_label(d, label);
-			if (!strcmp(label, name)) {
-				varlink_reply(call, json_pack("{s:o}", "adjunct",
-							      status_adjunct(d, true)));
-				return;
-			}
+			if (!strcmp(label, name))
+				return d;
 		}
 	varlink_errorf(call, NOT_FOUND, "there is no adjunct '%.70s'", name);
+	return NULL;
+}
+
+static void handle_get_adjunct(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct device *device;
+	const char *name;
+
+	if (UNPACK(call, parameters, "{s:s}", "name", &name) &&
+	    (device = want_adjunct(context, call, name)))
+		varlink_reply(call, json_pack("{s:o}", "adjunct", status_adjunct(device, true)));
+}
+
+static void handle_restart_adjunct(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct device *device;
+	const char *name;
+
+	if (UNPACK(call, parameters, "{s:s}", "name", &name) && !is_busy(context, call) &&
+	    (device = want_adjunct(context, call, name)))
+		device_restart_adjunct(device, call);
 }
 
 static void handle_list_devices(struct varlink_call *call, json_t *parameters, void *context)
@@ -318,6 +332,7 @@ static const struct varlink_method methods[] = {
 	{"OpenNamespace", handle_open_namespace},
 	{"ListAdjuncts", handle_list_adjuncts},
 	{"GetAdjunct", handle_get_adjunct},
+	{"RestartAdjunct", handle_restart_adjunct},
 	{"ListDevices", handle_list_devices},
 	{"GetDevice", handle_get_device},
 	{"GetStats", handle_get_stats},

@@ -32,7 +32,7 @@ struct device *device_new(struct partition *partition, struct adapter *adapter,
 	return device;
 }
 
-static void close_fds(struct device *device)
+void device_close_fds(struct device *device)
 {
 	for (unsigned i = 0; i < device->fd_count; i++)
 		if (device->fds[i] >= 0)
@@ -49,8 +49,9 @@ void device_free(struct device *device)
 	if (*at)
 		*at = device->next;
 	adapter_release(device->adapter, device);
+	device_recover_end(device);
 	attachment_close(device->attachment);
-	close_fds(device);
+	device_close_fds(device);
 	peer_free(device->adjunct);
 	json_decref(device->counters);
 	free(device);
@@ -60,11 +61,21 @@ void device_free(struct device *device)
 
 static void device_running(struct device *device)
 {
-	close_fds(device);
+	device_close_fds(device);
 	device->state = STATE_RUNNING;
 	device->message[0] = '\0';
-	device->start_ns = device->starting_ns ? clock_now_ns() - device->starting_ns : 0;
-	if (device->start_ns)
+	device->running_since_ns = clock_now_ns();
+	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
+	if (device->walk == device_recover_steps) {
+		char text[80];
+
+		device->gap_ns = device->running_since_ns - device->down_since_ns;
+		snprintf(text, sizeof(text), "a new adjunct took over after %.1f ms",
+			 (double)device->gap_ns / NS_PER_MS);
+		device_event(device, "adjunct-restarted", text);
+		device_restart_answer(device, NULL);
+		device_recover_end(device);
+	} else if (device->start_ns)
 		log_info("device %s/%s: running, adjunct started in %.1f ms",
 			 device->partition->name, device->spec.name,
 			 (double)device->start_ns / NS_PER_MS);
@@ -81,7 +92,7 @@ static void device_undone(struct device *device)
 	struct partition *partition = device->partition;
 	struct adapter *adapter = device->adapter;
 
-	close_fds(device);
+	device_close_fds(device);
 	device->abort = false;
 	state_changed(partition->shim);
 	if (device->deleting) {
@@ -105,6 +116,7 @@ static void device_undone(struct device *device)
 		return;
 	}
 	device->state = STATE_FAILED;
+	device_restart_answer(device, device->message);
 	change_settle(&device->change, device->message);
 	adapter_check(adapter);
 }
@@ -113,27 +125,37 @@ bool device_is_active(const struct device *device)
 {
 	if (device->state == STATE_FAILED)
 		return false;
-	return device->undoing || device->step > 0 || !device->waiting;
+	return device->walk != device_start_steps || device->step > 0 || !device->waiting;
 }
 
 /* ---- Walking ------------------------------------------------------------------ */
 
 static void device_undo(struct device *device)
 {
-	device->undoing = true;
+	device->walk = device_stop_steps;
 	device->step = 0;
-	if (device->state != STATE_STOPPING)
-		device->state = STATE_STOPPING;
+	device->state = STATE_STOPPING;
 }
 
-static void device_walk(struct device *device)
+/* A step went wrong; device->message says how. */
+static void device_step_failed(struct device *device)
+{
+	bool recovering = device->walk == device_recover_steps;
+
+	log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
+		  device->walk[device->step].name, device->message);
+	if (recovering && !device->abort)
+		device_recover_failed(device, device->message);
+	else
+		device_undo(device);
+}
+
+void device_walk(struct device *device)
 {
 	for (;;) {
-		const struct step *steps = device->undoing ? device_stop_steps : device_start_steps;
-
-		if (!device->undoing && device->abort)
-			device_undo(device), steps = device_stop_steps;
-		const struct step *step = &steps[device->step];
+		if (!device_undoing(device) && device->abort)
+			device_undo(device);
+		const struct step *step = &device->walk[device->step];
 		if (!step->name)
 			break;
 		log_debug("device %s/%s: %s", device->partition->name, device->spec.name, step->name);
@@ -142,15 +164,13 @@ static void device_walk(struct device *device)
 		if (result == 0)
 			return;
 		device->waiting = false;
-		if (result < 0 && !device->undoing) {
-			log_error("device %s/%s: cannot %s: %s", device->partition->name,
-				  device->spec.name, step->name, device->message);
-			device_undo(device);
+		if (result < 0 && !device_undoing(device)) {
+			device_step_failed(device);
 			continue;
 		}
 		device->step++;
 	}
-	if (device->undoing)
+	if (device_undoing(device))
 		device_undone(device);
 	else
 		device_running(device);
@@ -158,18 +178,14 @@ static void device_walk(struct device *device)
 
 void device_step_done(struct device *device, const char *problem)
 {
-	const struct step *steps = device->undoing ? device_stop_steps : device_start_steps;
-
 	device->waiting = false;
-	if (problem && device->undoing) {
+	if (problem && device_undoing(device)) {
 		log_warning("device %s/%s: %s: %s", device->partition->name, device->spec.name,
-			    steps[device->step].name, problem);
+			    device->walk[device->step].name, problem);
 	} else if (problem) {
 		if (!device->abort)
 			snprintf(device->message, sizeof(device->message), "%s", problem);
-		log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
-			  steps[device->step].name, problem);
-		device_undo(device);
+		device_step_failed(device);
 		device_walk(device);
 		return;
 	}
@@ -179,16 +195,17 @@ void device_step_done(struct device *device, const char *problem)
 
 void device_poke(struct device *device)
 {
-	if (device->waiting && !device->undoing && device->step == 0)
+	if (device->waiting && device->walk == device_start_steps && device->step == 0)
 		device_walk(device);
 }
 
 /* Starts undoing now, or as soon as the answer that is under way has come. */
 static void device_turn_back(struct device *device)
 {
-	if (device->undoing)
+	if (device_undoing(device))
 		return;
-	if (device->waiting && device->step > 0) {
+	device_recover_end(device);
+	if (device->waiting && (device->step > 0 || device->walk == device_recover_steps)) {
 		device->abort = true;
 		return;
 	}
@@ -201,7 +218,7 @@ void device_fail(struct device *device, const char *format, ...)
 {
 	va_list arguments;
 
-	if (device->undoing || device->state == STATE_FAILED)
+	if (device_undoing(device) || device->state == STATE_FAILED)
 		return;
 	va_start(arguments, format);
 	vsnprintf(device->message, sizeof(device->message), format, arguments);
@@ -215,10 +232,11 @@ void device_fail(struct device *device, const char *format, ...)
 void device_start(struct device *device)
 {
 	device->state = STATE_STARTING;
-	device->undoing = false;
+	device->walk = device_start_steps;
 	device->abort = false;
 	device->step = 0;
 	device->starting_ns = 0;
+	device->deaths = 0;
 	device->link_up = true;
 	state_changed(device->partition->shim);
 	device_walk(device);
@@ -284,13 +302,20 @@ void device_on_adjunct_event(void *data, const char *problem, struct varlink_ans
 		device->link_up = !strcmp(event, "link-up");
 	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
 	if (!strcmp(event, "device-failed"))
-		device_fail(device, "%s", message ? message : "the adjunct lost its device");
+		device_recover(device, "%s", message ? message : "the adjunct lost its device");
 	else if (!strcmp(event, "partition-protocol") && device->spec.kind == ADJ_PORT_TAP)
 		/* A native program opens its device anew; an interface must be made anew. */
 		device_fail(device, "its interface %s is gone, deleted from within the partition; apply "
 			    "the document again to make it anew", device->spec.ifname);
 	else
 		device_event(device, event, message);
+}
+
+/* The walk itself is ending the adjunct, and expects it to. */
+static bool device_ending_adjunct(const struct device *device)
+{
+	return device->walk == device_recover_steps && device->waiting &&
+	       device->step <= DEVICE_RECOVER_END_STEP;
 }
 
 void device_on_adjunct_exit(void *data, const char *how)
@@ -300,15 +325,18 @@ void device_on_adjunct_exit(void *data, const char *how)
 	peer_free(device->adjunct);
 	device->adjunct = NULL;
 	device->attaching = false;
-	if (device->undoing) {
-		/* The stop step that waits for this end. */
+	if (device_undoing(device) || device_ending_adjunct(device)) {
+		/* The step that waits for this end. */
 		if (device->waiting)
 			device_step_done(device, NULL);
 		return;
 	}
 	/* Whatever was awaited was awaited from the adjunct, and went with it. */
 	device->waiting = false;
-	device_fail(device, "its adjunct %s; apply the document again to restart it", how);
+	if (device->walk == device_start_steps && device->state == STATE_STARTING)
+		device_fail(device, "its adjunct %s", how);
+	else
+		device_recover(device, "its adjunct %s", how);
 }
 
 /* ---- After a restart of the shim ------------------------------------------------- */
@@ -320,7 +348,7 @@ static void on_adopted(void *data, const char *problem, struct varlink_answer *a
 		problem ? NULL : json_string_value(json_object_get(answer->parameters, "state"));
 
 	device->waiting = false;
-	if (device->undoing || device->abort) {
+	if (device_undoing(device) || device->abort) {
 		device->step = 1;
 		device->abort = false;
 		device_turn_back(device);
@@ -352,6 +380,8 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 				   device_on_adjunct_exit, device, &device->adjunct);
 	if (error || !sound) {
 		/* It may have left a process, a TAP, a function, a socket: undo first. */
+		device->walk = device_start_steps;
+		device->step = 1;
 		device->state = STATE_RUNNING;
 		device_restart(device, &device->spec);
 		return;
@@ -359,6 +389,7 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 	log_info("device %s/%s: adopting adjunct %d", device->partition->name, device->spec.name,
 		 identity.pid);
 	device->state = STATE_STARTING;
+	device->walk = device_start_steps;
 	device->waiting = true;
 	device->step = 1; /* past waiting for others: an answer is under way */
 	peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0, SHIM_CALL_MS,

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -79,15 +80,17 @@ static int reserve_memory(struct device *device)
 	return DONE;
 }
 
-static void on_tap(void *data, const char *problem, struct varlink_answer *answer)
+/* The port's descriptors, from the keeper. */
+static void on_port(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
+	unsigned wanted = device->spec.kind == ADJ_PORT_TAP ? 1 : SHIM_FDS_MAX - 1;
 
-	if (!problem && answer->fd_count != 1)
-		problem = "the keeper sent no TAP descriptor";
-	if (!problem) {
-		device->fds[device->fd_count++] = answer->fds[0];
-		answer->fds[0] = -1;
+	if (!problem && answer->fd_count != wanted)
+		problem = "the keeper sent other descriptors than it was given";
+	for (unsigned i = 0; !problem && i < wanted; i++) {
+		device->fds[device->fd_count++] = answer->fds[i];
+		answer->fds[i] = -1;
 	}
 	device_step_done(device, problem);
 }
@@ -110,7 +113,23 @@ static int make_port(struct device *device)
 	peer_call(device->partition->keeper, "org.outrigger.Keeper.CreateTap",
 		  json_pack("{s:s,s:s,s:s,s:I,s:o}", "name", spec->name, "ifname", spec->ifname, "mac",
 			    mac, "mtu", (json_int_t)spec->mtu, "addresses", addresses),
-		  NULL, 0, SHIM_CALL_MS, on_tap, device);
+		  NULL, 0, SHIM_CALL_MS, on_port, device);
+	return PENDING;
+}
+
+/* The same port for the next adjunct: its interface, or its program's window. */
+static int fetch_port(struct device *device)
+{
+	char name[DEVICE_LABEL_BYTES];
+
+	if (device->spec.kind == ADJ_PORT_TAP)
+		snprintf(name, sizeof(name), "%s", device->spec.name);
+	else if (device->attachment)
+		attachment_store_name(device, name);
+	else
+		return DONE;
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.Fetch", json_pack("{s:s}", "name", name),
+		  NULL, 0, SHIM_CALL_MS, on_port, device);
 	return PENDING;
 }
 
@@ -170,11 +189,17 @@ static int dispatch_adjunct(struct device *device)
 				 "mtu", (json_int_t)spec->mtu);
 	if (spec->kind == ADJ_PORT_VHOST_USER)
 		json_object_set_new(port, "path", json_string(vhost_path));
+	/* Memory and a window: a program has the device open, and an adjunct of it died. */
+	if (spec->kind == ADJ_PORT_NATIVE && device->fd_count > 1)
+		json_object_set_new(port, "ring_entries", json_integer(spec->ring_entries));
+	json_t *parameters =
+		json_pack("{s:s,s:s,s:I,s:o,s:s}", "name", label, "device", device_string,
+			  "memory_bytes", (json_int_t)spec->adjunct.memory_bytes, "port", port, "cpu",
+			  doc_cpus[spec->adjunct.cpu]);
+	if (device->adjunct_state)
+		json_object_set_new(parameters, "state", json_string(device->adjunct_state));
 	peer_call(device->adjunct, "org.outrigger.Adjunct.Start",
-		  json_pack("{s:s,s:s,s:I,s:o,s:s}", "name", label, "device", device_string,
-			    "memory_bytes", (json_int_t)spec->adjunct.memory_bytes, "port", port, "cpu",
-			    doc_cpus[spec->adjunct.cpu]),
-		  device->fds, device->fd_count, SHIM_START_MS, on_answer, device);
+		  parameters, device->fds, device->fd_count, SHIM_START_MS, on_answer, device);
 	return PENDING;
 }
 
@@ -214,12 +239,26 @@ static int detach_program(struct device *device)
 	return DONE;
 }
 
+static void on_stopped(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	const char *state =
+		problem ? NULL : json_string_value(json_object_get(answer->parameters, "state"));
+
+	free(device->adjunct_state);
+	device->adjunct_state = state ? strdup(state) : NULL;
+	if (problem)
+		log_warning("device %s/%s: its adjunct did not stop by itself: %s",
+			    device->partition->name, device->spec.name, problem);
+	device_step_done(device, NULL);
+}
+
 static int quiesce_adjunct(struct device *device)
 {
 	if (!device->adjunct)
 		return DONE;
-	peer_call(device->adjunct, "org.outrigger.Adjunct.Stop", NULL, NULL, 0, SHIM_STOP_MS, on_answer,
-		  device);
+	peer_call(device->adjunct, "org.outrigger.Adjunct.Stop", NULL, NULL, 0, SHIM_STOP_MS,
+		  on_stopped, device);
 	return PENDING;
 }
 
@@ -271,5 +310,22 @@ const struct step device_stop_steps[] = {
 	{"remove its sockets", remove_sockets},
 	{"return the partition's virtual device", return_port},
 	{"reset the virtual function", return_function},
+	{NULL},
+};
+
+/* ---- Recovery ------------------------------------------------------------------ */
+
+/* The partition keeps its interface, window and sockets; what is behind them is new. */
+const struct step device_recover_steps[] = {
+	{"quiesce the old adjunct", quiesce_adjunct},
+	{"end the old adjunct", end_adjunct},
+	{"wait before another try", device_wait_before_retry},
+	{"reset the virtual function", return_function},
+	{"reserve memory (735)", reserve_memory},
+	{"fetch the partition's virtual device", fetch_port},
+	{"assign the virtual function (745)", assign_function},
+	{"create the adjunct (755)", create_adjunct},
+	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
+	{"set up the service interface (775, 780)", set_up_interface},
 	{NULL},
 };

@@ -78,9 +78,10 @@ struct device {
 	enum object_state state;
 	char message[SHIM_MESSAGE_BYTES];
 
-	/* Where it stands in start_steps or, when undoing, in stop_steps. */
+	/* Where it stands: in device_start_steps, _recover_steps or _stop_steps. */
+	const struct step *walk;
 	unsigned step;
-	bool undoing, abort, deleting, restarting;
+	bool abort, deleting, restarting;
 	bool waiting; /* an answer is under way that will move it on */
 	struct doc_device next_spec; /* with restarting */
 	struct doc_vf previous_vf;   /* while an update is under way */
@@ -90,6 +91,13 @@ struct device {
 	unsigned fd_count;
 	bool link_up;
 	uint64_t starting_ns, start_ns; /* start_ns 0: an earlier shim started it */
+
+	/* Replacing the adjunct while the partition stays: see recover.c. */
+	unsigned deaths; /* in a row, without DEVICE_STEADY_NS of service in between */
+	uint64_t down_since_ns, running_since_ns, gap_ns;
+	char *adjunct_state; /* what a quiesced predecessor saved, base64; or NULL */
+	struct varlink_call *restart_call; /* who asked for it; or NULL */
+	sd_event_source *recover_timer;
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
 
@@ -194,10 +202,35 @@ struct step {
 	/* 1: done; 0: device_step_done() will be called; -errno: message is set. */
 	int (*begin)(struct device *device);
 };
-extern const struct step device_start_steps[], device_stop_steps[]; /* ended by a NULL name */
+/* Each ended by a NULL name. */
+extern const struct step device_start_steps[], device_recover_steps[], device_stop_steps[];
+static inline bool device_undoing(const struct device *device)
+{
+	return device->walk == device_stop_steps;
+}
+/* In device_recover_steps, where the old adjunct is ended: the last step it may end in. */
+#define DEVICE_RECOVER_END_STEP 1
+void device_close_fds(struct device *device);
+/* Goes on with the walk from where it stands. */
+void device_walk(struct device *device);
 void device_step_done(struct device *device, const char *problem);
 void device_on_adjunct_exit(void *data, const char *how);
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
+
+/* ---- recover.c --------------------------------------------------------------- */
+
+/* The adjunct is gone, or its device was: a new one takes over, or the device fails. */
+__attribute__((format(printf, 2, 3)))
+void device_recover(struct device *device, const char *format, ...);
+/* org.outrigger.Shim.RestartAdjunct: the same, quiesced first. Answers `call`. */
+void device_restart_adjunct(struct device *device, struct varlink_call *call);
+/* The device came to rest: tells who asked for the restart. */
+void device_restart_answer(struct device *device, const char *problem);
+/* A step of the recovery went wrong. */
+void device_recover_failed(struct device *device, const char *problem);
+void device_recover_end(struct device *device); /* frees what recovery holds */
+/* Steps that only recovery takes. */
+int device_wait_before_retry(struct device *device);
 
 /* ---- attachment.c ------------------------------------------------------------- */
 
@@ -213,6 +246,8 @@ void attachment_close(struct attachment *attachment); /* NULL is fine */
 void attachment_connection_closed(struct shim *shim, const struct varlink_conn *conn);
 /* After a restart of the shim: watches the program again. */
 int attachment_adopt(struct device *device, struct peer_identity identity);
+/* The name under which the keeper holds its window and doorbells. */
+void attachment_store_name(const struct device *device, char out[DEVICE_LABEL_BYTES]);
 struct peer_identity attachment_identity(const struct attachment *attachment);
 /* The connection that opened it; NULL after a restart of the shim. */
 const struct varlink_conn *attachment_conn(const struct attachment *attachment);

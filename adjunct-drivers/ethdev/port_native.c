@@ -309,6 +309,13 @@ int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct
 	port_init(&native->port, &native_ops, env, pool);
 	int result = env->port.window ? port_native_attach(&native->port) : 0;
 
+	/* A program was there before us: its rings go on where our predecessor
+	 * died, or, once restored, where it stopped. */
+	if (!result && native->attached) {
+		eq_ring_recover_consumer(&native->transmit);
+		if (eq_ring_recover_producer(&native->receive))
+			port_shut(native);
+	}
 	if (result) {
 		free(native);
 		return result;

@@ -128,6 +128,7 @@ int cmd_device_show(struct cli *cli);
 int cmd_device_stats(struct cli *cli);
 int cmd_adjunct_list(struct cli *cli);
 int cmd_adjunct_show(struct cli *cli);
+int cmd_adjunct_restart(struct cli *cli);
 int cmd_completion(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_names(struct cli *cli);

@@ -98,3 +98,20 @@ int cmd_adjunct_show(struct cli *cli)
 	varlink_answer_clear(&answer);
 	return CLI_DONE;
 }
+
+int cmd_adjunct_restart(struct cli *cli)
+{
+	const char *name = cli->arguments[0];
+	struct varlink_answer answer;
+
+	if (cli_call(cli, output_subject("adjunct", name), "RestartAdjunct",
+		     json_pack("{s:s}", "name", name), CLI_WORK_NS, &answer) != CLI_DONE)
+		return CLI_FAILED;
+	if (cli->json)
+		return output_answer(&answer);
+	if (!cli->quiet)
+		printf("adjunct %s restarted; nobody served for %s\n", name,
+		       unit_duration(value_number(answer.parameters, "gap_ns")).text);
+	varlink_answer_clear(&answer);
+	return CLI_DONE;
+}

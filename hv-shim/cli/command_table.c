@@ -110,6 +110,11 @@ const struct command command_table[] = {
 	 "list the adjuncts", NULL, cmd_adjunct_list},
 	{DEVICES, "adjunct", "show", "NAME", 1, 1, COMPLETES_ADJUNCT, NULL,
 	 "show one adjunct", NULL, cmd_adjunct_show},
+	{DEVICES, "adjunct", "restart", "NAME", 1, 1, COMPLETES_ADJUNCT, NULL,
+	 "replace an adjunct by a new one",
+	 "The partition keeps its interface, its window or its socket, and is not told of a "
+	 "link change. Prints how long nobody served.",
+	 cmd_adjunct_restart},
 
 	{OTHER, "version", NULL, "", 0, 0, COMPLETES_NOTHING, NULL,
 	 "show the version of this program and of the daemon", NULL, cmd_version},

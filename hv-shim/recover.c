@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Replacing an adjunct while its partition goes on (design decision 5): the
+ * interface, the window or the socket stay; the process, its memory and the
+ * state of the function behind them are new. Done when an adjunct dies or loses
+ * its device, and on request. One that keeps dying is tried ever less often,
+ * then the device has failed. Event-loop thread.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "shim.h"
+
+#define DEVICE_DEATHS_MAX 6
+/* Service for so long, and earlier deaths are forgotten. */
+#define DEVICE_STEADY_NS (10 * NS_PER_S)
+/* The first new adjunct comes at once; each further one waits twice as long. */
+#define RETRY_FIRST_MS 50
+
+static void begin(struct device *device)
+{
+	device_close_fds(device);
+	device->state = STATE_STARTING;
+	device->walk = device_recover_steps;
+	device->step = 0;
+	state_changed(device->partition->shim);
+}
+
+void device_recover_end(struct device *device)
+{
+	device->recover_timer = sd_event_source_disable_unref(device->recover_timer);
+	free(device->adjunct_state);
+	device->adjunct_state = NULL;
+}
+
+void device_restart_answer(struct device *device, const char *problem)
+{
+	struct varlink_call *call = device->restart_call;
+
+	device->restart_call = NULL;
+	if (!call)
+		return;
+	if (problem)
+		varlink_errorf(call, "org.outrigger.Shim.Failed", "adjunct %s.%s: %s",
+			       device->partition->name, device->spec.name, problem);
+	else
+		varlink_reply(call, json_pack("{s:I}", "gap_ns", (json_int_t)device->gap_ns));
+}
+
+void device_recover(struct device *device, const char *format, ...)
+{
+	char why[SHIM_MESSAGE_BYTES - 100];
+	uint64_t now_ns = clock_now_ns();
+	va_list arguments;
+
+	if (device_undoing(device) || device->state == STATE_FAILED)
+		return;
+	va_start(arguments, format);
+	vsnprintf(why, sizeof(why), format, arguments);
+	va_end(arguments);
+	if (device->state == STATE_RUNNING) {
+		device->down_since_ns = now_ns;
+		if (now_ns - device->running_since_ns > DEVICE_STEADY_NS)
+			device->deaths = 0;
+	}
+	if (++device->deaths > DEVICE_DEATHS_MAX) {
+		device_fail(device, "%s, for the %uth time in a row; apply the document again to try "
+			    "it again", why, device->deaths);
+		return;
+	}
+	device_event(device, "adjunct-died", why);
+	begin(device);
+	device_walk(device);
+}
+
+void device_recover_failed(struct device *device, const char *problem)
+{
+	if (++device->deaths > DEVICE_DEATHS_MAX) {
+		snprintf(device->message, sizeof(device->message),
+			 "no new adjunct could take over: %.250s", problem);
+		device_event(device, "device-failed", device->message);
+		device->walk = device_stop_steps;
+		device->step = 0;
+		device->state = STATE_STOPPING;
+		return;
+	}
+	begin(device);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct device *device = data;
+
+	(void)source;
+	(void)usec;
+	device->recover_timer = sd_event_source_disable_unref(device->recover_timer);
+	device_step_done(device, NULL);
+	return 0;
+}
+
+int device_wait_before_retry(struct device *device)
+{
+	if (device->deaths < 2)
+		return 1;
+	uint64_t wait_us = (uint64_t)RETRY_FIRST_MS * 1000 << (device->deaths - 2);
+
+	log_info("device %s/%s: waits %.1f s before another try", device->partition->name,
+		 device->spec.name, (double)wait_us / 1e6);
+	int error = sd_event_add_time_relative(device->partition->shim->event, &device->recover_timer,
+					       CLOCK_MONOTONIC, wait_us, 1000, on_retry, device);
+	if (error < 0)
+		snprintf(device->message, sizeof(device->message), "no timer: %s", strerror(-error));
+	return error < 0 ? error : 0;
+}
+
+static void on_restart_caller_gone(void *data)
+{
+	struct device *device = data;
+
+	device->restart_call = NULL;
+}
+
+void device_restart_adjunct(struct device *device, struct varlink_call *call)
+{
+	if (device->state != STATE_RUNNING || device->restart_call) {
+		varlink_errorf(call, "org.outrigger.Shim.Busy", "adjunct %s.%s is %s",
+			       device->partition->name, device->spec.name,
+			       object_state_name(device->state));
+		return;
+	}
+	device->restart_call = call;
+	varlink_call_on_cancel(call, on_restart_caller_gone, device);
+	device->down_since_ns = clock_now_ns();
+	device->deaths = 0;
+	begin(device);
+	device_walk(device);
+}
