@@ -38,6 +38,7 @@ void device_close_fds(struct device *device)
 		if (device->fds[i] >= 0)
 			close(device->fds[i]);
 	device->fd_count = 0;
+	device->memory_sent = false;
 }
 
 void device_free(struct device *device)
@@ -50,6 +51,8 @@ void device_free(struct device *device)
 		*at = device->next;
 	adapter_release(device->adapter, device);
 	device_recover_end(device);
+	sd_event_source_disable_unref(device->standby_timer);
+	peer_free(device->standby);
 	attachment_close(device->attachment);
 	device_close_fds(device);
 	peer_free(device->adjunct);
@@ -84,6 +87,7 @@ static void device_running(struct device *device)
 			 device->spec.name);
 	state_changed(device->partition->shim);
 	change_settle(&device->change, NULL);
+	standby_start(device);
 }
 
 /* Everything is undone. Gone for good, or starting again, or failed. */
@@ -368,11 +372,10 @@ static void on_adopted(void *data, const char *problem, struct varlink_answer *a
 
 void device_adopt(struct device *device, struct peer_identity identity, bool sound)
 {
-	char label[DEVICE_LABEL_BYTES], socket_path[SHIM_PATH_BYTES];
+	char socket_path[SHIM_PATH_BYTES];
 
-	device_label(device, label);
 	device->link_up = true;
-	int error = shim_path(device->partition->shim, "adjunct", label, ".sock", socket_path);
+	int error = device_socket_path(device, device->slot, socket_path);
 	if (!error && identity.pid <= 0)
 		error = -ESRCH;
 	if (!error)

@@ -61,22 +61,37 @@ static int wait_for_others(struct device *device)
 	return DONE;
 }
 
-/* The donated memory: made and sealed here, so that nobody can cut it short. */
-static int reserve_memory(struct device *device)
+int device_donate(struct device *device)
 {
 	char label[DEVICE_LABEL_BYTES], name[DEVICE_LABEL_BYTES + 16];
 
-	device->starting_ns = clock_now_ns();
 	device_label(device, label);
 	snprintf(name, sizeof(name), "outrigger:%s", label);
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return fail_step(device, -errno, "no memory file: %s", strerror(errno));
-	device->fds[device->fd_count++] = fd;
+	/* Sealed, so that nobody can cut it short (T05). */
 	if (ftruncate(fd, device->spec.adjunct.memory_bytes) ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return fail_step(device, -errno, "%lld bytes of memory: %s",
-				 (long long)device->spec.adjunct.memory_bytes, strerror(errno));
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		int error = -errno;
+
+		close(fd);
+		return fail_step(device, error, "%lld bytes of memory: %s",
+				 (long long)device->spec.adjunct.memory_bytes, strerror(-error));
+	}
+	return fd;
+}
+
+static int reserve_memory(struct device *device)
+{
+	device->starting_ns = clock_now_ns();
+	if (device->walk == device_recover_steps && device->standby_ready)
+		return DONE; /* the standby has its own */
+	int fd = device_donate(device);
+	if (fd < 0)
+		return fd;
+	device->fds[device->fd_count++] = fd;
+	device->memory_sent = true;
 	return DONE;
 }
 
@@ -141,14 +156,12 @@ static int assign_function(struct device *device)
 	return PENDING;
 }
 
-static int create_adjunct(struct device *device)
+int device_executable(struct device *device, char *out, size_t out_bytes)
 {
 	struct shim *shim = shim_of(device);
-	char label[DEVICE_LABEL_BYTES], socket_path[SHIM_PATH_BYTES];
-	char executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES], id[DOC_STRING_BYTES];
-	char why[SHIM_MESSAGE_BYTES];
-
+	char id[DOC_STRING_BYTES], why[SHIM_MESSAGE_BYTES];
 	int error = image_device_id(&device->adapter->spec, id, sizeof(id));
+
 	if (error)
 		return fail_step(device, error, "%s: %s", device->adapter->spec.device,
 				 strerror(-error));
@@ -156,16 +169,28 @@ static int create_adjunct(struct device *device)
 				   why, sizeof(why));
 	if (!device->image)
 		return fail_step(device, -ENOENT, "%s", why);
+	snprintf(out, out_bytes, "%s/%s", shim->libexec_dir, device->image->executable);
+	return 0;
+}
+
+static int create_adjunct(struct device *device)
+{
+	struct shim *shim = shim_of(device);
+	char label[DEVICE_LABEL_BYTES], socket_path[SHIM_PATH_BYTES];
+	char executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES];
+
+	if (!device->memory_sent && standby_promote(device))
+		return DONE;
+	int error = device_executable(device, executable, sizeof(executable));
+	if (error)
+		return error;
 	device_label(device, label);
-	snprintf(executable, sizeof(executable), "%s/%s", shim->libexec_dir,
-		 device->image->executable);
-	error = shim_path(shim, "adjunct", label, ".sock", socket_path);
+	error = device_socket_path(device, device->slot, socket_path);
 	if (!error)
 		error = peer_spawn(shim->event, executable, label, socket_path, SPAWN_ISOLATED,
 				   device_on_adjunct_exit, device, &device->adjunct);
 	if (error)
 		return fail_step(device, error, "%s: %s", executable, strerror(-error));
-	state_changed(shim); /* a shim that dies now must find it again */
 	return DONE;
 }
 
@@ -190,7 +215,7 @@ static int dispatch_adjunct(struct device *device)
 	if (spec->kind == ADJ_PORT_VHOST_USER)
 		json_object_set_new(port, "path", json_string(vhost_path));
 	/* Memory and a window: a program has the device open, and an adjunct of it died. */
-	if (spec->kind == ADJ_PORT_NATIVE && device->fd_count > 1)
+	if (spec->kind == ADJ_PORT_NATIVE && device->attachment)
 		json_object_set_new(port, "ring_entries", json_integer(spec->ring_entries));
 	json_t *parameters =
 		json_pack("{s:s,s:s,s:I,s:o,s:s}", "name", label, "device", device_string,
@@ -276,9 +301,11 @@ static int remove_sockets(struct device *device)
 {
 	char label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
 
+	standby_end(device);
 	device_label(device, label);
-	if (!shim_path(shim_of(device), "adjunct", label, ".sock", path))
-		unlink(path);
+	for (unsigned slot = 0; slot < 2; slot++)
+		if (!device_socket_path(device, slot, path))
+			unlink(path);
 	if (!shim_path(shim_of(device), "vhost", label, ".sock", path))
 		unlink(path);
 	return DONE;

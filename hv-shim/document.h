@@ -63,6 +63,7 @@ struct doc_adjunct {
 	char image[DOC_NAME_BYTES]; /* empty: the one that fits the device */
 	int cpu; /* enum doc_cpu */
 	int64_t memory_bytes; /* 0: what the image asks for */
+	bool standby; /* a second process waits, ready to take over, with as much memory */
 };
 
 struct doc_device {

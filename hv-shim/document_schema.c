@@ -45,6 +45,7 @@ const struct field doc_adjunct_fields[] = {
 	{"image", FIELD_NAME, AT(doc_adjunct, image)},
 	{"cpu", FIELD_WORD, AT(doc_adjunct, cpu), .words = doc_cpus},
 	{"memory", FIELD_SIZE, AT(doc_adjunct, memory_bytes), .minimum = MIB, .maximum = 65536 * MIB},
+	{"standby", FIELD_BOOLEAN, AT(doc_adjunct, standby)},
 	{NULL},
 };
 

@@ -10,10 +10,9 @@ shimplan_SRCS := hv-shim/image.c hv-shim/objects.c hv-shim/plan.c
 shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd
-<<<<<<< HEAD
 outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c control.c \
 	device.c device_steps.c log_buffer.c orphans.c partition.c partition_socket.c peer.c recover.c \
-	server.c spawn.c state.c stats.c status.c)
+	server.c spawn.c standby.c state.c stats.c status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson
 outriggerd_USES := shimplan document base eventqueues

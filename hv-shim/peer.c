@@ -586,6 +586,11 @@ struct peer_identity peer_identity(const struct peer *peer)
 	return peer->identity;
 }
 
+void peer_set_exit(struct peer *peer, peer_exit_fn on_exit)
+{
+	peer->on_exit = on_exit;
+}
+
 void peer_kill(struct peer *peer)
 {
 	if (peer->pidfd >= 0 && pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) < 0 &&

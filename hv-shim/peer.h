@@ -53,6 +53,8 @@ int peer_adopt(sd_event *event, struct peer_identity identity, const char *socke
 	       peer_exit_fn on_exit, void *data, struct peer **out);
 
 struct peer_identity peer_identity(const struct peer *peer);
+/* From now on `on_exit` hears of its end. */
+void peer_set_exit(struct peer *peer, peer_exit_fn on_exit);
 
 /*
  * Calls a method; `parameters` is stolen, descriptors are duplicated. The

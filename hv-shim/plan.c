@@ -397,6 +397,9 @@ static void compare_device(const struct doc_device *live, const struct doc_devic
 	if (live->adjunct.cpu != want->adjunct.cpu)
 		add_detail(detail, "cpu %s -> %s", doc_cpus[live->adjunct.cpu],
 			   doc_cpus[want->adjunct.cpu]);
+	if (live->adjunct.standby != want->adjunct.standby)
+		add_detail(detail, "standby %s -> %s", live->adjunct.standby ? "yes" : "no",
+			   want->adjunct.standby ? "yes" : "no");
 	if (live->adjunct.memory_bytes != want->adjunct.memory_bytes)
 		add_detail(detail, "memory %lldM -> %lldM",
 			   (long long)live->adjunct.memory_bytes >> 20,

@@ -87,8 +87,13 @@ struct device {
 	struct doc_vf previous_vf;   /* while an update is under way */
 
 	struct peer *adjunct;
+	unsigned slot; /* 0 or 1: which of two names its socket has; the other is the standby's */
+	struct peer *standby;
+	bool standby_ready;
+	sd_event_source *standby_timer;
 	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
 	unsigned fd_count;
+	bool memory_sent; /* the first of them is donated memory */
 	bool link_up;
 	uint64_t starting_ns, start_ns; /* start_ns 0: an earlier shim started it */
 
@@ -231,6 +236,20 @@ void device_recover_failed(struct device *device, const char *problem);
 void device_recover_end(struct device *device); /* frees what recovery holds */
 /* Steps that only recovery takes. */
 int device_wait_before_retry(struct device *device);
+
+/* ---- standby.c --------------------------------------------------------------- */
+
+/* Starts one, if the device wants one and has none. */
+void standby_start(struct device *device);
+void standby_end(struct device *device);
+void standby_adopt(struct device *device, struct peer_identity identity);
+/* It becomes the device's adjunct: true; false: none is ready. */
+bool standby_promote(struct device *device);
+/* Of the adjunct's control socket; `slot` 0 or 1. */
+int device_socket_path(const struct device *device, unsigned slot, char out[SHIM_PATH_BYTES]);
+/* Donated memory, made and sealed; a descriptor, or -errno with device->message set. */
+int device_donate(struct device *device);
+int device_executable(struct device *device, char *out, size_t out_bytes);
 
 /* ---- attachment.c ------------------------------------------------------------- */
 

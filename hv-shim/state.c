@@ -60,15 +60,19 @@ static void add_partition(const struct partition *partition, json_t *list, json_
 	if (partition->keeper)
 		add_process(processes, "keeper", partition->name, peer_identity(partition->keeper));
 	for (const struct device *d = partition->devices; d; d = d->next) {
-		char label[DEVICE_LABEL_BYTES];
+		char label[DEVICE_LABEL_BYTES + sizeof(SLOT_SUFFIX)];
 
 		if (d->deleting)
 			continue;
 		device_label(d, label);
 		json_array_append_new(devices,
 				      doc_device_to_json(d->restarting ? &d->next_spec : &d->spec));
+		/* By its socket's name. A standby is not saved: it is ended as an orphan. */
+		if (d->adjunct && d->slot)
+			strcat(label, SLOT_SUFFIX);
 		if (d->adjunct)
 			add_process(processes, "adjunct", label, peer_identity(d->adjunct));
+		device_label(d, label);
 		if (d->attachment)
 			add_process(processes, "program", label, attachment_identity(d->attachment));
 	}
@@ -161,6 +165,15 @@ void state_changed(struct shim *shim)
 
 /* ---- Taking up ------------------------------------------------------------------- */
 
+/* The adjunct that was promoted from standby, and listens at the other name. */
+static struct peer_identity slot_process(json_t *processes, const char *label)
+{
+	char name[DEVICE_LABEL_BYTES + sizeof(SLOT_SUFFIX)];
+
+	snprintf(name, sizeof(name), "%s" SLOT_SUFFIX, label);
+	return state_process(processes, "adjunct", name);
+}
+
 static void adopt_device(struct partition *partition, const struct doc_device *spec,
 			 json_t *processes, bool keeper_adopted, const bool *adapter_adopted)
 {
@@ -182,6 +195,10 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 	}
 	device_label(device, label);
 	struct peer_identity adjunct = state_process(processes, "adjunct", label);
+	if (adjunct.pid <= 0) {
+		adjunct = slot_process(processes, label);
+		device->slot = adjunct.pid > 0;
+	}
 	struct peer_identity program = state_process(processes, "program", label);
 
 	if (!adapter_claim(adapter, device))

@@ -53,6 +53,7 @@ static void get_status_handle(struct varlink_call *call, json_t *parameters, voi
 {
 	static const char *const words[] = {
 		[RUNTIME_EMPTY] = "empty",
+		[RUNTIME_PREPARED] = "prepared",
 		[RUNTIME_SERVING] = "serving",
 		[RUNTIME_FAILED] = "failed",
 	};
@@ -180,6 +181,7 @@ void control_answer_stop(struct runtime *rt, const void *state, size_t state_byt
 }
 
 static const struct varlink_method methods[] = {
+	{"Prepare", prepare_handle, .fds_max = 1},
 	{"Start", start_handle, .fds_max = 4},
 	{"AttachPort", attach_handle, .fds_max = 3},
 	{"DetachPort", detach_handle},

@@ -19,7 +19,7 @@
 #define STATE_BYTES_MAX 4096 /* of a driver's saved state */
 #define MESSAGE_BYTES_MAX 256
 
-enum runtime_state { RUNTIME_EMPTY, RUNTIME_SERVING, RUNTIME_FAILED };
+enum runtime_state { RUNTIME_EMPTY, RUNTIME_PREPARED, RUNTIME_SERVING, RUNTIME_FAILED };
 
 /* One connection of the shim; `conn` NULL: the slot is free. */
 struct control_peer {
@@ -77,7 +77,8 @@ void control_post_event(struct runtime *rt, enum adj_event event, const char *me
 void control_answer_stop(struct runtime *rt, const void *state, size_t state_bytes);
 void control_close(struct runtime *rt);
 
-/* start.c: the methods Start, AttachPort and DetachPort. */
+/* start.c: the methods Prepare, Start, AttachPort and DetachPort. */
+void prepare_handle(struct varlink_call *call, json_t *parameters, void *context);
 void start_handle(struct varlink_call *call, json_t *parameters, void *context);
 void attach_handle(struct varlink_call *call, json_t *parameters, void *context);
 void detach_handle(struct varlink_call *call, json_t *parameters, void *context);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The method Start: checks every parameter and descriptor, takes what was
+ * The methods Prepare and Start: checks every parameter and descriptor, takes what was
  * donated, and brings the driver up (000, FIG. 7, steps 760 to 770). And the
  * methods AttachPort and DetachPort, by which programs come and go (775). What is
  * wrong with the request leaves the adjunct empty, and Start may be called
@@ -125,29 +125,40 @@ static const char *port_parse(json_t *port, struct start_request *out)
 	return ring_entries_get(port, &out->port.ring_entries) ? NULL : "port.ring_entries";
 }
 
-static const char *request_parse(json_t *parameters, struct start_request *out)
+/* What Prepare and Start both say. */
+static const char *request_parse_common(json_t *parameters, struct start_request *out)
 {
-	json_t *port = json_object_get(parameters, "port");
-	json_t *state = json_object_get(parameters, "state");
 	json_int_t number;
 
-	*out = (struct start_request){
-		.name = text_get(parameters, "name", sizeof(((struct runtime *)0)->name)),
-		.device = text_get(parameters, "device", sizeof(((struct runtime *)0)->device)),
-		.cpu = text_get(parameters, "cpu", 16),
-		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
-	};
+	out->name = text_get(parameters, "name", sizeof(((struct runtime *)0)->name));
+	out->device = text_get(parameters, "device", sizeof(((struct runtime *)0)->device));
 	if (!out->name)
 		return "name";
 	if (!out->device)
 		return "device";
-	if (!out->cpu || (strcmp(out->cpu, "shared") && strcmp(out->cpu, "dedicated")))
-		return "cpu";
 	if (!integer_get(parameters, "memory_bytes", MEMORY_UNIT_BYTES, MEMORY_BYTES_MAX,
 			 &number) ||
 	    number % MEMORY_UNIT_BYTES)
 		return "memory_bytes";
 	out->memory_bytes = (size_t)number;
+	return NULL;
+}
+
+static const char *request_parse(json_t *parameters, struct start_request *out)
+{
+	json_t *port = json_object_get(parameters, "port");
+	json_t *state = json_object_get(parameters, "state");
+
+	*out = (struct start_request){
+		.cpu = text_get(parameters, "cpu", 16),
+		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
+	};
+	const char *wrong = request_parse_common(parameters, out);
+
+	if (wrong)
+		return wrong;
+	if (!out->cpu || (strcmp(out->cpu, "shared") && strcmp(out->cpu, "dedicated")))
+		return "cpu";
 	if (state && !json_is_null(state)) {
 		out->state = json_string_value(state);
 		if (!out->state)
@@ -214,7 +225,8 @@ static int window_open(struct runtime *rt, struct varlink_call *call, unsigned f
 	return result;
 }
 
-static int port_open(struct runtime *rt, struct varlink_call *call)
+/* The port's descriptors stand from `first` on. */
+static int port_open(struct runtime *rt, struct varlink_call *call, unsigned first)
 {
 	struct adj_port *port = &rt->env.port;
 	int result = 0;
@@ -224,12 +236,12 @@ static int port_open(struct runtime *rt, struct varlink_call *call)
 		port->vhost_path = rt->vhost_path;
 		break;
 	case ADJ_PORT_TAP:
-		port->tap_fd = varlink_call_take_fd(call, 1);
+		port->tap_fd = varlink_call_take_fd(call, first);
 		result = descriptor_check_tap(&rt->env, port->tap_fd);
 		break;
 	case ADJ_PORT_NATIVE:
 		if (port->ring_entries)
-			result = window_open(rt, call, 1);
+			result = window_open(rt, call, first);
 		break;
 	}
 	if (result)
@@ -259,13 +271,11 @@ static int memory_take(struct runtime *rt, int memory_fd)
 	return 0;
 }
 
-static int driver_start(struct runtime *rt, int memory_fd, const void *saved, int saved_bytes)
+static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 {
 	void *driver = NULL;
-	int result = memory_take(rt, memory_fd);
+	int result = rt->ops->init(&rt->env, &driver);
 
-	if (!result)
-		result = rt->ops->init(&rt->env, &driver);
 	if (result)
 		return result;
 	if (saved_bytes) {
@@ -284,17 +294,22 @@ static int driver_start(struct runtime *rt, int memory_fd, const void *saved, in
 	return 0;
 }
 
-static void request_adopt(struct runtime *rt, const struct start_request *request)
+static void request_adopt_common(struct runtime *rt, const struct start_request *request)
 {
 	snprintf(rt->name, sizeof(rt->name), "%s", request->name);
 	snprintf(rt->device, sizeof(rt->device), "%s", request->device);
-	snprintf(rt->vhost_path, sizeof(rt->vhost_path), "%s", request->path ? request->path : "");
-	rt->dedicated = !strcmp(request->cpu, "dedicated");
 	rt->env.name = rt->name;
 	rt->env.device = rt->device;
 	rt->env.memory_bytes = request->memory_bytes;
-	rt->env.port = request->port;
 	rt->last_error[0] = '\0';
+}
+
+static void request_adopt(struct runtime *rt, const struct start_request *request)
+{
+	request_adopt_common(rt, request);
+	snprintf(rt->vhost_path, sizeof(rt->vhost_path), "%s", request->path ? request->path : "");
+	rt->dedicated = !strcmp(request->cpu, "dedicated");
+	rt->env.port = request->port;
 }
 
 static void answer_failed(struct runtime *rt, struct varlink_call *call, int error)
@@ -303,20 +318,74 @@ static void answer_failed(struct runtime *rt, struct varlink_call *call, int err
 		       rt->last_error[0] ? rt->last_error : "cannot start", strerror(-error));
 }
 
+/* Takes the donated memory, the call's first descriptor. On failure the state
+ * says whether the process is still of use. */
+static int donation_take(struct runtime *rt, struct varlink_call *call)
+{
+	int memory_fd = varlink_call_take_fd(call, 0);
+	int result = descriptor_check_memory(&rt->env, "donated memory", memory_fd,
+					     rt->env.memory_bytes);
+
+	if (!result) {
+		result = memory_take(rt, memory_fd);
+		rt->state = result ? RUNTIME_FAILED : RUNTIME_PREPARED;
+	}
+	close(memory_fd);
+	return result;
+}
+
+void prepare_handle(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct runtime *rt = context;
+	struct start_request request = {0};
+	const char *wrong = request_parse_common(parameters, &request);
+
+	if (rt->state != RUNTIME_EMPTY || rt->stopping) {
+		varlink_errorf(call, "org.outrigger.Adjunct.WrongState", "%s was started before",
+			       rt->env.name);
+		return;
+	}
+	if (!wrong && varlink_call_fd_count(call) != 1)
+		wrong = "descriptors";
+	if (wrong) {
+		varlink_error_parameter(call, wrong);
+		return;
+	}
+	request_adopt_common(rt, &request);
+	int result = donation_take(rt, call);
+
+	if (result)
+		answer_failed(rt, call, result);
+	else
+		varlink_reply(call, NULL);
+}
+
+/* NULL, or what does not go with what Prepare said. */
+static const char *differs_from_prepared(const struct runtime *rt,
+					 const struct start_request *request)
+{
+	if (strcmp(rt->device, request->device))
+		return "device";
+	return rt->env.memory_bytes != request->memory_bytes ? "memory_bytes" : NULL;
+}
+
 void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 {
 	static unsigned char saved[STATE_BYTES_MAX];
 	struct runtime *rt = context;
 	struct start_request request;
 	const char *wrong = request_parse(parameters, &request);
-	int saved_bytes = 0;
+	bool prepared = rt->state == RUNTIME_PREPARED;
+	int saved_bytes = 0, result = 0;
 
-	if (rt->state != RUNTIME_EMPTY || rt->stopping) {
+	if ((rt->state != RUNTIME_EMPTY && !prepared) || rt->stopping) {
 		varlink_errorf(call, "org.outrigger.Adjunct.WrongState",
 			       "%s was started before; an adjunct starts once", rt->env.name);
 		return;
 	}
-	if (!wrong && varlink_call_fd_count(call) != request.fds)
+	if (!wrong && prepared)
+		wrong = differs_from_prepared(rt, &request);
+	if (!wrong && varlink_call_fd_count(call) != request.fds - prepared)
 		wrong = "descriptors";
 	if (!wrong && request.state) {
 		saved_bytes = base64_decode(request.state, saved, sizeof(saved));
@@ -328,25 +397,20 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 		return;
 	}
 	request_adopt(rt, &request);
-	int memory_fd = varlink_call_take_fd(call, 0);
-	int result = descriptor_check_memory(&rt->env, "donated memory", memory_fd,
-					     request.memory_bytes);
-
-	if (!result)
-		result = port_open(rt, call);
+	result = port_open(rt, call, prepared ? 0 : 1);
+	if (!result && !prepared)
+		result = donation_take(rt, call);
 	if (!result) {
-		result = driver_start(rt, memory_fd, saved, saved_bytes);
+		result = driver_start(rt, saved, saved_bytes);
 		rt->state = result ? RUNTIME_FAILED : RUNTIME_SERVING;
-		if (result) {
-			runtime_unwatch_all(rt);
-			port_close(rt);
-		}
 	}
-	close(memory_fd);
-	if (result)
+	if (result) {
+		runtime_unwatch_all(rt);
+		port_close(rt);
 		answer_failed(rt, call, result);
-	else
-		varlink_reply(call, NULL);
+		return;
+	}
+	varlink_reply(call, NULL);
 }
 
 /* ---- Programs that come and go ----------------------------------------- */
