@@ -18,7 +18,7 @@
 
 #define DEVICE_DEATHS_MAX 6
 /* Service for so long, and earlier deaths are forgotten. */
-#define DEVICE_STEADY_NS (10 * NS_PER_S)
+#define DEVICE_STEADY_NS (200 * NS_PER_MS)
 /* The first new adjunct comes at once; each further one waits twice as long. */
 #define RETRY_FIRST_MS 50
 

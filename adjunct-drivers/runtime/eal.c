@@ -15,9 +15,11 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+#include <rte_memory.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -145,5 +147,25 @@ int eal_start(struct adj_env *env, int memory_fd)
 			result = -ENOTSUP;
 		}
 	}
+	return result;
+}
+
+static int populate(const struct rte_memseg_list *list, void *data)
+{
+	(void)data;
+	if (list->external || !list->memseg_arr.count)
+		return 0;
+	return madvise(list->base_va, list->memseg_arr.count * list->page_sz, MADV_POPULATE_WRITE)
+		       ? -errno
+		       : 0;
+}
+
+int eal_populate(const struct adj_env *env)
+{
+	int result = rte_memseg_list_walk(populate, NULL);
+
+	if (result)
+		env->log(env, ADJ_LOG_WARNING, "donated memory cannot be touched beforehand: %s",
+			 strerror(-result));
 	return result;
 }

@@ -96,6 +96,8 @@ int serve(struct runtime *rt);
  * whole heap in `memory_fd` (owned by the caller, not needed afterwards).
  */
 __attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
+/* Touches every page of it, so that a later Start meets no page fault. */
+__attribute__((weak)) int eal_populate(const struct adj_env *env);
 
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters
  * for every 3 bytes begun, and a NUL. Decode: bytes, or -EINVAL. */

@@ -354,6 +354,8 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 	request_adopt_common(rt, &request);
 	int result = donation_take(rt, call);
 
+	if (!result && rt->ops->uses_dpdk)
+		result = eal_populate(&rt->env);
 	if (result)
 		answer_failed(rt, call, result);
 	else
