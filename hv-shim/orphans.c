@@ -93,7 +93,8 @@ void orphans_end(const struct shim *shim, json_t *processes)
 		     {"partition", NULL}}; /* the dead shim's own: nobody listens there */
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		char folder[SHIM_PATH_BYTES + 16], path[SHIM_PATH_BYTES], name[DEVICE_LABEL_BYTES];
+		char folder[SHIM_PATH_BYTES + 16], path[SHIM_PATH_BYTES];
+		char name[DEVICE_LABEL_BYTES + sizeof(SLOT_SUFFIX)];
 		struct dirent *entry;
 
 		snprintf(folder, sizeof(folder), "%s/%s", shim->state_dir, kinds[i].kind);

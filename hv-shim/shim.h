@@ -242,10 +242,10 @@ int device_wait_before_retry(struct device *device);
 /* Starts one, if the device wants one and has none. */
 void standby_start(struct device *device);
 void standby_end(struct device *device);
-void standby_adopt(struct device *device, struct peer_identity identity);
 /* It becomes the device's adjunct: true; false: none is ready. */
 bool standby_promote(struct device *device);
 /* Of the adjunct's control socket; `slot` 0 or 1. */
+#define SLOT_SUFFIX ".1"
 int device_socket_path(const struct device *device, unsigned slot, char out[SHIM_PATH_BYTES]);
 /* Donated memory, made and sealed; a descriptor, or -errno with device->message set. */
 int device_donate(struct device *device);

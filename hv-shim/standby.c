@@ -21,7 +21,7 @@ int device_socket_path(const struct device *device, unsigned slot, char out[SHIM
 	char label[DEVICE_LABEL_BYTES];
 
 	device_label(device, label);
-	return shim_path(device->partition->shim, "adjunct", label, slot ? ".1.sock" : ".sock", out);
+	return shim_path(device->partition->shim, "adjunct", label, slot ? SLOT_SUFFIX ".sock" : ".sock", out);
 }
 
 static int on_another(sd_event_source *source, uint64_t usec, void *data)
@@ -102,17 +102,6 @@ void standby_start(struct device *device)
 		close(memory_fd);
 	device->message[0] = '\0'; /* the device itself is well */
 	state_changed(shim);
-}
-
-/* What an earlier shim left has nothing to lose: ended, and then replaced. */
-void standby_adopt(struct device *device, struct peer_identity identity)
-{
-	char path[SHIM_PATH_BYTES];
-
-	if (identity.pid > 0 && !device_socket_path(device, !device->slot, path) &&
-	    !peer_adopt(device->partition->shim->event, identity, path, on_standby_exit, device,
-			&device->standby))
-		peer_kill(device->standby);
 }
 
 void standby_end(struct device *device)
