@@ -212,8 +212,15 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 		problem = "does not let its events be watched";
 	if (problem && adapter->peer)
 		peer_kill(adapter->peer);
-	if (adapter->state == STATE_STARTING)
-		adapter_rest(adapter, problem);
+	if (adapter->state != STATE_STARTING)
+		return;
+	if (problem && adapter->adopting) {
+		/* It was dying when we took it up. Its adjuncts notice, and are replaced. */
+		log_warning("adapter %s: cannot be adopted: %s", adapter->spec.name, problem);
+		adapter_start(adapter);
+		return;
+	}
+	adapter_rest(adapter, problem);
 }
 
 static void on_started(void *data, const char *problem, struct varlink_answer *answer)
@@ -263,6 +270,7 @@ void adapter_start(struct adapter *adapter)
 	peer_free(adapter->peer); /* one that failed and is still ending */
 	adapter->peer = NULL;
 	adapter->state = STATE_STARTING;
+	adapter->adopting = false;
 	adapter->link_up = true;
 	log_info("adapter %s: starting (%s, %lld functions)", adapter->spec.name,
 		 doc_adapter_kinds[adapter->spec.kind], (long long)adapter->spec.vfs);
@@ -291,6 +299,7 @@ bool adapter_adopt(struct adapter *adapter, struct peer_identity identity)
 		return adapter->spec.kind == DOC_ADAPTER_DPDK;
 	}
 	adapter->state = STATE_STARTING;
+	adapter->adopting = true;
 	log_info("adapter %s: adopting process %d", adapter->spec.name, identity.pid);
 	peer_call(adapter->peer, "org.outrigger.Adapter.GetInfo", NULL, NULL, 0, SHIM_CALL_MS, on_info,
 		  adapter);

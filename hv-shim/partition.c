@@ -104,6 +104,16 @@ static void on_keeper_answer(void *data, const char *problem, struct varlink_ans
 		return;
 	if (problem && partition->keeper)
 		peer_kill(partition->keeper);
+	if (problem && partition->adopting) {
+		/* It was dying when we took it up, and what it held went with it. */
+		log_warning("partition %s: its keeper cannot be adopted: %s", partition->name, problem);
+		partition_start(partition);
+		for (struct device *d = partition->devices, *next; d; d = next) {
+			next = d->next;
+			device_restart(d, &d->spec);
+		}
+		return;
+	}
 	partition_rest(partition, problem);
 }
 
@@ -170,6 +180,7 @@ void partition_start(struct partition *partition)
 	peer_free(partition->keeper); /* one that failed and is still ending */
 	partition->keeper = NULL;
 	partition->state = STATE_STARTING;
+	partition->adopting = false;
 	log_info("partition %s: starting", partition->name);
 	int error = partition_open_socket(partition);
 	if (error == -ENOENT)
@@ -212,6 +223,7 @@ bool partition_adopt(struct partition *partition, struct peer_identity identity)
 		return false;
 	}
 	partition->state = STATE_STARTING;
+	partition->adopting = true;
 	log_info("partition %s: adopting keeper %d", partition->name, identity.pid);
 	keeper_ask(partition);
 	return true;

@@ -49,6 +49,7 @@ struct adapter {
 	bool link_up;
 	json_t *vf_list; /* functions and their counters, as last asked for; or NULL */
 	bool stats_pending;
+	bool adopting; /* STARTING, by an earlier shim's process */
 	bool deleting, restarting;
 	struct doc_adapter next_spec; /* with restarting */
 	struct change *change;
@@ -65,6 +66,7 @@ struct partition {
 	struct device *devices;
 	struct server *server; /* of the partition's own socket */
 	struct partition_service *service;
+	bool adopting; /* STARTING, by an earlier shim's keeper */
 	bool deleting;
 	struct change *change;
 };

@@ -43,7 +43,11 @@ static int write_file(const char *path, const char *text)
 	return error;
 }
 
-/* Our own ids stand for themselves; setgroups must be denied before a gid map. */
+/*
+ * Root of its own namespaces, which only we and our ids are in: any other user
+ * would lose its capabilities over them when it executes the image. setgroups
+ * must be denied before a gid map is written.
+ */
 static int map_user(const struct child *child)
 {
 	int error = write_file("/proc/self/setgroups", "deny");
@@ -105,8 +109,8 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 	}
 	if (child.map_user) {
 		flags |= CLONE_NEWUSER;
-		snprintf(child.uid_map, sizeof(child.uid_map), "%u %u 1\n", geteuid(), geteuid());
-		snprintf(child.gid_map, sizeof(child.gid_map), "%u %u 1\n", getegid(), getegid());
+		snprintf(child.uid_map, sizeof(child.uid_map), "0 %u 1\n", geteuid());
+		snprintf(child.gid_map, sizeof(child.gid_map), "0 %u 1\n", getegid());
 	}
 	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);

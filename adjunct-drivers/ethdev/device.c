@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds the one device this adjunct owns, follows its link, and brings it back
- * when it has lost its state:
+ * Finds the one device this adjunct owns, follows its link, and:
  *   RESET event (the physical function reset us)   reset, configure, start
- *   link of a software port down (its peer died)   remove, probe until the peer
- *                                                  is there again, for 10 s
- *   REMOVED event                                  failed for good
- * While the device is away the partition's frames wait in its rings.
+ *   REMOVED event, or the link of a software port down (its peer has gone)
+ *                                                  failed: the shim sends another
+ *                                                  adjunct, which may open it anew
  */
 #include <errno.h>
 #include <rte_bus.h>
@@ -18,12 +16,6 @@
 
 #include "clock.h"
 #include "device.h"
-
-/* DPDK's own handlers of a lost connection run on its interrupt thread; the
- * port is left alone until they have finished. */
-#define RESTART_DELAY_NS (20 * NS_PER_MS)
-#define RETRY_MAX_NS (500 * NS_PER_MS)
-#define LOST_DEADLINE_NS (10000 * NS_PER_MS)
 
 /* DPDK's interrupt thread. */
 static int on_event(uint16_t port_id, enum rte_eth_event_type type, void *argument, void *result)
@@ -120,49 +112,12 @@ bool device_link_up(struct device *device)
 
 /* ---- Losing it and bringing it back ------------------------------------- */
 
-static void lose(struct device *device)
-{
-	uint64_t now_ns = device->env->now_ns();
-
-	device->env->log(device->env, ADJ_LOG_WARNING, "%s went away; waiting for it",
-			 device->env->device);
-	/* What DPDK's drivers say about a port that is gone is no news. */
-	rte_log_set_global_level(RTE_LOG_CRIT);
-	stop(device);
-	device->lost_ns = now_ns;
-	device->retry_wait_ns = RESTART_DELAY_NS;
-	device->retry_ns = now_ns + device->retry_wait_ns;
-}
-
 static int restored(struct device *device)
 {
 	rte_log_set_global_level(RTE_LOG_DEBUG);
 	device->env->log(device->env, ADJ_LOG_INFO, "%s was started anew", device->env->device);
 	device->env->post_event(device->env, ADJ_EVENT_DEVICE_RESET);
 	link_follow(device);
-	return 0;
-}
-
-static int retry(struct device *device)
-{
-	uint64_t now_ns = device->env->now_ns();
-	int result;
-
-	if (now_ns < device->retry_ns)
-		return 0;
-	remove_port(device);
-	result = probe(device);
-	if (!result)
-		result = device_configure(device);
-	if (!result)
-		return restored(device);
-	if (now_ns - device->lost_ns > LOST_DEADLINE_NS) {
-		device->env->log(device->env, ADJ_LOG_ERROR, "%s did not come back: %s",
-				 device->env->device, rte_strerror(-result));
-		return -ENODEV;
-	}
-	device->retry_wait_ns = RTE_MIN(2 * device->retry_wait_ns, (uint64_t)RETRY_MAX_NS);
-	device->retry_ns = now_ns + device->retry_wait_ns;
 	return 0;
 }
 
@@ -185,19 +140,17 @@ int device_attend(struct device *device)
 	/* acquire: partner is on_event(). */
 	unsigned pending = atomic_exchange_explicit(&device->pending, 0, memory_order_acquire);
 
-	if (pending & DEVICE_REMOVED && !device->link_is_peer) {
-		device->env->log(device->env, ADJ_LOG_ERROR, "%s was removed", device->env->device);
-		stop(device);
-		return -ENODEV;
-	}
-	if (!device->present)
-		return retry(device);
 	if (pending & DEVICE_RESET)
 		return reset(device);
-	if (pending) {
+	if (pending)
 		link_follow(device);
-		if (device->link_is_peer && (!device->link_up || pending & DEVICE_REMOVED))
-			lose(device);
+	/* A confined process cannot open another device: the shim replaces it. */
+	if (pending & DEVICE_REMOVED || (device->link_is_peer && !device->link_up)) {
+		device->env->log(device->env, ADJ_LOG_ERROR, "%s is gone", device->env->device);
+		/* What DPDK's drivers say about a port that is gone is no news. */
+		rte_log_set_global_level(RTE_LOG_CRIT);
+		stop(device);
+		return -ENODEV;
 	}
 	return 0;
 }

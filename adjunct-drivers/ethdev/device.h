@@ -34,7 +34,6 @@ struct device {
 	int wake_fd;              /* eventfd: something is pending */
 	_Atomic unsigned pending; /* enum device_pending bits */
 	/* While !present: since when, when to try again, and how long to wait then. */
-	uint64_t lost_ns, retry_ns, retry_wait_ns;
 };
 
 enum device_pending { DEVICE_LINK = 1, DEVICE_RESET = 2, DEVICE_REMOVED = 4 };

@@ -42,8 +42,14 @@ static int fail(const char *what)
 
 static int limit(int resource, rlim_t value)
 {
-	const struct rlimit limits = {value, value};
+	struct rlimit limits;
 
+	if (getrlimit(resource, &limits))
+		return -1;
+	/* Whoever started the shim may have set less. */
+	if (limits.rlim_max < value)
+		value = limits.rlim_max;
+	limits = (struct rlimit){value, value};
 	return setrlimit(resource, &limits);
 }
 

@@ -28,12 +28,14 @@ static const int allowed[] = {
 	/* Descriptors that come along: checked (type, size, seals), then mapped. */
 	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(fcntl), SCMP_SYS(mmap), SCMP_SYS(munmap),
 	SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(lseek),
+	/* On which NUMA node a guest's ring lies: librte_vhost wants to know. */
+	SCMP_SYS(get_mempolicy),
 	/* librte_vhost's own wake-ups: it makes an eventfd or a pipe for a guest. */
 	SCMP_SYS(eventfd2), SCMP_SYS(pipe2), SCMP_SYS(dup), SCMP_SYS(timerfd_settime),
 	/* Ending: signals that were blocked, the exit itself, what glibc asks on the way. */
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),
 	SCMP_SYS(exit_group), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
-	SCMP_SYS(getrandom), SCMP_SYS(unlink), SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(getrandom), SCMP_SYS(sched_getaffinity),
 };
 
 /* mprotect is for ending threads' stacks, never to make memory executable. */

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -39,6 +40,21 @@ int __wrap_memfd_create(const char *name, unsigned flags)
 		return fd;
 	}
 	return __real_memfd_create(name, flags);
+}
+
+int __real_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode);
+
+/*
+ * The EAL makes a runtime folder that, with --no-shconf, nothing is put into,
+ * and complains where it may not. While it starts it hears that it is there.
+ */
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+	if (donated_fd < 0)
+		return __real_mkdir(path, mode);
+	errno = EEXIST;
+	return -1;
 }
 
 /* DPDK's drivers may say the same for every interrupt; once is enough. */

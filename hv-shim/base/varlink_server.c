@@ -319,6 +319,9 @@ static int answer(struct varlink_call *call, const char *error, json_t *paramete
 
 	if (message && continues)
 		json_object_set_new(message, "continues", json_true());
+	/* Whoever reads the final answer finds nothing of the call left behind. */
+	for (unsigned i = 0; !continues && i < call->message.fd_count; i++)
+		fd_close(&call->message.fds[i]);
 	int r = varlink_conn_send(server->conn, message, fds, fd_count);
 
 	if (r < 0 && !server->error)

@@ -181,7 +181,7 @@ try_image() { # NAME TEXT
 with_image sleeps >"$work/sleeps.yaml"
 try_image missing "outrigger-adjunct-missing: No such file"
 try_image fails "exited with status 3"
-try_image dies "was killed by signal 11"
+try_image dies "(was killed by signal|exited)"
 try_image plain "plain: Exec format error"
 try_image chatter "(broke the control protocol|malformed|exited)"
 spawn "$work/slow.log" "$bin/outrigger" --state-dir "$state" up -f "$work/sleeps.yaml"

@@ -195,6 +195,12 @@ pid_of() { # adapter, keeper or adjunct, NAME
 	adjunct) field ".adjuncts[] | select(.name == \"$2\") | .pid" ;;
 	esac
 }
+replaced() { # NAME OLD-PID: another adjunct serves under that name
+	local pid
+	pid=$(pid_of adjunct "$1")
+	[ -n "$pid" ] && [ "$pid" != "$2" ] && [ "$pid" != null ] &&
+		[ "$(field ".adjuncts[] | select(.name == \"$1\") | .state")" = running ]
+}
 device_is() { # PARTITION/DEVICE STATE
 	[ "$(outrigger -j device show "$1" | jq -r .device.state)" = "$2" ]
 }

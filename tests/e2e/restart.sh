@@ -82,16 +82,23 @@ done
 # ---- Ends that it does see ----------------------------------------------------------
 pid=$(pid_of adjunct red.net0)
 kill -KILL "$pid"
-check "an adjunct is killed: its device failed, and says how" \
-	within 5 device_failed red/net0 'its adjunct was killed by signal 9|its adjunct ended'
+check "an adjunct is killed: another takes over" within 5 replaced red.net0 "$pid"
+check "the log says how it ended" log_says 'red/net0: adjunct-died: its adjunct (was killed by signal 9|ended)'
 check "blue is not concerned" device_is blue/net0 running
-check "up repairs it" repaired
+check "there is nothing to repair" repaired
 check "traffic flows" works
 
-kill -SEGV "$(pid_of adjunct blue.net0)"
-check "an adjunct crashes: its device failed, and says how" \
-	within 5 device_failed blue/net0 'its adjunct was killed by signal 11'
-check "up repairs it" repaired
+check "pings begin" pinging_start
+pid=$(pid_of adjunct blue.net0)
+kill -KILL "$pid"
+check "one is killed under traffic: another takes over" within 5 replaced blue.net0 "$pid"
+check "the pinging program never notices more than lost packets" within 20 gone "$pinging"
+check "and not many" grep -qE '60 packets transmitted, (5[5-9]|60) received' "$work/pings"
+
+pid=$(pid_of adjunct red.net0)
+check "an adjunct is restarted on request" outrigger adjunct restart red.net0
+said "and how long nobody served" 'adjunct red.net0 restarted; nobody served for'
+check "it is another process" replaced red.net0 "$pid"
 check "traffic flows" works
 
 kill -KILL "$(pid_of keeper red)"

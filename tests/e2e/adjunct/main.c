@@ -60,12 +60,6 @@ static bool echo(struct window *window, uint32_t from, uint32_t to, unsigned ms)
 	return expected == to;
 }
 
-static void wait_for_counter(struct adjunct *adjunct, const char *name, int64_t value)
-{
-	for (unsigned i = 0; i < 200 && adjunct_counter(adjunct, name) != value; i++)
-		sleep_ms(5);
-}
-
 static void test_echo(void)
 {
 	struct adjunct adjunct;
@@ -333,6 +327,19 @@ static void test_refusals(void)
 	window_close(&window);
 }
 
+static bool adjunct_becomes(struct adjunct *adjunct, const char *wanted)
+{
+	for (unsigned i = 0; i < 200; i++, sleep_ms(10)) {
+		json_t *status = adjunct_call(adjunct, "GetStatus", NULL, NULL, 0, NULL);
+		bool is = !strcmp(json_string_value(json_object_get(status, "state")), wanted);
+
+		json_decref(status);
+		if (is)
+			return true;
+	}
+	return false;
+}
+
 /* Two adjuncts over vhost-user: traffic, sleep without CPU, and the loss of the far one. */
 static void test_virtio(void)
 {
@@ -359,17 +366,11 @@ static void test_virtio(void)
 	check(adjunct_counter(&near, "wakeups") <= wakeups + 1);
 	check(echo(&window, 100000, 100100, 2000));
 
+	/* A confined adjunct cannot open another device: it says so, and is replaced. */
 	check(adjunct_counter(&near, "link_up") == 1);
 	adjunct_end(&far);
-	wait_for_counter(&near, "link_up", 0);
-	check(adjunct_counter(&near, "link_up") == 0);
-	adjunct_spawn(&far);
-	adjunct_start_vhost(&far, "net_ring0", path);
-	wait_for_counter(&near, "link_up", 1);
-	check(adjunct_counter(&near, "link_up") == 1);
-	check(echo(&window, 0, 1000, 2000));
+	check(adjunct_becomes(&near, "failed"));
 	adjunct_end(&near);
-	adjunct_end(&far);
 	unlink(path);
 	window_close(&window);
 }
@@ -408,8 +409,8 @@ static void test_guests_die(void)
 	check(adjunct_fd_count(&host) == fds_before);
 	json_decref(adjunct_call(&host, "Stop", NULL, NULL, 0, NULL));
 	check(adjunct_wait(&host) == 0);
-	check(access(path, F_OK) != 0);
 	adjunct_end(&host);
+	unlink(path); /* which a confined adjunct cannot */
 }
 
 static const struct {
@@ -423,7 +424,7 @@ static const struct {
 	{"a broken ring shuts the port, not the device", test_protocol},
 	{"Start refuses what is wrong and leaks nothing", test_refusals},
 	{"guests may die at any moment", test_guests_die},
-	{"a sleeping adjunct uses no CPU; a device that comes back is used again", test_virtio},
+	{"a sleeping adjunct uses no CPU; one that loses its device says so", test_virtio},
 };
 
 int main(int argc, char **argv)
