@@ -6,19 +6,25 @@
  *   native_client PARTITION DEVICE echo    frames out, the same frames taken back
  *   native_client PARTITION DEVICE send    frames out to --to MAC
  *   native_client PARTITION DEVICE receive frames in
+ *   native_client PARTITION DEVICE kills   as echo; reads process ids from standard
+ *                                          input, kills each, and prints for each the
+ *                                          longest time between two frames taken back
  *
  * It copies each frame out of private memory into the ring and back out of the
  * ring into private memory, because that is what the peer it is compared with
- * (testpmd over memif) does. `echo` polls, as the peer does; `send` and
+ * (testpmd over memif) does. `echo` and `kills` poll, as the peer does; `send` and
  * `receive` sleep when there is nothing to do. One thread.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "net_layout.h"
@@ -29,6 +35,9 @@
 /* No frame for so long: there is nothing to measure. */
 #define SILENCE_NS (5 * NS_PER_S)
 #define POLLS_PER_CLOCK 256u
+/* After a kill gaps are looked for at least so long, and for so long
+ * once frames flow again, so that a successor that falters at first is seen. */
+#define KILL_WINDOW_NS (100 * NS_PER_MS)
 /* IEEE 802's number for local experiments: no stack takes such frames for its own. */
 #define ETHERTYPE_EXPERIMENT 0x88b5
 
@@ -162,12 +171,82 @@ static int measure(struct client *client, int (*step)(struct client *), unsigned
 	return 0;
 }
 
+/* ---- Kills ------------------------------------------------------------------- */
+
+/* The longest time without a frame, from a kill until the window after it is over. */
+static int longest_gap(struct client *client, pid_t pid, uint64_t *out)
+{
+	uint64_t last_ns = clock_now_ns(), until_ns = last_ns + KILL_WINDOW_NS;
+
+	*out = 0;
+	if (kill(pid, SIGKILL))
+		return -errno;
+	for (;;) {
+		int count = step_echo(client);
+		uint64_t now_ns = clock_now_ns(), gap_ns = now_ns - last_ns;
+
+		if (count < 0)
+			return count;
+		if (!count && gap_ns > SILENCE_NS)
+			return -ETIMEDOUT;
+		if (!count)
+			continue;
+		last_ns = now_ns;
+		if (gap_ns > *out) {
+			*out = gap_ns;
+			if (gap_ns > KILL_WINDOW_NS / 2)
+				until_ns = now_ns + KILL_WINDOW_NS;
+		}
+		if (now_ns >= until_ns)
+			return 0;
+	}
+}
+
+/* One line of standard input: the process, 0 at its end, or -errno. */
+static int next_victim(void)
+{
+	char line[32];
+	int pid, length = (int)read(STDIN_FILENO, line, sizeof(line) - 1);
+
+	if (length <= 0)
+		return length < 0 ? -errno : 0;
+	line[length] = '\0';
+	/* A line a write, and an answer before the next: nothing is left over. */
+	if (sscanf(line, "%d", &pid) != 1 || pid < 2)
+		return -EINVAL;
+	return pid;
+}
+
+static int measure_kills(struct client *client)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	uint64_t gap_ns;
+
+	for (;;) {
+		int ret = run_until(client, step_echo, clock_now_ns() + NS_PER_MS);
+		if (ret)
+			return ret;
+		if (poll(&input, 1, 0) != 1)
+			continue;
+		int pid = next_victim();
+		if (pid <= 0)
+			return pid;
+		ret = longest_gap(client, pid, &gap_ns);
+		if (ret)
+			return ret;
+		printf("%llu\n", (unsigned long long)gap_ns);
+		fflush(stdout);
+	}
+}
+
+/* ---- The program --------------------------------------------------------------- */
+
 static int (*find_step(const char *mode))(struct client *)
 {
 	static const struct {
 		const char *name;
 		int (*step)(struct client *);
-	} modes[] = {{"echo", step_echo}, {"send", step_send}, {"receive", step_receive}};
+	} modes[] = {{"echo", step_echo}, {"send", step_send}, {"receive", step_receive}, {"kills", step_echo}};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
 		if (!strcmp(modes[i].name, mode))
@@ -193,7 +272,8 @@ static int run(const struct options *options, int (*step)(struct client *))
 		if (!ret) {
 			otr_net_info(client.net, &info);
 			make_frames(&client, options, info.mac);
-			ret = measure(&client, step, options->seconds);
+			ret = strcmp(options->mode, "kills") ? measure(&client, step, options->seconds)
+							     : measure_kills(&client);
 			if (ret == -ETIMEDOUT)
 				fprintf(stderr, "native_client: no frame moves\n");
 			otr_net_close(client.net);
@@ -266,7 +346,7 @@ int main(int argc, char **argv)
 	if (!parse_options(argc, argv, &options))
 		step = find_step(options.mode);
 	if (!step) {
-		fprintf(stderr, "usage: native_client PARTITION DEVICE echo|send|receive "
+		fprintf(stderr, "usage: native_client PARTITION DEVICE echo|send|receive|kills "
 				"[--size N] [--seconds N] [--cpu N] [--to MAC]\n");
 		return 2;
 	}

@@ -49,6 +49,7 @@ down() {
 adjunct_pid() { otr -j adjunct list | jq -e --arg name "$1" '.adjuncts[] | select(.name == $name) | .pid'; }
 
 # A port whose frames come back at once: what leaves the adjunct enters it again.
+# KIND [STANDBY: yes or no]
 loopback_document() {
 	cat <<-END
 	version: 1
@@ -60,7 +61,7 @@ loopback_document() {
 	      - name: net0
 	        kind: $1
 	        vf: {adapter: loop0, index: 0}
-	        adjunct: {image: ethdev, cpu: dedicated, memory: 32M}
+	        adjunct: {image: ethdev, cpu: dedicated, memory: 32M, standby: ${2:-no}}
 	END
 }
 
@@ -147,6 +148,80 @@ eth_embedded_ours() {
 eth_embedded() {
 	size=$1
 	in_turn eth_embedded_ours -
+}
+
+# ---- Restarts ------------------------------------------------------------
+
+# A new adjunct counts as steady after so long; the shim delays the next one's
+# successor otherwise.
+STEADY_SECONDS=0.25
+
+standbys_ready() { (($(grep -c 'a standby waits' "$work/daemon.log") >= $1)); }
+
+# kills STANDBY COUNT: the adjunct dies COUNT times while a client sends; the gaps,
+# in ns, one a line, are in $work/gaps.
+kills() {
+	local standby=$1 count=$2 pid gap i before ret=0 to_client from_client
+	before=$(grep -c 'a standby waits' "$work/daemon.log" 2>/dev/null)
+	loopback_document native "$standby" >"$work/kills.yaml"
+	up "$work/kills.yaml" || return 1
+	coproc client { exec "$programs/native_client" "$work/state/partition/bench.sock" net0 kills \
+		--size 64 --cpu "$cpu_a" 2>"$work/client.log"; }
+	children+=("$client_PID")
+	exec {to_client}>&"${client[1]}" {from_client}<&"${client[0]}"
+	: >"$work/gaps"
+	for ((i = 1; i <= count; i++)); do
+		sleep "$STEADY_SECONDS"
+		[[ $standby == no ]] || wait_for 10 standbys_ready $((before + i)) ||
+			{ fail 'the standby is not prepared'; ret=1; break; }
+		pid=$(adjunct_pid bench.net0) && echo "$pid" >&"$to_client" &&
+			read -r -t 20 gap <&"$from_client" && echo "$gap" >>"$work/gaps" ||
+			{ show_log "$work/client.log"; fail "the client gives no gap for kill $i"; ret=1; break; }
+	done
+	exec {to_client}>&- {from_client}<&-
+	stop "$client_PID"
+	down && return $ret
+}
+
+# One run of a row: the median of so many kills.
+KILLS_PER_RUN=10
+
+restart_ours() {
+	kills "$standby" $KILLS_PER_RUN || return 1
+	figure=$(sort -n "$work/gaps" | sed -n "$(((KILLS_PER_RUN + 1) / 2))p")
+}
+restart_floor() {
+	figure=$("$programs/restart_floor" "$floor" $KILLS_PER_RUN "$cpu_a" "$cpu_b") ||
+		fail 'the floor could not be measured'
+}
+# restart cold|standby
+restart() {
+	floor=$1 standby=no
+	[[ $1 == cold ]] || standby=yes
+	daemon_start || return 1
+	peer_name='a bare two-process program'
+	peer_version='tests/bench/restart_floor.c'
+	peer_command="restart_floor $floor $KILLS_PER_RUN $cpu_a $cpu_b (median of $KILLS_PER_RUN kills, as ours)"
+	in_turn restart_ours restart_floor
+}
+
+# The largest of BENCH_KILLS gaps, in one run.
+restart_max_ours() {
+	kills yes "$kill_count" || return 1
+	figure=$(sort -n "$work/gaps" | tail -n 1)
+	peer_name="the goal itself, largest of $kill_count kills; median $(human "$(sort -n "$work/gaps" |
+		sed -n "$(((kill_count + 1) / 2))p")"), 99th percentile $(human "$(sort -n "$work/gaps" |
+		sed -n "$(((kill_count * 99 + 99) / 100))p")") ns"
+}
+restart_max_goal() { figure=5000000; }
+restart_max() {
+	local RUNS=1
+	kill_count=${BENCH_KILLS:-1000}
+	crosses_cpus=0
+	daemon_start || return 1
+	peer_version='-'
+	peer_command="5 ms; with a standby, the adjunct killed $kill_count times under load"
+	in_turn restart_max_ours restart_max_goal
 }
 
 # ---- iperf3 --------------------------------------------------------------

@@ -7,6 +7,7 @@
 #   tests/bench/run.sh            every row
 #   ROWS=name,name                a part
 #   BENCH_RUNS=n BENCH_SECONDS=n  runs per row (5), seconds per run (2)
+#   BENCH_KILLS=n                 adjuncts killed for restart_max_ns (1000)
 #   BENCH_CPUS=a,b                the two CPUs to use (the first two allowed)
 #
 # Exit status: 0 measured (a goal that was missed is printed, not an error),
@@ -37,6 +38,9 @@ eth_embedded           ethernet  frames/s  -   -    eth_embedded 64
 iperf3_namespaces      ethernet  bit/s     -   -    iperf3_namespaces
 up_16_over_2           shim      s         <=  1.1  up_over_2 16
 up_64_over_2           shim      s         <=  1.1  up_over_2 64
+restart_cold           restart   ns        <=  2    restart cold
+restart_standby        restart   ns        <=  2    restart standby
+restart_max_ns         restart   ns        <=  1.0  restart_max
 adjunct_private_bytes  shim      bytes     <=  1.0  adjunct_private_bytes
 '
 
