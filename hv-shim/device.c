@@ -5,7 +5,10 @@
  * The steps themselves are in device_steps.c. Event-loop thread.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,7 @@ struct device *device_new(struct partition *partition, struct adapter *adapter,
 	device->partition = partition;
 	device->adapter = adapter;
 	device->spec = *spec;
+	device->memory_fd = device->standby_memory_fd = -1;
 	while (*last)
 		last = &(*last)->next;
 	*last = device;
@@ -39,6 +43,44 @@ void device_close_fds(struct device *device)
 			close(device->fds[i]);
 	device->fd_count = 0;
 	device->memory_sent = false;
+}
+
+static void *free_memory(void *data)
+{
+	close((int)(intptr_t)data);
+	return NULL;
+}
+
+/* A thread, for as long as the kernel takes to free the pages. It shares nothing. */
+void device_free_memory(int *fd)
+{
+	sigset_t all, before;
+	pthread_t thread;
+
+	if (*fd < 0)
+		return;
+	/* Signals are the event loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&thread, NULL, free_memory, (void *)(intptr_t)*fd))
+		close(*fd);
+	else
+		pthread_detach(thread);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	*fd = -1;
+}
+
+/* The adjunct that serves now has the memory of the standby it was, or what it
+ * was sent; its predecessor's is freed. */
+static void device_keep_memory(struct device *device)
+{
+	int *now = device->memory_sent ? &device->fds[0] : &device->standby_memory_fd;
+
+	if (*now < 0)
+		return;
+	device_free_memory(&device->memory_fd);
+	device->memory_fd = *now;
+	*now = -1;
 }
 
 void device_free(struct device *device)
@@ -55,6 +97,8 @@ void device_free(struct device *device)
 	peer_free(device->standby);
 	attachment_close(device->attachment);
 	device_close_fds(device);
+	device_free_memory(&device->memory_fd);
+	device_free_memory(&device->standby_memory_fd);
 	peer_free(device->adjunct);
 	json_decref(device->counters);
 	free(device);
@@ -64,6 +108,7 @@ void device_free(struct device *device)
 
 static void device_running(struct device *device)
 {
+	device_keep_memory(device);
 	device_close_fds(device);
 	device->state = STATE_RUNNING;
 	device->message[0] = '\0';
@@ -87,7 +132,10 @@ static void device_running(struct device *device)
 			 device->spec.name);
 	state_changed(device->partition->shim);
 	change_settle(&device->change, NULL);
-	standby_start(device);
+	if (device->walk == device_recover_steps)
+		standby_start_later(device);
+	else
+		standby_start(device);
 }
 
 /* Everything is undone. Gone for good, or starting again, or failed. */
@@ -97,6 +145,7 @@ static void device_undone(struct device *device)
 	struct adapter *adapter = device->adapter;
 
 	device_close_fds(device);
+	device_free_memory(&device->memory_fd);
 	device->abort = false;
 	state_changed(partition->shim);
 	if (device->deleting) {
@@ -208,8 +257,11 @@ static void device_turn_back(struct device *device)
 {
 	if (device_undoing(device))
 		return;
+	/* Waiting before another try is for nobody's answer. */
+	bool answer = device->waiting && !device->recover_timer;
+
 	device_recover_end(device);
-	if (device->waiting && (device->step > 0 || device->walk == device_recover_steps)) {
+	if (answer && (device->step > 0 || device->walk == device_recover_steps)) {
 		device->abort = true;
 		return;
 	}

@@ -93,6 +93,9 @@ struct device {
 	struct peer *standby;
 	bool standby_ready;
 	sd_event_source *standby_timer;
+	/* What they were donated, or -1: kept so that a dying adjunct need not free it,
+	 * which takes milliseconds, before its end is seen. Never mapped here. */
+	int memory_fd, standby_memory_fd;
 	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
 	unsigned fd_count;
 	bool memory_sent; /* the first of them is donated memory */
@@ -218,6 +221,8 @@ static inline bool device_undoing(const struct device *device)
 /* In device_recover_steps, where the old adjunct is ended: the last step it may end in. */
 #define DEVICE_RECOVER_END_STEP 1
 void device_close_fds(struct device *device);
+/* Closes it and frees the memory behind it, elsewhere than in the event loop; then -1. */
+void device_free_memory(int *fd);
 /* Goes on with the walk from where it stands. */
 void device_walk(struct device *device);
 void device_step_done(struct device *device, const char *problem);
@@ -243,6 +248,8 @@ int device_wait_before_retry(struct device *device);
 
 /* Starts one, if the device wants one and has none. */
 void standby_start(struct device *device);
+/* The same, once an adjunct that has just taken over has caught up. */
+void standby_start_later(struct device *device);
 void standby_end(struct device *device);
 /* It becomes the device's adjunct: true; false: none is ready. */
 bool standby_promote(struct device *device);

@@ -14,6 +14,8 @@
 #include "shim.h"
 
 #define ANOTHER_US (1000 * 1000)
+/* After a takeover the partition's backlog has the processors first. */
+#define AFTER_TAKEOVER_US (200 * 1000)
 
 /* Of the adjunct's control socket; a promoted standby keeps the name it has. */
 int device_socket_path(const struct device *device, unsigned slot, char out[SHIM_PATH_BYTES])
@@ -36,6 +38,21 @@ static int on_another(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
+static void start_after(struct device *device, uint64_t wait_us)
+{
+	if (device->standby_timer || !device->spec.adjunct.standby)
+		return;
+	if (sd_event_add_time_relative(device->partition->shim->event, &device->standby_timer,
+				       CLOCK_MONOTONIC, wait_us, 0, on_another, device) < 0)
+		log_warning("device %s/%s: no timer for another standby", device->partition->name,
+			    device->spec.name);
+}
+
+void standby_start_later(struct device *device)
+{
+	start_after(device, AFTER_TAKEOVER_US);
+}
+
 /* Another one, but not at once: this one may die for a reason that lasts. */
 static void on_standby_exit(void *data, const char *how)
 {
@@ -45,12 +62,9 @@ static void on_standby_exit(void *data, const char *how)
 	peer_free(device->standby);
 	device->standby = NULL;
 	device->standby_ready = false;
+	device_free_memory(&device->standby_memory_fd);
 	state_changed(device->partition->shim);
-	if (!device->standby_timer &&
-	    sd_event_add_time_relative(device->partition->shim->event, &device->standby_timer,
-				       CLOCK_MONOTONIC, ANOTHER_US, 0, on_another, device) < 0)
-		log_warning("device %s/%s: no timer for another standby", device->partition->name,
-			    device->spec.name);
+	start_after(device, ANOTHER_US);
 }
 
 static void on_prepared(void *data, const char *problem, struct varlink_answer *answer)
@@ -98,8 +112,8 @@ void standby_start(struct device *device)
 			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
 				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),
 			  &memory_fd, 1, SHIM_START_MS, on_prepared, device);
-	if (memory_fd >= 0)
-		close(memory_fd);
+	device_free_memory(&device->standby_memory_fd);
+	device->standby_memory_fd = memory_fd < 0 ? -1 : memory_fd;
 	device->message[0] = '\0'; /* the device itself is well */
 	state_changed(shim);
 }
@@ -113,6 +127,7 @@ void standby_end(struct device *device)
 	peer_free(device->standby);
 	device->standby = NULL;
 	device->standby_ready = false;
+	device_free_memory(&device->standby_memory_fd);
 }
 
 bool standby_promote(struct device *device)
