@@ -107,7 +107,14 @@ struct adj_ops {
 	const int *syscalls;        /* needed while serving, besides the runtime's list
 				       (runtime/confine_seccomp.c); -1 ends; or NULL */
 
-	/* Brings the device up and opens the partition's port. *state is the driver's. */
+	/*
+	 * Of a standby, long before init: makes and touches in the donated memory what
+	 * needs neither the device nor env->port, which are not there yet. *state is
+	 * what init then finds in its own. NULL: there is nothing of that kind.
+	 */
+	int (*prepare)(const struct adj_env *env, void **state);
+	/* Brings the device up and opens the partition's port. *state is the driver's:
+	 * NULL, or what prepare made, which init keeps or frees. */
 	int (*init)(const struct adj_env *env, void **state);
 	/*
 	 * Moves what is pending, at most about `budget` frames per direction.

@@ -180,18 +180,27 @@ void device_interrupt(struct device *device, int fd)
 
 /* ---- Opening and closing ------------------------------------------------ */
 
-int device_open(struct device *device, const struct adj_env *env)
+int device_prepare(struct device *device, const struct adj_env *env)
 {
-	*device = (struct device){.env = env, .rx_fd = -1};
+	*device = (struct device){.env = env, .rx_fd = -1, .wake_fd = -1};
+	return device_make_pools(device);
+}
+
+int device_open(struct device *device)
+{
+	const struct adj_env *env = device->env;
+
 	device->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (device->wake_fd < 0)
-		return -errno;
+	if (device->wake_fd < 0) {
+		int error = -errno;
+
+		device_close(device);
+		return error;
+	}
 	int result = env->watch(env, device->wake_fd, true, false);
 
 	for (size_t i = 0; !result && i < EVENTS; i++)
 		result = rte_eth_dev_callback_register(RTE_ETH_ALL, events[i], on_event, device);
-	if (!result)
-		result = device_make_pools(device);
 	if (!result) {
 		result = probe(device);
 		if (result)

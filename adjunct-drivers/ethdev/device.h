@@ -38,8 +38,10 @@ struct device {
 
 enum device_pending { DEVICE_LINK = 1, DEVICE_RESET = 2, DEVICE_REMOVED = 4 };
 
-/* Makes the pools, probes env->device, starts it. 0 or -errno, logged. */
-int device_open(struct device *device, const struct adj_env *env);
+/* Makes the pools. 0, or -errno, logged: then device_close(). */
+int device_prepare(struct device *device, const struct adj_env *env);
+/* Probes env->device and starts it. 0; or -errno, logged: it is closed. */
+int device_open(struct device *device);
 void device_close(struct device *device); /* half-open is fine */
 
 /* What became pending, and attempts to bring a lost device back. 0, or -errno:

@@ -317,26 +317,42 @@ static int open_port(const struct adj_env *env, struct rte_mempool *pool, struct
 	return -EINVAL;
 }
 
-static int ethdev_init(const struct adj_env *env, void **state)
+static int ethdev_prepare(const struct adj_env *env, void **state)
 {
 	struct ethdev *ethdev = calloc(1, sizeof(*ethdev));
 
 	if (!ethdev)
 		return -ENOMEM;
 	ethdev->env = env;
-	int result = device_open(&ethdev->device, env);
+	int result = device_prepare(&ethdev->device, env);
+
+	if (result) {
+		device_close(&ethdev->device);
+		free(ethdev);
+		return result;
+	}
+	*state = ethdev;
+	return 0;
+}
+
+static int ethdev_init(const struct adj_env *env, void **state)
+{
+	int result = *state ? 0 : ethdev_prepare(env, state);
+
+	if (result)
+		return result;
+	struct ethdev *ethdev = *state;
+
+	result = device_open(&ethdev->device);
 
 	if (!result) {
 		result = open_port(env, ethdev->device.tx_pool, &ethdev->port);
 		if (result)
 			device_close(&ethdev->device);
 	}
-	if (result) {
+	if (result)
 		free(ethdev);
-		return result;
-	}
-	*state = ethdev;
-	return 0;
+	return result;
 }
 
 static void ethdev_exit(void *state)
@@ -354,6 +370,7 @@ const struct adj_ops ethdev_ops = {
 	.name = "ethdev",
 	.interface_version = ADJ_INTERFACE_VERSION,
 	.uses_dpdk = true,
+	.prepare = ethdev_prepare,
 	.init = ethdev_init,
 	.dispatch = ethdev_dispatch,
 	.arm = ethdev_arm,

@@ -5,7 +5,8 @@ ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c device.c devi
 	$(addprefix adjunct-drivers/runtime/,confine_thread.c eal.c vhost_notice.c)
 ethdev_USES := adjunct eventqueues base
 ethdev_DPDK := 1
-ethdev_LDFLAGS := -Wl,--wrap=memfd_create -Wl,--wrap=pthread_create -Wl,--wrap=mkdir
+ethdev_LDFLAGS := -Wl,--wrap=memfd_create -Wl,--wrap=pthread_create -Wl,--wrap=mkdir \
+	-Wl,--wrap=nanosleep
 ethdev_OUT := libexec/outrigger/outrigger-adjunct-ethdev
 
 EXTRA_FILES += $(OUT)/libexec/outrigger/images/ethdev.yaml

@@ -15,18 +15,21 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
-#include <rte_memory.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime.h"
 
 /* While eal_start() runs: what the EAL's heap is made of; else -1. */
 static int donated_fd = -1;
+/* On the thread on which it runs. */
+static _Thread_local bool starting;
+
+#define CALIBRATION_NS 5000000
 
 int __real_memfd_create(const char *name, unsigned flags);
 int __wrap_memfd_create(const char *name, unsigned flags);
@@ -55,6 +58,24 @@ int __wrap_mkdir(const char *path, mode_t mode)
 		return __real_mkdir(path, mode);
 	errno = EEXIST;
 	return -1;
+}
+
+int __real_nanosleep(const struct timespec *time, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
+
+/*
+ * To learn how fast the processor's clock counter runs, the EAL counts through a
+ * tenth of a second, nearly all of the time it needs to start. It asks the
+ * system's clock how long the nap really was, and rounds to 10 MHz, for which
+ * a few milliseconds do.
+ */
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
+{
+	const struct timespec nap = {.tv_nsec = CALIBRATION_NS};
+
+	if (starting && !time->tv_sec && time->tv_nsec > CALIBRATION_NS)
+		time = &nap;
+	return __real_nanosleep(time, left);
 }
 
 /* DPDK's drivers may say the same for every interrupt; once is enough. */
@@ -148,7 +169,9 @@ int eal_start(struct adj_env *env, int memory_fd)
 	donated_fd = fcntl(memory_fd, F_DUPFD_CLOEXEC, CONTROL_LISTEN_FD + 1);
 	if (donated_fd < 0)
 		return -errno;
+	starting = true;
 	result = eal_init(env);
+	starting = false;
 	/* The EAL has pinned this thread to its logical core. A shared adjunct floats
 	 * over whatever it was given; a dedicated one was given one CPU. */
 	if (restore)
@@ -163,25 +186,5 @@ int eal_start(struct adj_env *env, int memory_fd)
 			result = -ENOTSUP;
 		}
 	}
-	return result;
-}
-
-static int populate(const struct rte_memseg_list *list, void *data)
-{
-	(void)data;
-	if (list->external || !list->memseg_arr.count)
-		return 0;
-	return madvise(list->base_va, list->memseg_arr.count * list->page_sz, MADV_POPULATE_WRITE)
-		       ? -errno
-		       : 0;
-}
-
-int eal_populate(const struct adj_env *env)
-{
-	int result = rte_memseg_list_walk(populate, NULL);
-
-	if (result)
-		env->log(env, ADJ_LOG_WARNING, "donated memory cannot be touched beforehand: %s",
-			 strerror(-result));
 	return result;
 }

@@ -38,7 +38,8 @@ struct kept_event {
 struct runtime {
 	const struct adj_ops *ops;
 	struct adj_env env;
-	void *driver; /* the driver's state while RUNTIME_SERVING */
+	void *driver;   /* the driver's state while RUNTIME_SERVING */
+	void *prepared; /* and while RUNTIME_PREPARED, if it prepares */
 	enum runtime_state state;
 	bool dedicated; /* poll for ever */
 	bool stopping;
@@ -96,8 +97,6 @@ int serve(struct runtime *rt);
  * whole heap in `memory_fd` (owned by the caller, not needed afterwards).
  */
 __attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
-/* Touches every page of it, so that a later Start meets no page fault. */
-__attribute__((weak)) int eal_populate(const struct adj_env *env);
 
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters
  * for every 3 bytes begun, and a NUL. Decode: bytes, or -EINVAL. */

@@ -273,7 +273,7 @@ static int memory_take(struct runtime *rt, int memory_fd)
 
 static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 {
-	void *driver = NULL;
+	void *driver = rt->prepared;
 	int result = rt->ops->init(&rt->env, &driver);
 
 	if (result)
@@ -354,12 +354,14 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 	request_adopt_common(rt, &request);
 	int result = donation_take(rt, call);
 
-	if (!result && rt->ops->uses_dpdk)
-		result = eal_populate(&rt->env);
-	if (result)
+	if (!result && rt->ops->prepare)
+		result = rt->ops->prepare(&rt->env, &rt->prepared);
+	if (result) {
+		rt->state = RUNTIME_FAILED;
 		answer_failed(rt, call, result);
-	else
-		varlink_reply(call, NULL);
+		return;
+	}
+	varlink_reply(call, NULL);
 }
 
 /* NULL, or what does not go with what Prepare said. */
