@@ -3,8 +3,8 @@
 #
 # What `make run` does: starts outriggerd in a state directory of its own, brings
 # up embedded.yaml beside this file, sends ping and iperf3 from one partition to
-# the other, shows live rates meanwhile, sums up, takes everything down, and
-# looks that nothing stays behind. Needs no root.
+# the other, shows live rates meanwhile and kills an adjunct under them, sums up,
+# takes everything down, and looks that nothing stays behind. Needs no root.
 #
 #   KEEP=1     leaves it running and prints what to try next
 #   DEMO_SECONDS=5  how long iperf3 sends
@@ -20,7 +20,7 @@ PATH=$PWD/build/bin:$PATH:/usr/sbin:/sbin
 state=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/outrigger-demo.XXXXXX") || exit 1
 export OUTRIGGER_STATE_DIR=$state
 log=$state/outriggerd.log
-daemon='' server='' rates='' pids='' finished=0
+daemon='' server='' rates='' client='' pids='' finished=0
 
 start_daemon() {
 	setsid outriggerd --state-dir "$state" >>"$log" 2>&1 &
@@ -60,6 +60,7 @@ at_exit() {
 	[ $finished = 0 ] || return
 	[ $status -ne 0 ] || status=1
 	stop "$rates"
+	stop "$client"
 	stop "$server"
 	if [ $status -eq 130 ]; then
 		printf '\nInterrupted; taking everything down.\n'
@@ -85,8 +86,25 @@ echo "drives a virtual function of its own."
 start_daemon || fail "outriggerd does not start."
 shown outrigger up -f "$document" || fail "up failed."
 shown outrigger status || fail "status failed."
-pids=$(outrigger -j status | grep -oE '"(keeper_)?pid": *[0-9]+' | grep -oE '[0-9]+$' |
-	grep -vx "$daemon" | tr '\n' ' ')
+# Of everything that runs for the partitions; a standby is in no list, only a child.
+all_pids() {
+	{
+		outrigger -j status | grep -oE '"(keeper_)?pid": *[0-9]+' | grep -oE '[0-9]+$'
+		cat "/proc/$daemon/task/$daemon/children" 2>/dev/null | tr ' ' '\n'
+	} | grep -E '[0-9]' | grep -vx "$daemon" | sort -un | tr '\n' ' '
+}
+within() { # SECONDS COMMAND...: until it succeeds
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $deadline ] || return 1
+		sleep 0.05
+	done
+}
+standbys_wait() { [ "$(grep -c 'a standby waits' "$log")" -ge "$1" ]; }
+within 10 standbys_wait 2 || fail "The standbys are not prepared."
+pids=$(all_pids)
+processes=$(wc -w <<<"$pids")
 
 shown outrigger exec red -- ping -c 5 -i 0.2 -W 5 $peer | tee "$state/ping" || fail "no answer."
 rtt=$(awk -F'[/ ]' '/^rtt|^round-trip/ { print $8 }' "$state/ping")
@@ -103,7 +121,20 @@ printf '\n$ outrigger exec red -- iperf3 -c %s -t %s    (meanwhile: outrigger de
 outrigger device stats -w </dev/null &
 rates=$!
 timeout $((send_seconds + 30)) outrigger exec red -- iperf3 -f m -c $peer -t "$send_seconds" \
-	>"$state/client" 2>&1 || fail "iperf3: $(cat "$state/client")"
+	>"$state/client" 2>&1 &
+client=$!
+# Half-way, the adjunct that drives blue's function dies.
+sleep "$((send_seconds / 2))"
+victim=$(outrigger -j adjunct list | tr -d '\n' | grep -oE '\{[^}]*"blue.net0"[^}]*\}' |
+	grep -oE '"pid": *[0-9]+' | grep -oE '[0-9]+$')
+printf '\n$ kill -KILL %s    (the adjunct blue.net0)\n' "${victim:?}"
+kill -KILL "$victim" || fail "It cannot be killed."
+took_over() { grep -oE 'blue/net0: adjunct-restarted: .*' "$log"; }
+within 10 took_over || fail "No adjunct took over."
+gap=$(grep -oE 'took over after [0-9.]+ ms' "$log" | grep -oE '[0-9.]+ ms')
+wait "$client" || fail "iperf3: $(cat "$state/client")"
+client=
+pids="$pids $(all_pids)"
 stop "$rates"
 rates=
 wait "$server" || fail "the iperf3 server failed: $(cat "$state/server")"
@@ -113,9 +144,11 @@ throughput=$(awk '/receiver/ { print $(NF - 2), $(NF - 1) }' "$state/client")
 cat <<END
 
 What ran
-  processes    outriggerd, $(wc -w <<<"$pids") more: the adapter, and for each partition a keeper and an adjunct
+  processes    outriggerd, $processes more: the adapter, and for each partition a keeper,
+               an adjunct, and a standby for it
   ping         ${rtt:?} ms from red to blue and back, average
   iperf3       ${throughput:?} through two adjuncts, $send_seconds s of TCP
+  the kill     nobody served blue/net0 for ${gap:?}; iperf3 went on
 END
 
 if [ "${KEEP:-}" = 1 ]; then

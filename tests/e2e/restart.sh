@@ -53,7 +53,8 @@ adapters: [{name: soft0, kind: embedded, vfs: 2}]
 partitions:
   - name: red
     devices:
-      - {name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0, index: 0, vlan: 9}}
+      - {name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0, index: 0, vlan: 9},
+         adjunct: {standby: yes}}
 END
 check "and take effect" not pings red 10.77.0.2 -c 1 -W 1
 check "and back" repaired
