@@ -8,13 +8,15 @@
 # ---- Outrigger under test ------------------------------------------------
 
 daemon_pid=''
+# A command that runs the daemon: the restart rows give it and all it starts one CPU.
+daemon_prefix=()
 
 otr() { "$bin/outrigger" --state-dir "$work/state" "$@"; }
 
 daemon_start() {
 	[[ -z $daemon_pid ]] || return 0
 	mkdir -p "$work/state"
-	start "$work/daemon.log" "$bin/outriggerd" --state-dir "$work/state"
+	start "$work/daemon.log" "${daemon_prefix[@]}" "$bin/outriggerd" --state-dir "$work/state"
 	daemon_pid=$started
 	wait_for 10 test -S "$work/state/control.sock" && return 0
 	show_log "$work/daemon.log"
@@ -154,9 +156,20 @@ eth_embedded() {
 
 # A new adjunct counts as steady after so long; the shim delays the next one's
 # successor otherwise.
-STEADY_SECONDS=0.25
+STEADY_SECONDS=0.3
 
 standbys_ready() { (($(grep -c 'a standby waits' "$work/daemon.log") >= $1)); }
+
+# The client has the first CPU to itself, as the floor's has; what dies, what
+# takes over and who sees to it share the second.
+restart_daemon_start() {
+	daemon_stop
+	daemon_prefix=(taskset -c "$cpu_b")
+	daemon_start
+	local ret=$?
+	daemon_prefix=()
+	return $ret
+}
 
 # kills STANDBY COUNT: the adjunct dies COUNT times while a client sends; the gaps,
 # in ns, one a line, are in $work/gaps.
@@ -196,13 +209,17 @@ restart_floor() {
 }
 # restart cold|standby
 restart() {
+	local ret
 	floor=$1 standby=no
 	[[ $1 == cold ]] || standby=yes
-	daemon_start || return 1
+	restart_daemon_start || return 1
 	peer_name='a bare two-process program'
 	peer_version='tests/bench/restart_floor.c'
 	peer_command="restart_floor $floor $KILLS_PER_RUN $cpu_a $cpu_b (median of $KILLS_PER_RUN kills, as ours)"
 	in_turn restart_ours restart_floor
+	ret=$?
+	daemon_stop
+	return $ret
 }
 
 # The largest of BENCH_KILLS gaps, in one run.
@@ -215,13 +232,16 @@ restart_max_ours() {
 }
 restart_max_goal() { figure=5000000; }
 restart_max() {
-	local RUNS=1
+	local RUNS=1 ret
 	kill_count=${BENCH_KILLS:-1000}
 	crosses_cpus=0
-	daemon_start || return 1
+	restart_daemon_start || return 1
 	peer_version='-'
 	peer_command="5 ms; with a standby, the adjunct killed $kill_count times under load"
 	in_turn restart_max_ours restart_max_goal
+	ret=$?
+	daemon_stop
+	return $ret
 }
 
 # ---- iperf3 --------------------------------------------------------------
