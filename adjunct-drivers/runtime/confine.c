@@ -31,6 +31,9 @@
 
 /* Sockets, eventfds, windows, what librte_vhost maps of a guest: some dozens. */
 #define DESCRIPTORS_MAX 128
+/* Private memory besides what was donated: under 4 MiB are used, and threads'
+ * stacks of 8 MiB each count whole. */
+#define PRIVATE_BYTES_MAX (64u << 20)
 
 static int fail(const char *what)
 {
@@ -56,7 +59,8 @@ static int limit(int resource, rlim_t value)
 int confine_begin(void)
 {
 	/* A core dump would write the partition's frames to a disk. */
-	if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, DESCRIPTORS_MAX))
+	if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, DESCRIPTORS_MAX) ||
+	    limit(RLIMIT_DATA, PRIVATE_BYTES_MAX))
 		return fail("limits");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return fail("no_new_privs");
