@@ -38,3 +38,9 @@ PROGRAMS += raw_frames
 raw_frames_SRCS := tests/e2e/raw_frames.c
 raw_frames_OUT := tests/e2e/raw_frames
 raw_frames_TEST := 1
+
+PROGRAMS += intruder
+intruder_SRCS := $(addprefix tests/e2e/confinement/,intruder.c attempts.c sweep.c)
+intruder_USES := adjunct base eventqueues
+intruder_OUT := tests/e2e/intruder
+intruder_TEST := 1

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A driver that serves nothing and tries everything: run by the shim as a real
+ * adjunct, it tries some deeds while it may (init), and all of them once it is
+ * confined (its first dispatch). Two images are made of the program:
+ *
+ *   intruder            the list of system calls as every adjunct has it
+ *   intruder-unlisted   asks for those that the deeds need: shows that the walls
+ *                       behind the list (namespaces, empty root, Landlock,
+ *                       capabilities, limits) stop them as well
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "intruder.h"
+
+static struct intruder {
+	const struct adj_env *env;
+	struct targets targets;
+	bool listed, done;
+} intruder;
+
+static int targets_read(struct targets *out)
+{
+	const char *path = getenv("OTR_INTRUDER_TARGETS");
+	FILE *file = path ? fopen(path, "re") : NULL;
+	char line[160];
+
+	if (!file)
+		return -ENOENT;
+	while (fgets(line, sizeof(line), file)) {
+		sscanf(line, "state %107s", out->state_dir);
+		sscanf(line, "vf %107s", out->vf_socket);
+		sscanf(line, "shim %d", &out->shim_pid);
+		sscanf(line, "sibling %d", &out->sibling_pid);
+	}
+	fclose(file);
+	return out->state_dir[0] && out->vf_socket[0] && out->shim_pid && out->sibling_pid
+		       ? 0
+		       : -EINVAL;
+}
+
+static int init(const struct adj_env *env, void **state)
+{
+	struct targets *targets = &intruder.targets;
+	int result = targets_read(targets);
+
+	if (result)
+		return result;
+	intruder.env = env;
+	targets->memory = env->memory;
+	targets->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	targets->namespace_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (targets->root_fd < 0 || targets->namespace_fd < 0)
+		return -errno;
+	attempts_run(env, targets, true, intruder.listed);
+	*state = &intruder;
+	return 0;
+}
+
+static int dispatch(void *state, unsigned budget)
+{
+	(void)state;
+	(void)budget;
+	if (intruder.done)
+		return 0;
+	intruder.done = true;
+	attempts_run(intruder.env, &intruder.targets, false, intruder.listed);
+	if (intruder.listed)
+		sweep_run(intruder.env);
+	intruder.env->log(intruder.env, ADJ_LOG_INFO, "the intruder is done");
+	return 0;
+}
+
+static int arm(void *state, bool on)
+{
+	(void)state;
+	(void)on;
+	return 0;
+}
+
+static void interrupt(void *state, int fd)
+{
+	(void)state;
+	(void)fd;
+}
+
+static int attach(void *state)
+{
+	(void)state;
+	return 0;
+}
+
+static void nothing(void *state)
+{
+	(void)state;
+}
+
+static int save(void *state, void *buffer, size_t size_bytes)
+{
+	(void)state;
+	(void)buffer;
+	(void)size_bytes;
+	return 0;
+}
+
+static int restore(void *state, const void *buffer, size_t size_bytes)
+{
+	(void)state;
+	(void)buffer;
+	(void)size_bytes;
+	return 0;
+}
+
+static void stats(void *state, struct adj_stats *out)
+{
+	(void)state;
+	*out = (struct adj_stats){0};
+}
+
+int main(int argc, char **argv)
+{
+	struct adj_ops ops = {
+		.name = "intruder",
+		.interface_version = ADJ_INTERFACE_VERSION,
+		.init = init,
+		.dispatch = dispatch,
+		.arm = arm,
+		.interrupt = interrupt,
+		.attach = attach,
+		.detach = nothing,
+		.quiesce = attach,
+		.save = save,
+		.restore = restore,
+		.stats = stats,
+		.exit = nothing,
+	};
+
+	intruder.listed = !strstr(argv[0], "unlisted");
+	if (!intruder.listed)
+		ops.syscalls = attempts_syscalls;
+	return adj_main(&ops, argc, argv);
+}
