@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Memory that another party can write is read in few places, each of which copies
+# once, then checks the copy, then uses the copy (T01). This looks for every other
+# place: a table of what such a read must contain, and in which functions of which
+# files it may stand. It is text that is looked at, so that a new reader has to be
+# named here, where it is seen. Shown to work by a violation of each rule planted
+# in a copy of the sources.
+. "$(dirname "$0")/lib.sh"
+
+# rule | regular expression | FILE or FILE:FUNCTION, where it may stand
+rules='
+ring words | \<(consumed|consumer_armed|producer_armed|sequence)\> | event-queues/eq.h event-queues/eq_layout.h
+ring entries | \<eq_ring_entry_at\>|struct eq_ring_(entry|control)\>|(ring|tx|rx|transmit|receive)(->|\.)(entries|control)\> | event-queues/eq.h event-queues/eq_layout.h event-queues/eq_ring.c
+frame buffers | \<(tx|rx|transmit|receive)_buffers\>|\<(buffer_at|tx_buffer)\( | hv-shim/base/net_layout.h hv-shim/base/net_layout.c:net_layout_compute hv-shim/partition/otr_internal.h hv-shim/partition/window.c:otr_window_map hv-shim/partition/net.c:tx_buffer hv-shim/partition/net.c:otr_net_send hv-shim/partition/net.c:otr_net_reserve hv-shim/partition/net.c:otr_net_receive adjunct-drivers/ethdev/port_native.c:- adjunct-drivers/ethdev/port_native.c:buffer_at adjunct-drivers/ethdev/port_native.c:native_take adjunct-drivers/ethdev/port_native.c:native_give adjunct-drivers/ethdev/port_native.c:port_native_attach
+windows | (->|\.)window\>|\*window\> | adjunct-drivers/adj.h adjunct-drivers/runtime/start.c:port_close adjunct-drivers/runtime/start.c:window_map adjunct-drivers/ethdev/port_native.c:port_native_attach adjunct-drivers/ethdev/port_native.c:port_native_open hv-shim/base/net_copy.h:net_copy_out hv-shim/partition/otr_internal.h hv-shim/partition/window.c:otr_window_map hv-shim/partition/window.c:otr_window_unmap
+shared mappings | \<MAP_SHARED(_VALIDATE)?\> | adjunct-drivers/runtime/start.c:window_map adjunct-drivers/runtime/start.c:memory_take adjunct-drivers/runtime/confine_seccomp.c:allow_mappings hv-shim/partition/window.c:otr_window_map
+guest memory | \<(rte_vhost_get_mem_table|rte_vhost_gpa_to_vva|rte_vhost_va_from_guest_pa|shmat|process_vm_readv)\>|ring(->|\.)(desc|avail|used)\>|\<v?ring_(desc|avail|used)\> |
+guest rings (for their doorbells) | \<rte_vhost_get_vhost_vring\> | adjunct-drivers/ethdev/vhost_session.c:mail_kick_of adjunct-drivers/soft-adapter/forward.c:suspect adjunct-drivers/soft-adapter/vhost_port.c:port_attach
+'
+
+# violations ROOT: "FILE:LINE: FUNCTION: RULE: TEXT" of each hit outside its places; and
+# each place without a hit. Fails if there is any.
+violations() {
+	local rule pattern places
+	cd "$1" || return
+	while IFS= read -r line; do
+		[ -n "$line" ] || continue
+		rule=${line%% | *} places=${line##* |} pattern=${line#* | }
+		pattern=${pattern% |*}
+		# Not every awk knows the edge of a word.
+		pattern=${pattern//'\<'/(^|[^A-Za-z0-9_])} pattern=${pattern//'\>'/([^A-Za-z0-9_]|$)}
+		find event-queues adjunct-drivers hv-shim -name '*.[ch]' ! -path '*/examples/*' | sort |
+			RULE=$rule PLACES=$places PATTERN=$pattern xargs -d '\n' awk '
+			BEGIN { n = split(ENVIRON["PLACES"], list, " "); for (i = 1; i <= n; i++) place[list[i]] = 1 }
+			FNR == 1 { name = "-"; comment = 0 }
+			{
+				# Comments and sentences may talk of it.
+				code = $0
+				gsub(/"([^"\\]|\\.)*"/, "\"\"", code)
+				if (comment) { if (!sub(/^.*\*\//, "", code)) next; comment = 0 }
+				gsub(/\/\*([^*]|\*[^\/])*\*\//, "", code)
+				if (sub(/\/\*.*$/, "", code)) comment = 1
+			}
+			code ~ /^[A-Za-z_].*[A-Za-z_0-9]+\(/ && code !~ /;[ \t]*$/ && code !~ /^(#|static_assert)/ {
+				match(code, /[A-Za-z_0-9]+\(/); name = substr(code, RSTART, RLENGTH - 1)
+			}
+			code ~ ENVIRON["PATTERN"] {
+				if (FILENAME in place) { used[FILENAME] = 1; next }
+				if ((FILENAME ":" name) in place) { used[FILENAME ":" name] = 1; next }
+				printf "%s:%d: %s: %s:%s\n", FILENAME, FNR, name, ENVIRON["RULE"], $0; bad = 1
+			}
+			/^}/ { name = "-" }
+			END {
+				for (p in place) if (!(p in used)) { print p ": no " ENVIRON["RULE"] " there any more"; bad = 1 }
+				exit bad
+			}' || echo failed >"$work/failed"
+	done <<<"$rules"
+	[ ! -e "$work/failed" ] || { rm "$work/failed"; return 1; }
+}
+copied() (violations "$PWD")
+# planted NAME FILE TEXT: the line, put at the end of a copy of FILE, is found, by its place.
+planted() {
+	local tree=$work/tree at
+	rm -rf "$tree"
+	mkdir "$tree"
+	cp -r event-queues adjunct-drivers hv-shim "$tree/"
+	echo "$3" >>"$tree/$2"
+	at=$2:$(wc -l <"$tree/$2")
+	refused "found when planted: $1" "^$at: " bash -c "$(declare -f violations); work=$work rules=\$1; violations $tree" - "$rules"
+}
+
+check "shared memory is read by those who copy once, and by nobody else" copied
+planted "a ring's words, read by a driver" adjunct-drivers/ethdev/device.c \
+	'int x(struct eq_ring *r) { return r->control->consumed; }'
+planted "an entry, looked at in the ring" adjunct-drivers/ethdev/port_native.c \
+	'int x(struct eq_ring *r) { return eq_ring_entry_at(r, 0)->payload[0]; }'
+planted "a frame, read where it lies" adjunct-drivers/ethdev/port_native.c \
+	'int x(struct port_native *n) { return buffer_at(n->transmit_buffers, &n->transmit, 0)[12]; }'
+planted "the window, read by the runtime" adjunct-drivers/runtime/serve.c \
+	'int x(struct runtime *rt) { return *(int *)rt->env.port.window; }'
+planted "shared memory mapped by the shim" hv-shim/attachment.c \
+	'void *x(int fd) { return mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0); }'
+planted "a guest's descriptors, read past librte_vhost" adjunct-drivers/ethdev/vhost_session.c \
+	'int x(struct rte_vhost_vring *ring) { return ring->desc[0].len; }'
+finish
