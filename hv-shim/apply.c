@@ -172,6 +172,7 @@ static void change_partition(struct shim *shim, struct change *change)
 		return;
 	}
 	snprintf(partition->owner, sizeof(partition->owner), "%s", change->owner);
+	region_list_set(partition, change->regions, change->region_count);
 	partition_start(partition);
 }
 

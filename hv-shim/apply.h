@@ -21,6 +21,8 @@ struct change {
 	struct doc_adapter adapter;
 	struct doc_device device;
 	char partition[DOC_NAME_BYTES], owner[DOC_NAME_BYTES];
+	struct doc_region regions[DOC_REGIONS_MAX];
+	size_t region_count;
 	bool settled;
 };
 

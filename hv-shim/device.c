@@ -435,12 +435,14 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 				   device_on_adjunct_exit, device, &device->adjunct);
 	if (error || !sound) {
 		/* It may have left a process, a TAP, a function, a socket: undo first. */
+		region_adopt(device);
 		device->walk = device_start_steps;
 		device->step = 1;
 		device->state = STATE_RUNNING;
 		device_restart(device, &device->spec);
 		return;
 	}
+	region_adopt(device);
 	log_info("device %s/%s: adopting adjunct %d", device->partition->name, device->spec.name,
 		 identity.pid);
 	device->state = STATE_STARTING;

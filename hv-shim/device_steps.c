@@ -244,6 +244,7 @@ static int set_up_interface(struct device *device)
 
 const struct step device_start_steps[] = {
 	{"wait for the adapter and the partition (705)", wait_for_others},
+	{"revoke the donated region (750)", region_revoke},
 	{"reserve memory (735)", reserve_memory},
 	{"make the partition's virtual device (775)", make_port},
 	{"assign the virtual function (745)", assign_function},
@@ -335,6 +336,7 @@ const struct step device_stop_steps[] = {
 	{"quiesce the adjunct", quiesce_adjunct},
 	{"end the adjunct", end_adjunct},
 	{"remove its sockets", remove_sockets},
+	{"give the donated region back", region_return},
 	{"return the partition's virtual device", return_port},
 	{"reset the virtual function", return_function},
 	{NULL},

@@ -20,6 +20,7 @@
 #include "yaml_tree.h"
 
 #define PATH_BYTES 128
+#define REGION_UNIT_BYTES (INT64_C(1) << 20)
 
 struct reader {
 	const struct yaml_tree *tree; /* NULL when the value came by the socket */
@@ -244,7 +245,7 @@ static int read_owner(struct reader *r, const json_t *object, const struct field
 }
 
 static int read_fields(struct reader *r, json_t *object, const struct field *fields, void *out,
-		       const char *also);
+		       const char *const *also);
 
 static int read_adjunct(struct reader *r, const json_t *object, const struct field *f,
 			json_t *value, struct doc_adjunct *out)
@@ -305,12 +306,13 @@ static void set_fallbacks(const struct field *fields, void *out)
 	}
 }
 
-/* Reads `object` into `out` (zeroed by the caller); `also` is one more key that may stand there. */
+/* Reads `object` into `out` (zeroed by the caller); `also` are more keys that may stand there. */
 static int read_fields(struct reader *r, json_t *object, const struct field *fields, void *out,
-		       const char *also)
+		       const char *const *also)
 {
 	const char *key;
 	json_t *value;
+	size_t i;
 
 	set_fallbacks(fields, out);
 	json_object_foreach(object, key, value) {
@@ -319,7 +321,9 @@ static int read_fields(struct reader *r, json_t *object, const struct field *fie
 		while (f->key && strcmp(f->key, key))
 			f++;
 		if (!f->key) {
-			if (also && !strcmp(key, also))
+			for (i = 0; also && also[i] && strcmp(key, also[i]); i++)
+				;
+			if (also && also[i])
 				continue;
 			return refuse(r, object, key, "is not a setting known here");
 		}
@@ -408,11 +412,78 @@ static int read_devices(struct reader *r, json_t *object, struct doc_partition *
 	return 0;
 }
 
+static struct doc_region *region_find(struct doc_partition *partition, const char *name)
+{
+	for (size_t i = 0; i < partition->region_count; i++)
+		if (!strcmp(partition->regions[i].name, name))
+			return &partition->regions[i];
+	return NULL;
+}
+
+static int read_regions(struct reader *r, json_t *object, struct doc_partition *partition)
+{
+	json_t *list = json_object_get(object, "regions");
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) > DOC_REGIONS_MAX)
+		return refuse(r, object, "regions", "is not a list of at most %d", DOC_REGIONS_MAX);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct doc_region region = {0};
+		json_t *item = json_array_get(list, i);
+
+		if (!json_is_object(item))
+			return refuse(r, object, "regions", "entry %zu is %s, not an object", i,
+				      kind_of(item));
+		size_t before = path_enter(r, "regions", (long)i);
+		int error = read_fields(r, item, doc_region_fields, &region, NULL);
+		if (!error && region_find(partition, region.name))
+			error = refuse(r, item, "name", "'%s' is used twice", region.name);
+		if (!error && region.size_bytes % REGION_UNIT_BYTES)
+			error = refuse(r, item, "size", "is not a whole number of MiB");
+		if (error)
+			return error;
+		path_leave(r, before);
+		partition->regions[partition->region_count++] = region;
+	}
+	return 0;
+}
+
+/* A region can be given away once, and whole. */
+static int check_donations(struct reader *r, const json_t *object, struct doc_partition *partition)
+{
+	for (size_t i = 0; i < partition->device_count; i++) {
+		struct doc_adjunct *adjunct = &partition->devices[i].adjunct;
+		const struct doc_region *region = region_find(partition, adjunct->donate);
+
+		if (!adjunct->donate[0])
+			continue;
+		if (!region)
+			return refuse(r, object, "devices", "%s donates '%s', which is no region of this "
+				      "partition", partition->devices[i].name, adjunct->donate);
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(partition->devices[j].adjunct.donate, adjunct->donate))
+				return refuse(r, object, "devices", "%s and %s both donate '%s'",
+					      partition->devices[j].name, partition->devices[i].name,
+					      adjunct->donate);
+		if (adjunct->memory_bytes && adjunct->memory_bytes != region->size_bytes)
+			return refuse(r, object, "devices", "%s donates '%s' and asks for another size; "
+				      "leave memory out", partition->devices[i].name, adjunct->donate);
+		adjunct->memory_bytes = region->size_bytes;
+	}
+	return 0;
+}
+
 static int read_partition(struct reader *r, json_t *object, struct doc_partition *partition)
 {
-	int error = read_fields(r, object, doc_partition_fields, partition, "devices");
+	static const char *const lists[] = {"regions", "devices", NULL};
+	int error = read_fields(r, object, doc_partition_fields, partition, lists);
 
-	return error ? error : read_devices(r, object, partition);
+	if (!error)
+		error = read_regions(r, object, partition);
+	if (!error)
+		error = read_devices(r, object, partition);
+	return error ? error : check_donations(r, object, partition);
 }
 
 static int read_adapter(struct reader *r, json_t *object, struct doc_adapter *adapter)

@@ -27,6 +27,7 @@
 #define DOC_PARTITIONS_MAX 256
 #define DOC_DEVICES_MAX 16 /* per partition */
 #define DOC_VFS_MAX 64
+#define DOC_REGIONS_MAX 8 /* per partition */
 #define DOC_MTU_MIN 68
 #define DOC_MTU_MAX 2016
 
@@ -62,7 +63,8 @@ struct doc_adjunct {
 	bool none; /* the native-driver branch (000, FIG. 7, step 715) */
 	char image[DOC_NAME_BYTES]; /* empty: the one that fits the device */
 	int cpu; /* enum doc_cpu */
-	int64_t memory_bytes; /* 0: what the image asks for */
+	int64_t memory_bytes; /* 0: what the image asks for, or the region's size */
+	char donate[DOC_NAME_BYTES]; /* the region of the partition it is made of; or empty */
 	bool standby; /* a second process waits, ready to take over, with as much memory */
 };
 
@@ -78,9 +80,17 @@ struct doc_device {
 	struct doc_adjunct adjunct;
 };
 
+/* Memory that the partition's programs may map, and may give away. */
+struct doc_region {
+	char name[DOC_NAME_BYTES];
+	int64_t size_bytes;
+};
+
 struct doc_partition {
 	char name[DOC_NAME_BYTES];
 	char owner[DOC_NAME_BYTES]; /* user name or uid; empty: the shim's user */
+	struct doc_region regions[DOC_REGIONS_MAX];
+	size_t region_count;
 	struct doc_device *devices;
 	size_t device_count;
 };

@@ -84,5 +84,10 @@ json_t *doc_partition_to_json(const struct doc_partition *partition)
 	for (size_t i = 0; i < partition->device_count; i++)
 		json_array_append_new(devices, doc_device_to_json(&partition->devices[i]));
 	json_object_set_new(object, "devices", devices);
+	json_t *regions = json_array();
+	for (size_t i = 0; i < partition->region_count; i++)
+		json_array_append_new(regions,
+				      fields_to_json(doc_region_fields, &partition->regions[i]));
+	json_object_set_new(object, "regions", regions);
 	return object;
 }

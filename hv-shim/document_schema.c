@@ -45,6 +45,7 @@ const struct field doc_adjunct_fields[] = {
 	{"image", FIELD_NAME, AT(doc_adjunct, image)},
 	{"cpu", FIELD_WORD, AT(doc_adjunct, cpu), .words = doc_cpus},
 	{"memory", FIELD_SIZE, AT(doc_adjunct, memory_bytes), .minimum = MIB, .maximum = 65536 * MIB},
+	{"donate", FIELD_NAME, AT(doc_adjunct, donate)},
 	{"standby", FIELD_BOOLEAN, AT(doc_adjunct, standby)},
 	{NULL},
 };
@@ -63,7 +64,14 @@ const struct field doc_device_fields[] = {
 	{NULL},
 };
 
-/* `devices` is read by the document itself. */
+const struct field doc_region_fields[] = {
+	{"name", FIELD_NAME, AT(doc_region, name), .required = true},
+	{"size", FIELD_SIZE, AT(doc_region, size_bytes), .required = true, .minimum = MIB,
+	 .maximum = 65536 * MIB},
+	{NULL},
+};
+
+/* `regions` and `devices` are read by the document itself. */
 const struct field doc_partition_fields[] = {
 	{"name", FIELD_NAME, AT(doc_partition, name), .required = true},
 	{"owner", FIELD_OWNER, AT(doc_partition, owner)},

@@ -34,6 +34,6 @@ struct field {
 };
 
 extern const struct field doc_adapter_fields[], doc_vf_fields[], doc_adjunct_fields[],
-	doc_device_fields[], doc_partition_fields[];
+	doc_device_fields[], doc_region_fields[], doc_partition_fields[];
 
 #endif

@@ -11,7 +11,7 @@ shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd
 outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c control.c \
-	device.c device_steps.c log_buffer.c orphans.c partition.c partition_socket.c peer.c recover.c \
+	device.c device_steps.c log_buffer.c orphans.c partition.c partition_socket.c peer.c recover.c region.c \
 	server.c spawn.c standby.c state.c stats.c status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson

@@ -114,7 +114,10 @@ static void on_keeper_answer(void *data, const char *problem, struct varlink_ans
 		}
 		return;
 	}
-	partition_rest(partition, problem);
+	if (!problem && !partition->adopting)
+		region_make_all(partition, partition_rest);
+	else
+		partition_rest(partition, problem);
 }
 
 /* The keeper is there once it answers. */

@@ -110,6 +110,18 @@ static void handle_close_net(struct varlink_call *call, json_t *parameters, void
 	varlink_reply(call, NULL);
 }
 
+static void handle_open_region(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct partition_service *service = context;
+	json_error_t error;
+	const char *name;
+
+	if (json_unpack_ex(parameters, &error, JSON_STRICT, "{s:s}", "region", &name))
+		varlink_error_parameter(call, "region");
+	else
+		region_open(service->partition, call, name);
+}
+
 static void on_monitor_gone(void *data)
 {
 	struct monitor *monitor = data;
@@ -154,6 +166,7 @@ static const struct varlink_method methods[] = {
 	{"GetPartition", handle_get_partition},
 	{"OpenNet", handle_open_net},
 	{"CloseNet", handle_close_net},
+	{"OpenRegion", handle_open_region},
 	{"Monitor", handle_monitor, .needs_more = true},
 	{NULL},
 };

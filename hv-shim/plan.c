@@ -397,6 +397,9 @@ static void compare_device(const struct doc_device *live, const struct doc_devic
 	if (live->adjunct.cpu != want->adjunct.cpu)
 		add_detail(detail, "cpu %s -> %s", doc_cpus[live->adjunct.cpu],
 			   doc_cpus[want->adjunct.cpu]);
+	if (strcmp(live->adjunct.donate, want->adjunct.donate))
+		add_detail(detail, "donate %s -> %s", *live->adjunct.donate ? live->adjunct.donate : "none",
+			   *want->adjunct.donate ? want->adjunct.donate : "none");
 	if (live->adjunct.standby != want->adjunct.standby)
 		add_detail(detail, "standby %s -> %s", live->adjunct.standby ? "yes" : "no",
 			   want->adjunct.standby ? "yes" : "no");
@@ -483,11 +486,26 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 
 /* ---- Partitions -------------------------------------------------------------------------- */
 
+static bool regions_equal(const struct partition *live, const struct doc_partition *want)
+{
+	if (live->region_count != want->region_count)
+		return false;
+	for (size_t i = 0; i < want->region_count; i++)
+		if (strcmp(live->regions[i].spec.name, want->regions[i].name) ||
+		    live->regions[i].spec.size_bytes != want->regions[i].size_bytes)
+			return false;
+	return true;
+}
+
 static int plan_partition(struct planner *planner, const struct doc_partition *want)
 {
 	const struct partition *live = partition_find(planner->shim, want->name);
 	struct change *change;
 
+	if (live && live->state != STATE_FAILED && !regions_equal(live, want))
+		return refuse(planner, "org.outrigger.Shim.Busy",
+			      "partition %s: its regions are made with it; destroy it first to change "
+			      "them", want->name);
 	if (live && live->state != STATE_FAILED && !strcmp(live->owner, want->owner))
 		return 0;
 	change = plan_add(planner->plan,
@@ -498,6 +516,8 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 	if (!change)
 		return -ENOMEM;
 	strcpy(change->owner, want->owner);
+	memcpy(change->regions, want->regions, sizeof(change->regions));
+	change->region_count = want->region_count;
 	if (live && live->state == STATE_FAILED)
 		add_detail(change->detail, "it had failed");
 	else if (live)

@@ -55,6 +55,16 @@ struct adapter {
 	struct change *change;
 };
 
+/*
+ * A region of a partition: a memfd that the keeper holds. Donated, the partition's
+ * memfd is empty for ever (its mappings raise SIGBUS) and the adjunct has as much
+ * fresh memory; given back, the partition gets a new one, zeroed.
+ */
+struct region {
+	struct doc_region spec;
+	struct device *donated_to; /* NULL: the partition has it */
+};
+
 struct partition {
 	struct partition *next;
 	struct shim *shim;
@@ -64,6 +74,9 @@ struct partition {
 	char message[SHIM_MESSAGE_BYTES];
 	struct peer *keeper;
 	struct device *devices;
+	struct region regions[DOC_REGIONS_MAX];
+	size_t region_count, regions_made;
+	void (*regions_done)(struct partition *partition, const char *problem);
 	struct server *server; /* of the partition's own socket */
 	struct partition_service *service;
 	bool adopting; /* STARTING, by an earlier shim's keeper */
@@ -228,6 +241,21 @@ void device_walk(struct device *device);
 void device_step_done(struct device *device, const char *problem);
 void device_on_adjunct_exit(void *data, const char *how);
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
+
+/* ---- region.c ------------------------------------------------------------------ */
+
+void region_list_set(struct partition *partition, const struct doc_region *regions, size_t count);
+struct region *region_find(struct partition *partition, const char *name);
+/* Makes every region of a partition that starts; `done` from the loop, or at once. */
+void region_make_all(struct partition *partition, void (*done)(struct partition *partition,
+								 const char *problem));
+/* Steps: takes the device's region from the partition (000, FIG. 7, step 750); gives it back. */
+int region_revoke(struct device *device);
+int region_return(struct device *device);
+/* After a restart of the shim: what the device was given, it still has. */
+void region_adopt(struct device *device);
+/* org.outrigger.Partition.OpenRegion */
+void region_open(struct partition *partition, struct varlink_call *call, const char *name);
 
 /* ---- recover.c --------------------------------------------------------------- */
 

@@ -56,6 +56,8 @@ static void add_partition(const struct partition *partition, json_t *list, json_
 
 	strcpy(none.name, partition->name);
 	strcpy(none.owner, partition->owner);
+	for (size_t i = 0; i < partition->region_count; i++)
+		none.regions[none.region_count++] = partition->regions[i].spec;
 	json_t *object = doc_partition_to_json(&none);
 	if (partition->keeper)
 		add_process(processes, "keeper", partition->name, peer_identity(partition->keeper));
@@ -227,6 +229,7 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 			log_error("partition %s: out of memory", spec->name);
 			continue;
 		}
+		region_list_set(partition, spec->regions, spec->region_count);
 		bool keeper = partition_adopt(partition, state_process(processes, "keeper",
 								      spec->name));
 		for (size_t d = 0; d < spec->device_count; d++)

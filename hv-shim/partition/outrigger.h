@@ -104,6 +104,16 @@ struct otr_net_stats {
 };
 
 /*
+ * Maps a memory region of the partition, shared with the partition's other
+ * programs. *memory and *size_bytes are the caller's, to be unmapped with
+ * munmap(). If the partition donates the region to an adjunct, every later
+ * access raises SIGBUS; when it is given back, map it anew: it is zeroed.
+ * -EBUSY: it is donated now; -ENOENT: there is no such region; -ENOTCONN and
+ * others as otr_net_open(). Source: 000, FIG. 6, steps 615 and 630.
+ */
+OTR_API int otr_region_map(struct otr *otr, const char *region, void **memory, size_t *size_bytes);
+
+/*
  * Opens a native net device and maps its window. One program at a time.
  * -ENOENT: no such device; -EOPNOTSUPP: it is not of kind native; -EBUSY:
  * another program has it open; -EAGAIN: its adjunct is not serving yet;

@@ -44,3 +44,9 @@ intruder_SRCS := $(addprefix tests/e2e/confinement/,intruder.c attempts.c sweep.
 intruder_USES := adjunct base eventqueues
 intruder_OUT := tests/e2e/intruder
 intruder_TEST := 1
+
+PROGRAMS += region_keeper
+region_keeper_SRCS := tests/e2e/region_keeper.c
+region_keeper_USES := liboutrigger
+region_keeper_OUT := tests/e2e/region_keeper
+region_keeper_TEST := 1

@@ -135,6 +135,13 @@ static const struct {
 	{DEVICE("adjunct: {memory: 3}"), 9, "adjunct.memory: is not from 1M"},
 	{DEVICE("adjunct: {memory: 99999999999999999999G}"), 9, "is not a size"},
 	{DEVICE("adjunct: {memory: 9223372036854775807G}"), 9, "is not from 1M"},
+	{DEVICE("adjunct: {donate: heap}"), 0, "net0 donates 'heap', which is no region"},
+	{"version: 1\npartitions:\n  - name: p\n    regions: [{name: a, size: 1M}, {name: a, size: 2M}]", 4,
+	 "regions[1].name: 'a' is used twice"},
+	{"version: 1\npartitions:\n  - name: p\n    regions: [{name: a, size: 100K}]", 4, "is not from 1M"},
+	{"version: 1\npartitions:\n  - name: p\n    regions: [{name: a, size: 1025K}]", 4,
+	 "is not a whole number of MiB"},
+	{"version: 1\npartitions:\n  - name: p\n    regions: 3", 4, "is not a list"},
 	{DEVICE("adjunct: {colour: red}"), 9, "adjunct.colour: is not a setting known here"},
 	{DEVICE("vf: {adapter: a}"), 9, "vf"}, /* twice */
 };
