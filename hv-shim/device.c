@@ -96,6 +96,7 @@ void device_free(struct device *device)
 	sd_event_source_disable_unref(device->standby_timer);
 	peer_free(device->standby);
 	attachment_close(device->attachment);
+	device_vhost_close(device, false);
 	device_close_fds(device);
 	device_free_memory(&device->memory_fd);
 	device_free_memory(&device->standby_memory_fd);
@@ -149,6 +150,8 @@ static void device_undone(struct device *device)
 	device->abort = false;
 	state_changed(partition->shim);
 	if (device->deleting) {
+		if (device->spec.kind == ADJ_PORT_VHOST_USER)
+			device_vhost_close(device, true);
 		log_info("device %s/%s: gone", partition->name, device->spec.name);
 		change_settle(&device->change, NULL);
 		device_free(device);
@@ -380,6 +383,7 @@ void device_on_adjunct_exit(void *data, const char *how)
 
 	peer_free(device->adjunct);
 	device->adjunct = NULL;
+	device_vhost_detach(device);
 	device->attaching = false;
 	if (device_undoing(device) || device_ending_adjunct(device)) {
 		/* The step that waits for this end. */
@@ -410,10 +414,9 @@ static void on_adopted(void *data, const char *problem, struct varlink_answer *a
 		device_turn_back(device);
 		return;
 	}
-	if (state && !strcmp(state, "serving") &&
-	    !peer_monitor(device->adjunct, "org.outrigger.Adjunct.Monitor", device_on_adjunct_event,
-			  device)) {
-		device_running(device);
+	if (state && !strcmp(state, "serving")) {
+		device->step = device_adopt_step;
+		device_walk(device);
 		return;
 	}
 	log_warning("device %s/%s: its adjunct cannot be adopted (%s) and is replaced",

@@ -110,8 +110,8 @@ static void on_port(void *data, const char *problem, struct varlink_answer *answ
 	device_step_done(device, problem);
 }
 
-/* The partition's end. vhost-user sockets and native windows are the adjunct's
- * and the program's to open later; a TAP must be in the namespace now. */
+/* The partition's end. A guest's session follows once the adjunct is there, a
+ * native window when a program opens it; a TAP must be in the namespace now. */
 static int make_port(struct device *device)
 {
 	const struct doc_device *spec = &device->spec;
@@ -197,7 +197,6 @@ static int create_adjunct(struct device *device)
 static int dispatch_adjunct(struct device *device)
 {
 	const struct doc_device *spec = &device->spec;
-	struct shim *shim = shim_of(device);
 	char label[DEVICE_LABEL_BYTES], mac[DOC_MAC_TEXT_BYTES];
 	char device_string[2 * SHIM_PATH_BYTES], vhost_path[SHIM_PATH_BYTES];
 
@@ -206,7 +205,7 @@ static int dispatch_adjunct(struct device *device)
 	int error = adapter_device_string(device->adapter, device, device_string,
 					  sizeof(device_string));
 	if (!error)
-		error = shim_path(shim, "vhost", label, ".sock", vhost_path);
+		error = device_vhost_path(device, vhost_path);
 	if (error)
 		return fail_step(device, error, "its socket's path is too long; use a shorter state "
 				 "folder");
@@ -235,11 +234,8 @@ static int set_up_interface(struct device *device)
 
 	if (error)
 		return fail_step(device, error, "its events cannot be watched: %s", strerror(-error));
-	error = partition_own_vhost(device->partition, device);
-	if (error)
-		return fail_step(device, error, "its vhost-user socket cannot be given to the "
-				 "partition's owner: %s", strerror(-error));
-	return DONE;
+	/* To a vhost-user device's adjunct its guest's session is told, if it has one. */
+	return device->vhost ? device_vhost_connect(device) : DONE;
 }
 
 const struct step device_start_steps[] = {
@@ -250,9 +246,11 @@ const struct step device_start_steps[] = {
 	{"assign the virtual function (745)", assign_function},
 	{"create the adjunct (755)", create_adjunct},
 	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
+	{"take up the guest's session", device_vhost_open},
 	{"set up the service interface (775, 780)", set_up_interface},
 	{NULL},
 };
+const unsigned device_adopt_step = 7;
 
 /* ---- Stop ---------------------------------------------------------------------- */
 
@@ -262,6 +260,7 @@ static int detach_program(struct device *device)
 		device_event(device, "device-closed", *device->message ? device->message : NULL);
 	attachment_close(device->attachment);
 	device->attachment = NULL;
+	device_vhost_detach(device);
 	return DONE;
 }
 
@@ -307,7 +306,7 @@ static int remove_sockets(struct device *device)
 	for (unsigned slot = 0; slot < 2; slot++)
 		if (!device_socket_path(device, slot, path))
 			unlink(path);
-	if (!shim_path(shim_of(device), "vhost", label, ".sock", path))
+	if (!device_vhost_path(device, path))
 		unlink(path);
 	return DONE;
 }

@@ -9,11 +9,17 @@ LIBRARIES += shimplan
 shimplan_SRCS := hv-shim/image.c hv-shim/objects.c hv-shim/plan.c
 shimplan_PKGS := jansson libsystemd
 
+# The vhost-user sessions: the protocol alone, for tests and fuzzers, and on the loop.
+LIBRARIES += shimvhost
+shimvhost_SRCS := $(addprefix hv-shim/vhost_,message.c memory.c state.c replay.c proxy.c back_end.c saved.c)
+shimvhost_PKGS := libsystemd
+
 PROGRAMS += outriggerd
 outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c control.c \
-	device.c device_steps.c log_buffer.c orphans.c partition.c partition_socket.c peer.c recover.c region.c \
-	server.c spawn.c standby.c state.c stats.c status.c)
+	device.c device_steps.c device_vhost.c log_buffer.c orphans.c partition.c \
+	partition_socket.c peer.c recover.c region.c server.c spawn.c standby.c state.c stats.c \
+	status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson
-outriggerd_USES := shimplan document base eventqueues
+outriggerd_USES := shimvhost shimplan document base eventqueues
 outriggerd_OUT := bin/outriggerd

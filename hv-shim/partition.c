@@ -150,21 +150,7 @@ int partition_set_owner(struct partition *partition, const char *owner)
 	if (owner != partition->owner)
 		snprintf(partition->owner, sizeof(partition->owner), "%s", owner);
 	for (const struct device *d = partition->devices; d && !error; d = d->next)
-		if (d->state == STATE_RUNNING)
-			error = partition_own_vhost(partition, d);
-	return error;
-}
-
-int partition_own_vhost(const struct partition *partition, const struct device *device)
-{
-	char label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
-
-	if (device->spec.kind != ADJ_PORT_VHOST_USER)
-		return 0;
-	device_label(device, label);
-	int error = shim_path(partition->shim, "vhost", label, ".sock", path);
-	if (!error && lchown(path, partition->uid, (gid_t)-1))
-		error = -errno;
+		error = device_vhost_own(d);
 	return error;
 }
 

@@ -109,6 +109,7 @@ struct device {
 	/* What they were donated, or -1: kept so that a dying adjunct need not free it,
 	 * which takes milliseconds, before its end is seen. Never mapped here. */
 	int memory_fd, standby_memory_fd;
+	struct device_vhost *vhost; /* its guest's session, if it is a vhost-user device; or NULL */
 	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
 	unsigned fd_count;
 	bool memory_sent; /* the first of them is donated memory */
@@ -188,8 +189,6 @@ bool partition_adopt(struct partition *partition, struct peer_identity identity)
 void partition_check(struct partition *partition); /* a device is gone */
 /* Whom the partition's sockets belong to. -ENOENT: no such user. */
 int partition_set_owner(struct partition *partition, const char *owner);
-/* Gives the device's vhost-user socket, once it is there, to the owner. */
-int partition_own_vhost(const struct partition *partition, const struct device *device);
 void partition_free(struct partition *partition);
 
 /* ---- device.c, device_steps.c ------------------------------------------------ */
@@ -227,6 +226,7 @@ struct step {
 };
 /* Each ended by a NULL name. */
 extern const struct step device_start_steps[], device_recover_steps[], device_stop_steps[];
+extern const unsigned device_adopt_step; /* of device_start_steps: what follows dispatching */
 static inline bool device_undoing(const struct device *device)
 {
 	return device->walk == device_stop_steps;
@@ -287,6 +287,21 @@ int device_socket_path(const struct device *device, unsigned slot, char out[SHIM
 /* Donated memory, made and sealed; a descriptor, or -errno with device->message set. */
 int device_donate(struct device *device);
 int device_executable(struct device *device, char *out, size_t out_bytes);
+
+/* ---- device_vhost.c --------------------------------------------------------------- */
+
+/* Steps, as in struct step: makes the guest's session, or takes it up from the
+ * keeper; tells it to the adjunct. Nothing to do for other kinds of devices. */
+int device_vhost_open(struct device *device);
+int device_vhost_connect(struct device *device);
+/* The adjunct goes; the guest stays. */
+void device_vhost_detach(struct device *device);
+/* `ended`: the guest's connection ends, too; else the keeper keeps it. */
+void device_vhost_close(struct device *device, bool ended);
+/* Gives the guest's socket to the partition's owner. 0 or -errno. */
+int device_vhost_own(const struct device *device);
+/* The adjunct's own vhost-user socket, which only the shim connects to. */
+int device_vhost_path(const struct device *device, char path[SHIM_PATH_BYTES]);
 
 /* ---- attachment.c ------------------------------------------------------------- */
 

@@ -93,6 +93,9 @@ static int on_new(int vid)
 		/* A driver kicks unless told not to; arm() asks for it before a sleep, and
 		 * an adjunct that never sleeps never does. */
 		(void)rte_vhost_enable_guest_notification(vid, (uint16_t)queue, 0);
+		/* The session may be one that a predecessor died over, between using a
+		 * buffer and saying so: say it now (T08). A new guest is told in vain. */
+		(void)rte_vhost_vring_call(vid, (uint16_t)queue);
 	}
 	/* release: partner is the acquire in vhost_session_enter(). */
 	atomic_store_explicit(&session->vid, vid, memory_order_release);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The steps of a vhost-user device: its guest's session (vhost.h) is made once
+ * or fetched from the partition's keeper, outlives adjuncts, and ends with the
+ * device. The keeper has a copy of it at all times, for the shim's own restart.
+ * Event-loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "shim.h"
+#include "vhost.h"
+
+struct device_vhost {
+	struct device *device;
+	struct vhost_session *session;
+	sd_event_source *save_source;
+	bool saved; /* the keeper has something */
+};
+
+static int socket_path(const struct device *device, const char *kind, const char *suffix,
+		       char path[SHIM_PATH_BYTES])
+{
+	char label[DEVICE_LABEL_BYTES];
+
+	device_label(device, label);
+	return shim_path(device->partition->shim, kind, label, suffix, path);
+}
+
+int device_vhost_path(const struct device *device, char path[SHIM_PATH_BYTES])
+{
+	return socket_path(device, "adjunct", ".vhost", path);
+}
+
+static void keeper_call(struct device *device, const char *method, const int *fds, unsigned count,
+			peer_answer_fn callback, void *data)
+{
+	char name[DOC_NAME_BYTES + 8];
+
+	snprintf(name, sizeof(name), "vhost:%s", device->spec.name);
+	peer_call(device->partition->keeper, method, json_pack("{s:s}", "name", name), fds, count,
+		  SHIM_CALL_MS, callback, data);
+}
+
+/* ---- The keeper's copy ------------------------------------------------------------ */
+
+static void on_stored(void *data, const char *problem, struct varlink_answer *answer)
+{
+	(void)data; /* the device may be gone */
+	(void)answer;
+	if (problem)
+		log_warning("a vhost-user session cannot be kept for a restart of this program: %s",
+			    problem);
+}
+
+static bool nothing_is_kept(const struct varlink_answer *answer)
+{
+	return answer && answer->error && !strcmp(answer->error, "org.outrigger.Keeper.NotFound");
+}
+
+static void on_removed(void *data, const char *problem, struct varlink_answer *answer)
+{
+	(void)data;
+	if (problem && !nothing_is_kept(answer))
+		log_warning("a vhost-user session stays with its keeper: %s", problem);
+}
+
+static int on_save(sd_event_source *source, void *data)
+{
+	struct device_vhost *vhost = data;
+	struct device *device = vhost->device;
+	int fds[VHOST_SAVE_FDS];
+
+	(void)source;
+	vhost->save_source = sd_event_source_disable_unref(vhost->save_source);
+	if (!device->partition->keeper)
+		return 0;
+	int count = vhost_session_save(vhost->session, fds);
+	if (count > 0) {
+		keeper_call(device, "org.outrigger.Keeper.Store", fds, (unsigned)count, on_stored, NULL);
+		close(fds[0]);
+		vhost->saved = true;
+	} else if (!count && vhost->saved) {
+		keeper_call(device, "org.outrigger.Keeper.Remove", NULL, 0, on_removed, NULL);
+		vhost->saved = false;
+	} else if (count && count != -EAGAIN) {
+		on_stored(NULL, strerror(-count), NULL);
+	}
+	return 0;
+}
+
+static void on_changed(void *data)
+{
+	struct device_vhost *vhost = data;
+
+	if (!vhost->save_source &&
+	    sd_event_add_defer(vhost->device->partition->shim->event, &vhost->save_source, on_save,
+			       vhost) < 0)
+		on_stored(NULL, "out of memory", NULL);
+}
+
+/* ---- The session -------------------------------------------------------------------- */
+
+static void on_ready(void *data, const char *problem)
+{
+	struct device_vhost *vhost = data;
+	char text[SHIM_MESSAGE_BYTES];
+
+	snprintf(text, sizeof(text), "its adjunct %s", problem ? problem : "");
+	device_step_done(vhost->device, problem ? text : NULL);
+}
+
+static void on_lost(void *data, const char *how)
+{
+	device_fail(((struct device_vhost *)data)->device,
+		    "its adjunct %s; apply the document again to restart it", how);
+}
+
+static const struct vhost_session_ops session_ops = {on_ready, on_lost, on_changed};
+
+static void on_fetched(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	int error;
+
+	if (!problem) {
+		error = vhost_session_restore(device->vhost->session, answer->fds, answer->fd_count);
+		device->vhost->saved = true;
+		if (error)
+			log_warning("device %s/%s: its guest's session cannot be taken up and is ended: "
+				    "%s", device->partition->name, device->spec.name,
+				    strerror(-error));
+		on_changed(device->vhost); /* which removes what cannot be used */
+	} else if (!nothing_is_kept(answer)) {
+		log_warning("device %s/%s: its guest's session cannot be fetched: %s",
+			    device->partition->name, device->spec.name, problem);
+	}
+	device_step_done(device, NULL);
+}
+
+int device_vhost_open(struct device *device)
+{
+	char label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
+	struct device_vhost *vhost;
+
+	if (device->spec.kind != ADJ_PORT_VHOST_USER) {
+		if (device->vhost)
+			device_vhost_close(device, true); /* it was one before */
+		return 1;
+	}
+	if (device->vhost)
+		return 1;
+	device_label(device, label);
+	int error = socket_path(device, "vhost", ".sock", path);
+	vhost = calloc(1, sizeof(*vhost));
+	if (!error && !vhost)
+		error = -ENOMEM;
+	if (!error) {
+		vhost->device = device;
+		error = vhost_session_new(device->partition->shim->event, label, path, &session_ops,
+					  vhost, &vhost->session);
+	}
+	if (error) {
+		free(vhost);
+		snprintf(device->message, sizeof(device->message), "no vhost-user session: %s",
+			 strerror(-error));
+		return error;
+	}
+	device->vhost = vhost;
+	keeper_call(device, "org.outrigger.Keeper.Fetch", NULL, 0, on_fetched, device);
+	return 0;
+}
+
+int device_vhost_connect(struct device *device)
+{
+	char path[SHIM_PATH_BYTES];
+
+	if (!device->vhost)
+		return 1;
+	int error = device_vhost_path(device, path);
+	if (!error)
+		error = vhost_session_own(device->vhost->session, device->partition->uid);
+	if (!error)
+		error = vhost_session_back_end(device->vhost->session, path);
+	if (error)
+		snprintf(device->message, sizeof(device->message),
+			 "its vhost-user socket cannot be served: %s", strerror(-error));
+	return error;
+}
+
+int device_vhost_own(const struct device *device)
+{
+	return device->vhost ? vhost_session_own(device->vhost->session, device->partition->uid) : 0;
+}
+
+void device_vhost_detach(struct device *device)
+{
+	if (device->vhost)
+		vhost_session_back_end_gone(device->vhost->session);
+}
+
+void device_vhost_close(struct device *device, bool ended)
+{
+	struct device_vhost *vhost = device->vhost;
+
+	/* After a restart of the shim the keeper may have what was never fetched. */
+	if (ended && device->partition->keeper)
+		keeper_call(device, "org.outrigger.Keeper.Remove", NULL, 0, on_removed, NULL);
+	if (!vhost)
+		return;
+	device->vhost = NULL;
+	vhost_session_free(vhost->session, ended);
+	sd_event_source_disable_unref(vhost->save_source);
+	free(vhost);
+}

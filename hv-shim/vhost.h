@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vhost-user session keeper: a device's socket towards its guest (a virtual
+ * machine, a DPDK program), and a connection to the adjunct's librte_vhost
+ * behind it. The guest's connection outlives the adjunct: the session's state is
+ * kept here and told to the next one, so the guest neither reconnects nor sees
+ * its link go (DESIGN.md, decision 5). Packet data never passes: the adjunct has
+ * the guest's memory and doorbells themselves.
+ *
+ *   guest  --vhost-user-->  shim (this)  --vhost-user-->  adjunct
+ *
+ * The guest's questions are answered here; what changes the state is checked,
+ * recorded, and passed on while there is a back-end. Each message to the back-end
+ * is acknowledged, one at a time, within VHOST_ANSWER_MS; meanwhile the guest is
+ * not read. Without a back-end everything is answered from the record. A guest
+ * that breaks a rule (vhost_state.c) loses its connection, with a line in the log.
+ *
+ * The shim never reads, writes or maps what a guest sent, but for one read of two
+ * bytes (vhost_memory_copy_in()): it rings nobody's doorbell. A new adjunct looks
+ * at both rings when its session begins, and calls the guest once for each, so
+ * that a notification its predecessor died over is made up for (T08;
+ * adjunct-drivers/ethdev/vhost_session.c).
+ *
+ * Thread: the event loop's. Callbacks run from the loop, as the last thing this
+ * file does there: they may free the session.
+ */
+#ifndef VHOST_H
+#define VHOST_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#define VHOST_ANSWER_MS 3000 /* librte_vhost's thread may sleep for one of them */
+#define VHOST_SAVE_FDS 16    /* what one call to the keeper can carry */
+
+struct vhost_session;
+
+struct vhost_session_ops {
+	/* vhost_session_back_end() is done: NULL, or why not. Once for each call. */
+	void (*ready)(void *data, const char *problem);
+	/* The back-end closed, broke the protocol or is silent; "closed its session". */
+	void (*lost)(void *data, const char *how);
+	/* vhost_session_save() has something new to say. */
+	void (*changed)(void *data);
+};
+
+/* `label` for the log. `path` is the guest's socket; it appears with the first
+ * back-end. -ENOMEM, -ENAMETOOLONG. */
+int vhost_session_new(sd_event *event, const char *label, const char *path,
+		      const struct vhost_session_ops *ops, void *data, struct vhost_session **out);
+/* Frees it and removes its socket. `ended`: the guest's connection ends, whoever
+ * else holds it; else it lives on with whom it was saved. NULL is fine. */
+void vhost_session_free(struct vhost_session *session, bool ended);
+
+/* Whose the guest's socket is, now and later. 0 or -errno. */
+int vhost_session_own(struct vhost_session *session, uid_t owner);
+
+/*
+ * There is an adjunct, listening at `path`: connects and tells it the session.
+ * One whose session was restored with its connection needs telling nothing.
+ * ->ready follows; -errno: it will not.
+ */
+int vhost_session_back_end(struct vhost_session *session, const char *path);
+/* There is none any more, or soon: the connection is closed, nothing is called. */
+void vhost_session_back_end_gone(struct vhost_session *session);
+
+/*
+ * For the shim's own restart. Fills `fds` with what must be kept: descriptors of
+ * the session's, and first one that describes them, which the caller closes.
+ * Their number; 0: nobody is connected; -EAGAIN: not now, `changed` follows; -errno.
+ */
+int vhost_session_save(const struct vhost_session *session, int fds[VHOST_SAVE_FDS]);
+/* Takes up what an earlier shim saved: those descriptors it wants are set to -1.
+ * -EINVAL: it was not saved by this version. */
+int vhost_session_restore(struct vhost_session *session, int *fds, unsigned count);
+
+#endif
