@@ -62,10 +62,11 @@ static bool nothing_is_kept(const struct varlink_answer *answer)
 	return answer && answer->error && !strcmp(answer->error, "org.outrigger.Keeper.NotFound");
 }
 
+/* No answer: the keeper has ended, and what it kept with it. */
 static void on_removed(void *data, const char *problem, struct varlink_answer *answer)
 {
 	(void)data;
-	if (problem && !nothing_is_kept(answer))
+	if (problem && answer && !nothing_is_kept(answer))
 		log_warning("a vhost-user session stays with its keeper: %s", problem);
 }
 
@@ -206,10 +207,13 @@ void device_vhost_detach(struct device *device)
 void device_vhost_close(struct device *device, bool ended)
 {
 	struct device_vhost *vhost = device->vhost;
+	char path[SHIM_PATH_BYTES];
 
-	/* After a restart of the shim the keeper may have what was never fetched. */
+	/* After a restart of the shim there may be what was never taken up. */
 	if (ended && device->partition->keeper)
 		keeper_call(device, "org.outrigger.Keeper.Remove", NULL, 0, on_removed, NULL);
+	if (ended && !socket_path(device, "vhost", ".sock", path))
+		unlink(path);
 	if (!vhost)
 		return;
 	device->vhost = NULL;

@@ -188,9 +188,9 @@ int vhost_guest_add(struct vhost_session *session, int fd)
 
 /* ---- The listening socket ------------------------------------------------------------ */
 
-static bool guest_has_left(const struct vhost_session *session)
+bool vhost_has_left(int fd)
 {
-	struct pollfd end = {.fd = session->guest, .events = POLLRDHUP};
+	struct pollfd end = {.fd = fd, .events = POLLRDHUP};
 
 	return poll(&end, 1, 0) == 1;
 }
@@ -205,7 +205,7 @@ static const char *newcomer_problem(struct vhost_session *session, int fd)
 		return "nobody knows whose it is";
 	if (peer.uid && peer.uid != geteuid() && peer.uid != session->owner)
 		return "it is not the owner's";
-	if (session->guest >= 0 && guest_has_left(session))
+	if (session->guest >= 0 && vhost_has_left(session->guest))
 		vhost_guest_end(session, NULL);
 	if (session->guest >= 0)
 		return "the device has a guest";

@@ -47,6 +47,8 @@ struct vhost_session {
 };
 
 /* vhost_proxy.c */
+/* The other end of a connection is closed. */
+bool vhost_has_left(int fd);
 void vhost_guest_end(struct vhost_session *session, const char *why);
 int vhost_guest_add(struct vhost_session *session, int fd);
 /* Reads the guest whenever that is possible; call when the stage has changed. */

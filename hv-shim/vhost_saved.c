@@ -105,7 +105,8 @@ int vhost_session_restore(struct vhost_session *session, int *fds, unsigned coun
 		return error;
 	fds[next++] = -1;
 	session->state = saved.state;
-	if (saved.live && !vhost_back_end_add(session, fds[next])) {
+	/* An adjunct that has ended meanwhile left its end of the connection closed. */
+	if (saved.live && !vhost_has_left(fds[next]) && !vhost_back_end_add(session, fds[next])) {
 		fds[next] = -1;
 		session->stage = STAGE_LIVE;
 	}

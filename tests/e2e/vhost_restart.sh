@@ -1,0 +1,152 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A vhost-user guest does not notice that its adjunct is replaced (THREATS.md T07,
+# T08): two testpmd with DPDK's virtio-user exchange frames while adjuncts and the
+# daemon are killed, one by one and together. Theirs stays the same connection
+# throughout, their link never goes down, and frames arrive again by themselves.
+. "$(dirname "$0")/lib.sh"
+
+testpmd=$(command -v dpdk-testpmd) || skip "dpdk-testpmd is not here (Debian: dpdk-dev)"
+restarts=${RESTARTS:-8} # in a row, in the last part
+
+mac_of() { outrigger -j device show "$1/net0" | jq -r .device.mac; }
+socket_of() { outrigger -j device show "$1/net0" | jq -r .device.path; }
+prompts() { grep -c 'testpmd>' "$work/$1.log"; }
+more_prompts() { [ "$(prompts "$1")" -gt "$2" ]; }
+testpmd_start() { # NAME FORWARD-MODE PEER
+	local name=$1
+	: >"$work/$name.log"
+	rm -f "$work/$name.in"
+	mkfifo "$work/$name.in"
+	stdbuf -oL "$testpmd" --no-huge -m 64 --no-pci --no-shconf --no-telemetry \
+		--file-prefix="otr-$$-$name" --lcores 0,1@0 \
+		--vdev "net_virtio_user0,path=$(socket_of "$name"),mac=$(mac_of "$name")" -- -i \
+		--nb-cores=1 --total-num-mbufs=4096 --port-topology=loop --no-flush-rx \
+		--forward-mode="$2" --eth-peer="0,$(mac_of "$3")" <>"$work/$name.in" \
+		>"$work/$name.log" 2>&1 &
+	last=$!
+	disown "$last"
+	spawned+=("$last")
+	pid[$name]=$last
+	within 20 more_prompts "$name" 0 || { show "$work/$name.log"; return 1; }
+}
+tell() { # NAME COMMAND...: at the prompt; done once there is a new one
+	local name=$1 before
+	shift
+	before=$(prompts "$name")
+	echo "$*" >"$work/$name.in"
+	within 10 more_prompts "$name" "$before"
+}
+received() { # by two, so far
+	tell two show port stats 0 || return 1
+	awk '{ for (i = 1; i < NF; i++) if ($i == "RX-packets:") value = $(i + 1) } END { print value }' \
+		"$work/two.log"
+}
+arriving() {
+	local before
+	before=$(received) && [ "$(received)" -gt "$before" ]
+}
+# The sockets that a testpmd has open, by inode: a new connection would be a new one.
+connections() { find "/proc/${pid[$1]}/fd" -lname 'socket:*' -printf '%l\n' | sort | tr '\n' ' '; }
+same_guests() {
+	local name
+	for name in one two; do
+		alive "${pid[$name]}" || { echo "testpmd $name has ended"; return 1; }
+		[ "$(connections $name)" = "${connection[$name]}" ] ||
+			{ echo "$name had ${connection[$name]}and has $(connections $name)"; return 1; }
+		tell $name show port info 0 || return 1
+		[ "$(grep -c 'Link status:' "$work/$name.log")" -gt 0 ] &&
+			not grep -qE 'Link status: down|disconnect|reconnect' "$work/$name.log" ||
+			{ grep -E 'Link status|disconnect|reconnect' "$work/$name.log"; return 1; }
+	done
+	[ "$(grep -c 'a guest is connected' "$daemon_log")" = 2 ] && not log_says 'its guest (left|is disconnected)'
+}
+daemon_fds() { find "/proc/$daemon/fd" -mindepth 1 2>/dev/null | wc -l; }
+adjunct_dies() { # NAME
+	victim=$(pid_of adjunct "$1.net0")
+	kill -KILL "$victim" && within 5 gone "$victim"
+}
+# Repaired if need be: the daemon may not have seen the death yet, or restart it by itself.
+repaired() { # NAME
+	outrigger up -f "$work/document.yaml"
+	device_is "$1/net0" running && [ "$(pid_of adjunct "$1.net0")" != "$victim" ]
+}
+replaced() { within 10 repaired "$1"; }
+declare -A pid=() connection=()
+
+need "the daemon starts" daemon_start
+need "up: two vhost-user partitions" up <<'END'
+version: 1
+adapters: [{name: soft0, kind: embedded, vfs: 2}]
+partitions:
+  - name: one
+    devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 0}}]
+  - name: two
+    devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 1}}]
+END
+need "a testpmd that sends" testpmd_start one txonly two
+need "one that receives" testpmd_start two rxonly one
+for name in one two; do connection[$name]=$(connections $name); done
+tell two start && tell one start
+need "frames arrive" within 5 arriving
+
+# ---- One adjunct at a time ------------------------------------------------------------
+for name in two one; do
+	check "the adjunct of $name is killed under traffic" adjunct_dies $name
+	check "and replaced" replaced $name
+	check "frames arrive again" within 5 arriving
+	check "over the same connections, links up" same_guests
+	check "the log says that the guest goes on" log_says "$name.net0: its guest goes on with this adjunct"
+done
+sed -i 's/vhost-user, vf: {adapter: soft0, index: 1}/vhost-user, mtu: 1400, vf: {adapter: soft0, index: 1}/' \
+	"$work/document.yaml"
+check "the adjunct of two is asked to stop, for another MTU" outrigger up -f "$work/document.yaml"
+said "it is a change" "mtu"
+check "frames arrive again" within 5 arriving
+check "over the same connections, links up" same_guests
+
+# ---- The daemon -----------------------------------------------------------------------
+for signal in KILL TERM; do
+	adjuncts=$(field '[.adjuncts[].pid] | join(" ")')
+	check "the daemon ends by SIG$signal" daemon_stop $signal
+	check "frames arrive without it" arriving
+	check "a new one starts" daemon_start
+	check "both devices run" within 10 eval 'device_is one/net0 running && device_is two/net0 running'
+	check "with the same adjuncts" [ "$(field '[.adjuncts[].pid] | join(" ")')" = "$adjuncts" ]
+	check "frames arrive" within 5 arriving
+	check "over the same connections, links up" same_guests
+done
+check "the adjunct of two is killed" adjunct_dies two
+check "and replaced, by a daemon that never saw the guest connect" replaced two
+check "frames arrive again" within 5 arriving
+check "over the same connections, links up" same_guests
+check "the daemon is killed, then the adjunct of one" eval 'victim=$(pid_of adjunct one.net0) && daemon_stop KILL && kill -KILL $victim'
+check "a new daemon starts" daemon_start
+check "and replaces it by itself" within 20 device_is one/net0 running
+check "frames arrive again" within 5 arriving
+check "over the same connections, links up" same_guests
+
+# ---- Many in a row ----------------------------------------------------------------------
+many() {
+	local i name
+	for ((i = 0; i < restarts; i++)); do
+		[ $((i % 2)) = 0 ] && name=one || name=two
+		adjunct_dies $name && replaced $name && within 5 arriving || return 1
+	done
+}
+check "a first one more" eval 'adjunct_dies one && replaced one && adjunct_dies two && replaced two'
+before=$(daemon_fds)
+check "$restarts restarts in a row" many
+check "over the same connections, links up" same_guests
+check "the daemon has as many descriptors as before ($before)" within 5 eval '[ "$(daemon_fds)" = "$before" ]'
+
+# ---- The end ---------------------------------------------------------------------------
+check "two leaves" eval 'echo quit >"$work/two.in"; within 10 gone ${pid[two]}'
+check "the log says so" within 5 log_says 'two.net0: its guest left'
+check "it comes back" testpmd_start two rxonly one
+tell two start
+check "frames arrive" within 5 arriving
+check "down, with both connected" outrigger down
+check "nothing is left" nothing_left
+finish
