@@ -72,3 +72,10 @@ unit_keeper_USES := base
 unit_keeper_TEXTS := hv-shim/org.outrigger.Keeper.varlink
 unit_keeper_OUT := tests/unit/keeper
 unit_keeper_TEST := 1
+
+PROGRAMS += unit_vhost
+unit_vhost_SRCS := $(addprefix tests/unit/vhost/,support.c message.c state.c session.c)
+unit_vhost_PKGS := criterion libsystemd
+unit_vhost_USES := shimvhost base
+unit_vhost_OUT := tests/unit/vhost
+unit_vhost_TEST := 1

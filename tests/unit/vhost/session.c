@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The session keeper between a front-end and a back-end that the test plays
+ * itself: replay to a new back-end, guests that break rules or come twice,
+ * back-ends that refuse, babble, fall silent or die, and the shim's own restart.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../../../hv-shim/vhost.h"
+#include "clock.h"
+#include "support.h"
+#include "unix_socket.h"
+
+#define TOLD_MAX 64
+
+static char folder[] = "/tmp/vhost-XXXXXX", guest_path[64], back_end_path[64];
+static sd_event *event;
+static struct vhost_session *session;
+static int memory, listener;
+static unsigned ready, lost, changed;
+static char problem[200];
+
+/* The back-end's end. */
+static struct {
+	int fd;
+	struct vhost_reader reader;
+	struct vhost_message told[TOLD_MAX]; /* without descriptors */
+	unsigned told_count;
+	uint32_t refuses; /* a request; 0: none */
+	bool silent;
+} back_end;
+
+static void on_ready(void *data, const char *why)
+{
+	(void)data;
+	ready++;
+	snprintf(problem, sizeof(problem), "%s", why ? why : "");
+}
+
+static void on_lost(void *data, const char *how)
+{
+	(void)data;
+	lost++;
+	snprintf(problem, sizeof(problem), "%s", how);
+}
+
+static void on_changed(void *data)
+{
+	(void)data;
+	changed++;
+}
+
+static const struct vhost_session_ops ops = {on_ready, on_lost, on_changed};
+
+static void session_make(void)
+{
+	cr_assert_not(vhost_session_new(event, "one.net0", guest_path, &ops, NULL, &session));
+	cr_assert_not(vhost_session_own(session, geteuid()));
+}
+
+static void set_up(void)
+{
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(guest_path, sizeof(guest_path), "%s/guest", folder);
+	snprintf(back_end_path, sizeof(back_end_path), "%s/back-end", folder);
+	cr_assert(sd_event_new(&event) >= 0);
+	memory = guest_memory();
+	listener = unix_listen(back_end_path, 0600);
+	cr_assert(listener >= 0);
+	back_end.fd = -1;
+	session_make();
+}
+
+static void tear_down(void)
+{
+	vhost_session_free(session, true);
+	cr_expect_neq(access(guest_path, F_OK), 0, "the guest's socket is left");
+	sd_event_unref(event);
+	vhost_reader_close(&back_end.reader);
+	fd_close(&back_end.fd);
+	fd_close(&listener);
+	fd_close(&memory);
+	unlink(back_end_path);
+	rmdir(folder);
+}
+
+TestSuite(vhost_session, .init = set_up, .fini = tear_down, .timeout = 20);
+
+static void back_end_answer(const struct vhost_message *message)
+{
+	uint32_t request = message->header.request;
+	struct vhost_message answer = vhost_reply_number(request, request == back_end.refuses);
+
+	if (request == VHOST_GET_FEATURES || request == VHOST_GET_PROTOCOL_FEATURES)
+		answer.payload.number = UINT64_MAX;
+	else if (request == VHOST_GET_VRING_BASE)
+		answer.payload.ring =
+			(struct vhost_ring_number){message->payload.ring.index, 42};
+	else if (!(message->header.flags & VHOST_NEED_REPLY))
+		return;
+	vhost_write(back_end.fd, &answer);
+}
+
+static void back_end_turn(void)
+{
+	int fd = accept(listener, NULL, NULL);
+
+	if (fd >= 0) { /* as librte_vhost: every connection is a session of its own */
+		vhost_reader_close(&back_end.reader);
+		fd_close(&back_end.fd);
+		back_end.fd = fd;
+		back_end.told_count = 0;
+	}
+	while (back_end.fd >= 0 && vhost_read(back_end.fd, &back_end.reader) == 1) {
+		struct vhost_message *message = &back_end.reader.message;
+
+		cr_assert_lt(back_end.told_count, TOLD_MAX);
+		back_end.told[back_end.told_count++] = *message;
+		if (!back_end.silent)
+			back_end_answer(message);
+		vhost_reader_close(&back_end.reader);
+	}
+}
+
+/* Both sides, until `*count` is at least `wanted` (NULL: for as long as it takes). */
+static bool turn(unsigned ms, const unsigned *count, unsigned wanted)
+{
+	uint64_t end = clock_now_ns() + ms * NS_PER_MS;
+
+	do {
+		sd_event_run(event, 500);
+		back_end_turn();
+		if (count && *count >= wanted)
+			return true;
+	} while (clock_now_ns() < end);
+	return !count;
+}
+
+static void back_end_comes(void)
+{
+	unsigned before = ready;
+
+	cr_assert_not(vhost_session_back_end(session, back_end_path));
+	cr_assert(turn(2000, &ready, before + 1));
+	cr_assert_str_eq(problem, "");
+}
+
+static int guest_connect(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, guest_path);
+	cr_assert_not(connect(fd, (const struct sockaddr *)&address, sizeof(address)));
+	return fd;
+}
+
+/* The guest's message and its answer; false: none came, or the connection ended. */
+static bool guest_asks(int guest, struct vhost_message message, struct vhost_message *answer)
+{
+	uint64_t end = clock_now_ns() + 5 * NS_PER_S;
+	struct vhost_reader reader = {0};
+	int result = vhost_write(guest, &message);
+
+	for (unsigned i = 0; i < message.fd_count; i++)
+		close(message.fds[i]);
+	while (!result && clock_now_ns() < end) {
+		turn(1, NULL, 0);
+		result = vhost_read(guest, &reader);
+	}
+	*answer = reader.message;
+	return result == 1;
+}
+
+static bool guest_says(int guest, struct vhost_message message)
+{
+	struct vhost_message answer;
+
+	message.header.flags |= VHOST_NEED_REPLY;
+	return guest_asks(guest, message, &answer) && !answer.payload.number &&
+	       answer.header.request == message.header.request;
+}
+
+static int guest_runs(void)
+{
+	struct vhost_message message;
+	int guest = guest_connect();
+
+	for (unsigned i = 0; guest_script(memory, i, &message); i++)
+		cr_assert(guest_says(guest, message), "message %u", i);
+	return guest;
+}
+
+static bool has_ended(int fd)
+{
+	char byte;
+
+	turn(20, NULL, 0);
+	ssize_t received = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+	/* ECONNRESET: with bytes of ours that nobody read. */
+	return !received || (received < 0 && errno == ECONNRESET);
+}
+
+static const struct vhost_message *told(uint32_t request, uint32_t ring)
+{
+	for (unsigned i = 0; i < back_end.told_count; i++)
+		if (back_end.told[i].header.request == request &&
+		    back_end.told[i].payload.ring.index == ring)
+			return &back_end.told[i];
+	return NULL;
+}
+
+Test(vhost_session, nobody_can_connect_before_the_first_back_end)
+{
+	struct stat status;
+
+	cr_expect_neq(access(guest_path, F_OK), 0);
+	back_end_comes();
+	cr_expect_not(stat(guest_path, &status));
+	cr_expect_eq(status.st_mode & 0777, 0600u);
+}
+
+Test(vhost_session, the_next_back_end_is_told_and_the_guest_stays)
+{
+	back_end_comes();
+	int guest = guest_runs();
+	unsigned first = back_end.told_count;
+
+	/* It dies. */
+	fd_close(&back_end.fd);
+	cr_expect(turn(1000, &lost, 1));
+	cr_expect_str_eq(problem, "closed its vhost-user session");
+	/* Meanwhile the guest is served from the record. */
+	guest_used(memory, 0, 300);
+	cr_expect(guest_says(guest, message_doorbell(VHOST_SET_VRING_CALL, 1)));
+	back_end_comes();
+	cr_expect_eq(back_end.told_count, first - 1); /* protocol features once instead of twice */
+	cr_assert_not_null(told(VHOST_SET_VRING_BASE, 0));
+	cr_expect_eq(told(VHOST_SET_VRING_BASE, 0)->payload.ring.number, 300u);
+	cr_expect_eq(told(VHOST_SET_MEM_TABLE, 1)->fd_count, 1u); /* 1 region */
+	cr_expect_not_null(told(VHOST_SET_VRING_KICK, 1));
+	cr_expect_not_null(told(VHOST_SET_STATUS, 15));
+	cr_expect(guest_says(guest, message_number(VHOST_SET_STATUS, 7)));
+	close(guest);
+}
+
+Test(vhost_session, a_ring_is_stopped_by_the_back_end_or_in_its_stead)
+{
+	struct vhost_message answer;
+
+	back_end_comes();
+	int guest = guest_runs();
+
+	cr_assert(guest_asks(guest, message_ring(VHOST_GET_VRING_BASE, 0, 0), &answer));
+	cr_expect_eq(answer.payload.ring.number, 42u);
+	vhost_session_back_end_gone(session);
+	guest_used(memory, 1, 9);
+	cr_assert(guest_asks(guest, message_ring(VHOST_GET_VRING_BASE, 1, 0), &answer));
+	cr_expect_eq(answer.payload.ring.number, 9u);
+	back_end_comes();
+	cr_expect_null(told(VHOST_SET_VRING_KICK, 0));
+	cr_expect_eq(lost, 0u);
+	close(guest);
+}
+
+Test(vhost_session, one_guest_at_a_time)
+{
+	back_end_comes();
+	int guest = guest_runs(), second = guest_connect();
+
+	cr_expect(has_ended(second));
+	cr_expect_not(has_ended(guest));
+	close(guest);
+	/* It has left, although the loop has not seen it yet. */
+	int third = guest_connect();
+	cr_expect_not(has_ended(third));
+	cr_expect(guest_says(third, message_number(VHOST_SET_PROTOCOL_FEATURES, GUEST_PROTOCOL)));
+	close(second);
+	close(third);
+}
+
+Test(vhost_session, a_guest_that_breaks_a_rule_is_disconnected_and_leaves_nothing)
+{
+	static const char noise[4096] = {1};
+
+	back_end_comes();
+	turn(50, NULL, 0);
+	unsigned before = open_fds();
+
+	for (unsigned round = 0; round < 20; round++) {
+		int guest = guest_runs();
+
+		if (round % 2)
+			cr_assert(send(guest, noise, sizeof(noise), MSG_NOSIGNAL) > 0);
+		else
+			cr_assert_not(vhost_write(guest, &(struct vhost_message){
+								 .header = {99, VHOST_VERSION, 0}}));
+		cr_expect(has_ended(guest), "round %u", round);
+		close(guest);
+		turn(20, NULL, 0);
+		cr_expect_eq(open_fds(), before);
+	}
+	cr_expect_eq(lost, 0u);
+}
+
+Test(vhost_session, a_back_end_that_refuses_ends_the_guest_not_the_device)
+{
+	back_end_comes();
+	int guest = guest_runs();
+
+	back_end.refuses = VHOST_SET_STATUS;
+	cr_expect_not(guest_says(guest, message_number(VHOST_SET_STATUS, 7)));
+	cr_expect(has_ended(guest));
+	close(guest);
+	back_end.refuses = 0;
+	guest = guest_runs();
+	vhost_session_back_end_gone(session);
+	back_end.refuses = VHOST_SET_MEM_TABLE;
+	back_end_comes();
+	cr_expect(has_ended(guest));
+	cr_expect_eq(lost, 0u);
+	close(guest);
+}
+
+Test(vhost_session, a_back_end_that_is_silent)
+{
+	struct vhost_message answer;
+
+	back_end_comes();
+	int guest = guest_runs();
+
+	back_end.silent = true;
+	guest_used(memory, 0, 5);
+	/* Its answer comes from the record, after the deadline. */
+	cr_assert(guest_asks(guest, message_ring(VHOST_GET_VRING_BASE, 0, 0), &answer));
+	cr_expect_eq(answer.payload.ring.number, 5u);
+	cr_expect(turn(1000, &lost, 1));
+	cr_expect_str_eq(problem, "did not answer GET_VRING_BASE within 3 s");
+	cr_expect_not(has_ended(guest));
+	close(guest);
+}
+
+Test(vhost_session, a_back_end_that_is_silent_from_the_start)
+{
+	back_end.silent = true;
+	cr_assert_not(vhost_session_back_end(session, back_end_path));
+	cr_expect(turn(4000, &ready, 1));
+	cr_expect_str_eq(problem, "did not answer GET_FEATURES within 3 s");
+	cr_expect_eq(lost, 0u);
+	cr_expect_eq(vhost_session_back_end(session, "/tmp/nobody-is-here"), -ENOENT);
+}
+
+Test(vhost_session, a_back_end_that_babbles)
+{
+	struct vhost_message babble = vhost_reply_number(VHOST_GET_FEATURES, 0);
+
+	back_end_comes();
+	int guest = guest_runs();
+
+	cr_assert_not(vhost_write(back_end.fd, &babble));
+	cr_expect(turn(1000, &lost, 1));
+	cr_expect_str_eq(problem, "broke the vhost-user protocol");
+	back_end_comes();
+	babble.fds[babble.fd_count++] = memory;
+	cr_assert_not(vhost_write(back_end.fd, &babble));
+	cr_expect(turn(1000, &lost, 2));
+	cr_expect_not(has_ended(guest));
+	close(guest);
+}
+
+/* ---- The shim's own restart ------------------------------------------------------------ */
+
+/* As the keeper: duplicates of all that was saved. */
+static unsigned keep(int kept[VHOST_SAVE_FDS])
+{
+	int fds[VHOST_SAVE_FDS];
+	int count = vhost_session_save(session, fds);
+
+	cr_assert_gt(count, 2);
+	for (int i = 0; i < count; i++)
+		kept[i] = dup(fds[i]);
+	close(fds[0]);
+	return (unsigned)count;
+}
+
+Test(vhost_session, survives_the_shim)
+{
+	int kept[VHOST_SAVE_FDS];
+
+	back_end_comes();
+	cr_expect_eq(vhost_session_save(session, kept), 0, "nobody is connected");
+	int guest = guest_runs();
+	unsigned before = open_fds(), count = keep(kept), told_before = back_end.told_count;
+
+	vhost_session_free(session, false);
+	cr_expect_not(has_ended(guest));
+	session_make();
+	cr_assert_not(vhost_session_restore(session, kept, count));
+	for (unsigned i = 0; i < count; i++)
+		fd_close(&kept[i]);
+	back_end_comes();
+	cr_expect_eq(back_end.told_count, told_before, "it never noticed");
+	cr_expect_eq(open_fds(), before);
+	cr_expect(guest_says(guest, message_number(VHOST_SET_STATUS, 7)));
+	vhost_session_back_end_gone(session);
+	back_end_comes();
+	cr_expect_not_null(told(VHOST_SET_STATUS, 7));
+	close(guest);
+}
+
+Test(vhost_session, survives_the_shim_and_its_back_end)
+{
+	int kept[VHOST_SAVE_FDS];
+
+	back_end_comes();
+	int guest = guest_runs();
+	unsigned count = keep(kept);
+
+	vhost_session_free(session, false);
+	fd_close(&back_end.fd);
+	session_make();
+	cr_assert_not(vhost_session_restore(session, kept, count));
+	for (unsigned i = 0; i < count; i++)
+		fd_close(&kept[i]);
+	back_end_comes();
+	cr_expect_not_null(told(VHOST_SET_VRING_KICK, 1));
+	cr_expect(guest_says(guest, message_number(VHOST_SET_STATUS, 7)));
+	close(guest);
+}
+
+Test(vhost_session, what_was_not_saved_by_us_is_not_taken_up)
+{
+	int kept[VHOST_SAVE_FDS];
+
+	back_end_comes();
+	int guest = guest_runs();
+	unsigned count = keep(kept);
+
+	cr_expect_eq(vhost_session_restore(session, kept, count), -EINVAL, "it has a guest");
+	vhost_session_free(session, false);
+	session_make();
+	for (unsigned fewer = 0; fewer < count; fewer++)
+		cr_expect_eq(vhost_session_restore(session, kept, fewer), -EINVAL);
+	int first = kept[0];
+	kept[0] = memory;
+	cr_expect_eq(vhost_session_restore(session, kept, count), -EINVAL);
+	kept[0] = first;
+	for (unsigned i = 0; i < count; i++)
+		fd_close(&kept[i]);
+	close(guest);
+}
