@@ -23,6 +23,11 @@ FUZZ_TARGETS += document
 fuzz_document_SRCS := tests/fuzz/document.c
 fuzz_document_USES := document base eventqueues
 
+FUZZ_TARGETS += vhost_messages
+fuzz_vhost_messages_SRCS := tests/fuzz/vhost_messages.c
+fuzz_vhost_messages_PKGS := libsystemd
+fuzz_vhost_messages_USES := shimvhost base
+
 ifeq ($(FLAVOR),fuzz)
 define fuzz_target
 fuzz_$(1)_OUT := tests/fuzz/$(1)
