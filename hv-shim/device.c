@@ -383,7 +383,7 @@ void device_on_adjunct_exit(void *data, const char *how)
 
 	peer_free(device->adjunct);
 	device->adjunct = NULL;
-	device_vhost_detach(device);
+	device_vhost_detach(device, true);
 	device->attaching = false;
 	if (device_undoing(device) || device_ending_adjunct(device)) {
 		/* The step that waits for this end. */

@@ -260,7 +260,7 @@ static int detach_program(struct device *device)
 		device_event(device, "device-closed", *device->message ? device->message : NULL);
 	attachment_close(device->attachment);
 	device->attachment = NULL;
-	device_vhost_detach(device);
+	device_vhost_detach(device, false);
 	return DONE;
 }
 

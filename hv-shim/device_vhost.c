@@ -155,6 +155,10 @@ int device_vhost_open(struct device *device)
 	}
 	if (device->vhost)
 		return 1;
+	if (!device->partition->keeper) {
+		strcpy(device->message, "the partition's keeper has ended");
+		return -ESRCH;
+	}
 	device_label(device, label);
 	int error = socket_path(device, "vhost", ".sock", path);
 	vhost = calloc(1, sizeof(*vhost));
@@ -198,10 +202,12 @@ int device_vhost_own(const struct device *device)
 	return device->vhost ? vhost_session_own(device->vhost->session, device->partition->uid) : 0;
 }
 
-void device_vhost_detach(struct device *device)
+void device_vhost_detach(struct device *device, bool ended)
 {
-	if (device->vhost)
+	if (device->vhost && ended)
 		vhost_session_back_end_gone(device->vhost->session);
+	else if (device->vhost)
+		vhost_session_back_end_leave(device->vhost->session);
 }
 
 void device_vhost_close(struct device *device, bool ended)

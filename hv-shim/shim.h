@@ -294,8 +294,8 @@ int device_executable(struct device *device, char *out, size_t out_bytes);
  * keeper; tells it to the adjunct. Nothing to do for other kinds of devices. */
 int device_vhost_open(struct device *device);
 int device_vhost_connect(struct device *device);
-/* The adjunct goes; the guest stays. */
-void device_vhost_detach(struct device *device);
+/* The adjunct is to go, or (`ended`) its process has; the guest stays. */
+void device_vhost_detach(struct device *device, bool ended);
 /* `ended`: the guest's connection ends, too; else the keeper keeps it. */
 void device_vhost_close(struct device *device, bool ended);
 /* Gives the guest's socket to the partition's owner. 0 or -errno. */

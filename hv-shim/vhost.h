@@ -12,7 +12,7 @@
  * The guest's questions are answered here; what changes the state is checked,
  * recorded, and passed on while there is a back-end. Each message to the back-end
  * is acknowledged, one at a time, within VHOST_ANSWER_MS; meanwhile the guest is
- * not read. Without a back-end everything is answered from the record. A guest
+ * not read. Once a back-end has ended, everything is answered from the record. A guest
  * that breaks a rule (vhost_state.c) loses its connection, with a line in the log.
  *
  * The shim never reads, writes or maps what a guest sent, but for one read of two
@@ -62,7 +62,14 @@ int vhost_session_own(struct vhost_session *session, uid_t owner);
  * ->ready follows; -errno: it will not.
  */
 int vhost_session_back_end(struct vhost_session *session, const char *path);
-/* There is none any more, or soon: the connection is closed, nothing is called. */
+/*
+ * The adjunct is about to be stopped: its connection is closed. It may still be
+ * at work in the guest's memory, so the guest is not answered until it is gone
+ * (a guest that is told that its rings have stopped uses their memory again).
+ * The same holds from a back-end's loss on. No callback follows.
+ */
+void vhost_session_back_end_leave(struct vhost_session *session);
+/* The adjunct's process has ended: the guest is served from the record. */
 void vhost_session_back_end_gone(struct vhost_session *session);
 
 /*

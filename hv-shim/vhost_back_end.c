@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "unix_socket.h"
 
@@ -64,11 +65,18 @@ static void back_end_close(struct vhost_session *session)
 /* The guest goes on without it: what it was waiting for is answered from the record. */
 static void guest_goes_on(struct vhost_session *session)
 {
+	struct vhost_ring_number *ring = &session->answer.payload.ring;
+
+	if (session->passed && session->answer.header.request == VHOST_GET_VRING_BASE) {
+		/* It may have used more since the guest asked. */
+		if (vhost_state_place(&session->state, session->passed_ring, &ring->number)) {
+			vhost_guest_end(session, "a ring's memory is gone");
+			return;
+		}
+		vhost_state_stopped(&session->state, session->passed_ring, ring->number);
+	}
 	if (session->passed) {
 		session->passed = false;
-		if (session->answer.header.request == VHOST_GET_VRING_BASE)
-			vhost_state_stopped(&session->state, session->passed_ring,
-					    session->answer.payload.ring.number);
 		vhost_guest_answer(session);
 	}
 	vhost_guest_update(session);
@@ -83,7 +91,8 @@ static void back_end_lose(struct vhost_session *session, const char *format, ...
 	vsnprintf(session->problem, sizeof(session->problem), format, arguments);
 	va_end(arguments);
 	back_end_close(session);
-	guest_goes_on(session);
+	session->held = true; /* it may still be at work in the guest's memory */
+	vhost_guest_update(session);
 	if (timer_set(session, LOST_TOLD_MS) < 0)
 		log_error("%s: out of memory; that its adjunct %s goes untold", session->label,
 			  session->problem);
@@ -122,13 +131,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-void vhost_session_back_end_gone(struct vhost_session *session)
+void vhost_session_back_end_leave(struct vhost_session *session)
 {
-	if (!session)
-		return;
 	session->ready_owed = false;
 	session->problem[0] = '\0';
+	session->held |= session->stage != STAGE_ABSENT;
 	back_end_close(session);
+	vhost_guest_update(session);
+}
+
+void vhost_session_back_end_gone(struct vhost_session *session)
+{
+	vhost_session_back_end_leave(session);
+	session->held = false;
 	guest_goes_on(session);
 }
 
@@ -189,8 +204,10 @@ static void replay_next(struct vhost_session *session)
 		return;
 	}
 	session->stage = STAGE_LIVE;
-	if (session->guest >= 0)
-		log_info("%s: its guest goes on with this adjunct", session->label);
+	if (session->guest >= 0 && session->told)
+		log_info("%s: its guest goes on with this adjunct, told in %.1f ms", session->label,
+			 (double)(clock_now_ns() - session->connected_ns) / NS_PER_MS);
+	session->told = false;
 	vhost_guest_update(session);
 	session->ops->changed(session->data);
 	tell_ready(session, NULL);
@@ -217,6 +234,7 @@ static void replay_begin(struct vhost_session *session, uint64_t offered)
 	}
 	session->stage = STAGE_REPLAY;
 	session->cursor = 0;
+	session->told = true;
 	replay_next(session);
 }
 
@@ -336,6 +354,7 @@ static int back_end_connect(struct vhost_session *session)
 		return error;
 	}
 	session->stage = STAGE_FEATURES;
+	session->connected_ns = clock_now_ns();
 	vhost_guest_update(session);
 	ask_plain(session, VHOST_GET_FEATURES);
 	return 0;
@@ -360,6 +379,7 @@ int vhost_session_back_end(struct vhost_session *session, const char *path)
 	strcpy(session->back_end_path, path);
 	session->ready_owed = true;
 	session->problem[0] = '\0';
+	session->held = false;
 	if (session->stage == STAGE_LIVE) {
 		/* Restored: the back-end never noticed. A replay of nothing, from the loop. */
 		session->cursor = UINT32_MAX;

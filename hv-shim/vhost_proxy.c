@@ -99,7 +99,7 @@ void vhost_guest_end(struct vhost_session *session, const char *why)
 
 void vhost_guest_update(struct vhost_session *session)
 {
-	bool read = session->stage == STAGE_ABSENT ||
+	bool read = (session->stage == STAGE_ABSENT && !session->held) ||
 		    (session->stage == STAGE_LIVE && !session->passed);
 
 	if (session->guest_io)

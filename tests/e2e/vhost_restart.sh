@@ -142,7 +142,14 @@ check "over the same connections, links up" same_guests
 check "the daemon has as many descriptors as before ($before)" within 5 eval '[ "$(daemon_fds)" = "$before" ]'
 
 # ---- The end ---------------------------------------------------------------------------
-check "two leaves" eval 'echo quit >"$work/two.in"; within 10 gone ${pid[two]}'
+# It asks for the places of its rings, of an adjunct that stands still.
+victim=$(pid_of adjunct two.net0)
+kill -STOP "$victim"
+echo quit >"$work/two.in"
+check "two wants to leave, but its adjunct hangs; that is noticed" \
+	within 10 log_says 'two/net0: failed: its adjunct did not answer [A-Z_]+ within'
+check "two can leave" within 15 gone "${pid[two]}"
+check "the adjunct is replaced" within 15 repaired two
 check "the log says so" within 5 log_says 'two.net0: its guest left'
 check "it comes back" testpmd_start two rxonly one
 tell two start
