@@ -4,10 +4,10 @@
  * through one function. See vhost_state.h. Event-loop thread.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd_discard.h"
 #include "vhost_state.h"
 
 static bool overlap(uint64_t a, uint64_t b, uint64_t a_bytes, uint64_t b_bytes)
@@ -20,12 +20,9 @@ static const char *region_problem(const struct vhost_region *region, int fd)
 	struct stat status;
 	uint64_t end;
 
-	/*
-	 * Only shared memory and huge pages have seals at all, and this question is
-	 * answered without them: a file served by another process (FUSE) could keep
-	 * us waiting in fstat() or pread() for as long as it likes.
-	 */
-	if (fcntl(fd, F_GET_SEALS) < 0)
+	/* First: a file that another process serves (FUSE) could keep us waiting in
+	 * fstat() or pread() for as long as that likes. */
+	if (!fd_is_memory(fd))
 		return "a region that is neither a memfd nor in tmpfs or huge pages";
 	if (fstat(fd, &status))
 		return "a region of unknown size";

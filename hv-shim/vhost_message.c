@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "fd_discard.h"
 
 /* How many descriptors come along. */
 enum fds { FDS_NONE, FDS_REGIONS, FDS_DOORBELL };
@@ -131,7 +132,7 @@ void vhost_reader_clear(struct vhost_reader *reader)
 void vhost_reader_close(struct vhost_reader *reader)
 {
 	for (unsigned i = 0; i < reader->message.fd_count; i++)
-		close(reader->message.fds[i]);
+		fd_discard(reader->message.fds[i]);
 	vhost_reader_clear(reader);
 }
 
@@ -152,7 +153,7 @@ static int fds_take(struct msghdr *from, struct vhost_message *message)
 			if (message->fd_count < VHOST_MESSAGE_FDS_MAX) {
 				message->fds[message->fd_count++] = fd;
 			} else {
-				close(fd);
+				fd_discard(fd);
 				surplus = true;
 			}
 		}

@@ -15,11 +15,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fd_discard.h"
 #include "log.h"
 #include "unix_socket.h"
 
 /* The guest's messages come after everything else that the loop has to do. */
 #define GUEST_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 50)
+/* So many descriptors may keep a thread each waiting to close them. */
+#define DISCARDS_MAX 32
 
 int vhost_session_new(sd_event *event, const char *label, const char *path,
 		      const struct vhost_session_ops *ops, void *data, struct vhost_session **out)
@@ -51,10 +54,18 @@ int vhost_session_new(sd_event *event, const char *label, const char *path,
 	return 0;
 }
 
+/* A socket goes with the descriptors that wait in it, and those are the guest's. */
+static void socket_discard(int *fd)
+{
+	if (*fd >= 0)
+		fd_discard(*fd);
+	*fd = -1;
+}
+
 static void guest_drop(struct vhost_session *session)
 {
 	session->guest_io = sd_event_source_disable_unref(session->guest_io);
-	fd_close(&session->guest);
+	socket_discard(&session->guest);
 	vhost_reader_close(&session->from_guest);
 	vhost_state_reset(&session->state);
 }
@@ -73,8 +84,8 @@ void vhost_session_free(struct vhost_session *session, bool ended)
 	sd_event_source_disable_unref(session->timer);
 	sd_event_source_disable_unref(session->listener_io);
 	if (session->listener >= 0) {
-		fd_close(&session->listener);
 		unlink(session->path);
+		socket_discard(&session->listener);
 	}
 	free(session->label);
 	free(session);
@@ -209,6 +220,8 @@ static const char *newcomer_problem(struct vhost_session *session, int fd)
 		vhost_guest_end(session, NULL);
 	if (session->guest >= 0)
 		return "the device has a guest";
+	if (fd_discard_pending() > DISCARDS_MAX)
+		return "descriptors of earlier guests are still being closed";
 	if (vhost_guest_add(session, fd))
 		return "out of memory";
 	return NULL;
@@ -229,7 +242,8 @@ static int on_connection(sd_event_source *source, int listener, uint32_t revents
 	const char *problem = newcomer_problem(session, fd);
 	if (problem) {
 		log_warning("%s: a connection is turned away: %s", session->label, problem);
-		close(fd);
+		shutdown(fd, SHUT_RDWR);
+		fd_discard(fd);
 		return 0;
 	}
 	log_info("%s: a guest is connected", session->label);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd_discard.h"
+
 #define BIT(n) (UINT64_C(1) << (n))
 #define VHOST_F_LOG_ALL 26
 
@@ -246,12 +248,21 @@ static int doorbell(const struct vhost_message *message)
 	return message->fd_count ? message->fds[0] : -1;
 }
 
+/* So that whatever the state owns can be closed without waiting. */
+static const char *doorbell_problem(const struct vhost_message *message)
+{
+	return message->fd_count && !fd_is_eventfd(message->fds[0]) ? "a doorbell that is no eventfd"
+								    : NULL;
+}
+
 /* The ring's parts are known from here on, so this is where they are checked. */
 static const char *take_kick(struct vhost_state *state, const struct vhost_message *message)
 {
 	struct vhost_ring *ring = &state->rings[message->payload.number & VHOST_DOORBELL_RING];
-	const char *problem = ring_problem(&state->memory, ring);
+	const char *problem = doorbell_problem(message);
 
+	if (!problem)
+		problem = ring_problem(&state->memory, ring);
 	if (problem)
 		return problem;
 	fd_put(&ring->kick, doorbell(message));
@@ -264,6 +275,10 @@ static const char *take_call(struct vhost_state *state, const struct vhost_messa
 {
 	struct vhost_ring *ring = &state->rings[message->payload.number & VHOST_DOORBELL_RING];
 
+	const char *problem = doorbell_problem(message);
+
+	if (problem)
+		return problem;
 	fd_put(&ring->call, doorbell(message));
 	ring->has_call = true;
 	return NULL;

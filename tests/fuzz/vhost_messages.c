@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "../../hv-shim/vhost_state.h"
+#include "fd_discard.h"
 #include "fuzz.h"
 
 #define MEMORY_PAGE 4096
@@ -211,6 +212,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	guest_goes(&world);
 	for (unsigned i = 0; i < 3; i++)
 		close(world.kinds[i]);
+	while (fd_discard_pending())
+		usleep(10);
 	FUZZ_DEMAND(fuzz_open_fds() == before);
 	return 0;
 }

@@ -2,10 +2,13 @@
 /* The shape of vhost-user messages, and reading them with their descriptors (T04). */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "fd_discard.h"
 #include "support.h"
 
 /* Our own list, from the protocol's text: request, payload, descriptors, has an answer. */
@@ -226,6 +229,49 @@ Test(vhost_read, more_descriptors_than_any_message_has)
 	send_bytes((char *)&header + 6, 6, fds, 5);
 	cr_expect_eq(vhost_read(ends[1], &reader), -EPROTO);
 	vhost_reader_close(&reader);
+	cr_expect_eq(open_fds(), before);
+}
+
+/* A socket whose close() takes LINGER_S: it waits for its peer, which reads nothing. */
+#define LINGER_S 2
+static int lingering_socket(int *peer)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct linger linger = {1, LINGER_S};
+	socklen_t address_bytes = sizeof(address);
+	char bytes[65536] = {0};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	cr_assert_not(bind(listener, (struct sockaddr *)&address, sizeof(address)));
+	cr_assert_not(listen(listener, 1));
+	cr_assert_not(getsockname(listener, (struct sockaddr *)&address, &address_bytes));
+	cr_assert_not(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	*peer = accept(listener, NULL, NULL);
+	close(listener);
+	cr_assert_not(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+Test(vhost_read, a_descriptor_that_is_slow_to_close)
+{
+	struct vhost_header header = {VHOST_SET_OWNER, VHOST_VERSION, 0};
+	struct vhost_reader reader = {0};
+	unsigned before = open_fds();
+	int peer, fd = lingering_socket(&peer);
+
+	send_bytes(&header, sizeof(header), &fd, 1);
+	close(fd);
+	cr_assert_eq(vhost_read(ends[1], &reader), 1);
+	cr_expect(vhost_message_problem(&reader.message));
+	uint64_t begun = clock_now_ns();
+	vhost_reader_close(&reader);
+	cr_expect_lt(clock_now_ns() - begun, NS_PER_S / 2);
+	cr_expect_eq(fd_discard_pending(), 1u);
+	close(peer);
 	cr_expect_eq(open_fds(), before);
 }
 

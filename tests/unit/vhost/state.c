@@ -247,6 +247,21 @@ Test(vhost_state, memory_that_is_no_memory)
 	}
 }
 
+Test(vhost_state, doorbells_that_are_none)
+{
+	static const uint32_t requests[] = {VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL};
+
+	come_to(9);
+	for (size_t i = 0; i < 2; i++) {
+		struct vhost_message message = message_doorbell(requests[i], 0);
+
+		close(message.fds[0]);
+		message.fds[0] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		cr_expect_eq(take(message), VHOST_REFUSED);
+		cr_expect_eq(take(message_doorbell(requests[i], 0)), VHOST_TAKEN);
+	}
+}
+
 Test(vhost_state, rings_outside_memory_or_askew)
 {
 	struct vhost_message kick, bad;
