@@ -42,7 +42,7 @@ struct adj_port {
 	uint8_t mac[6];
 	uint16_t mtu;
 	int tap_fd;             /* TAP: non-blocking, IFF_NO_PI; else -1 */
-	const char *vhost_path; /* VHOST_USER: where to listen; else NULL */
+	const char *vhost_path; /* VHOST_USER: where to listen for the shim; else NULL */
 	/* NATIVE, while a program has the device open; else NULL, 0, -1, -1. */
 	void *window; /* net_layout.h region, mapped */
 	uint32_t ring_entries;

@@ -82,7 +82,8 @@ static int on_save(sd_event_source *source, void *data)
 		return 0;
 	int count = vhost_session_save(vhost->session, fds);
 	if (count > 0) {
-		keeper_call(device, "org.outrigger.Keeper.Store", fds, (unsigned)count, on_stored, NULL);
+		keeper_call(device, "org.outrigger.Keeper.Store", fds, (unsigned)count, on_stored,
+			    NULL);
 		close(fds[0]);
 		vhost->saved = true;
 	} else if (!count && vhost->saved) {
@@ -98,9 +99,8 @@ static void on_changed(void *data)
 {
 	struct device_vhost *vhost = data;
 
-	if (!vhost->save_source &&
-	    sd_event_add_defer(vhost->device->partition->shim->event, &vhost->save_source, on_save,
-			       vhost) < 0)
+	if (!vhost->save_source && sd_event_add_defer(vhost->device->partition->shim->event,
+						      &vhost->save_source, on_save, vhost) < 0)
 		on_stored(NULL, "out of memory", NULL);
 }
 
@@ -129,12 +129,14 @@ static void on_fetched(void *data, const char *problem, struct varlink_answer *a
 	int error;
 
 	if (!problem) {
-		error = vhost_session_restore(device->vhost->session, answer->fds, answer->fd_count);
+		error = vhost_session_restore(device->vhost->session, answer->fds,
+					      answer->fd_count);
 		device->vhost->saved = true;
 		if (error)
-			log_warning("device %s/%s: its guest's session cannot be taken up and is ended: "
-				    "%s", device->partition->name, device->spec.name,
-				    strerror(-error));
+			log_warning(
+				"device %s/%s: its guest's session cannot be taken up and is ended: "
+				"%s",
+				device->partition->name, device->spec.name, strerror(-error));
 		on_changed(device->vhost); /* which removes what cannot be used */
 	} else if (!nothing_is_kept(answer)) {
 		log_warning("device %s/%s: its guest's session cannot be fetched: %s",
@@ -199,7 +201,8 @@ int device_vhost_connect(struct device *device)
 
 int device_vhost_own(const struct device *device)
 {
-	return device->vhost ? vhost_session_own(device->vhost->session, device->partition->uid) : 0;
+	return device->vhost ? vhost_session_own(device->vhost->session, device->partition->uid)
+			     : 0;
 }
 
 void device_vhost_detach(struct device *device, bool ended)

@@ -82,8 +82,8 @@ static void guest_goes_on(struct vhost_session *session)
 	vhost_guest_update(session);
 }
 
-__attribute__((format(printf, 2, 3)))
-static void back_end_lose(struct vhost_session *session, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void back_end_lose(struct vhost_session *session,
+								const char *format, ...)
 {
 	va_list arguments;
 
@@ -219,7 +219,8 @@ static void replay_begin(struct vhost_session *session, uint64_t offered)
 	struct vhost_message message = {
 		.header = {VHOST_SET_PROTOCOL_FEATURES, VHOST_VERSION, sizeof(uint64_t)},
 	};
-	const char *problem = vhost_state_offer(&session->state, session->back_end_features, offered);
+	const char *problem =
+		vhost_state_offer(&session->state, session->back_end_features, offered);
 
 	if (problem && session->guest >= 0) {
 		vhost_guest_end(session, problem); /* and from the start, for the next one */
@@ -346,7 +347,8 @@ static int back_end_connect(struct vhost_session *session)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	strcpy(address.sun_path, session->back_end_path);
-	int error = fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : 0;
+	int error =
+		fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : 0;
 	if (!error)
 		error = vhost_back_end_add(session, fd);
 	if (error < 0) {

@@ -139,8 +139,8 @@ static void guest_message(struct vhost_session *session)
 		vhost_state_take(&session->state, &message, &session->answer, &problem);
 
 	if (verdict == VHOST_REFUSED) {
-		snprintf(why, sizeof(why), "message %s (%u): %s", vhost_message_name(request), request,
-			 problem);
+		snprintf(why, sizeof(why), "message %s (%u): %s", vhost_message_name(request),
+			 request, problem);
 		vhost_guest_end(session, why);
 		return;
 	}
@@ -149,8 +149,8 @@ static void guest_message(struct vhost_session *session)
 		vhost_reader_clear(&session->from_guest);
 	else
 		vhost_reader_close(&session->from_guest);
-	session->answer_wanted = vhost_message_asks(request) ||
-				 vhost_state_acknowledges(&session->state, &message);
+	session->answer_wanted =
+		vhost_message_asks(request) || vhost_state_acknowledges(&session->state, &message);
 	if (verdict != VHOST_ANSWERED)
 		session->ops->changed(session->data);
 	if (verdict != VHOST_ANSWERED && session->stage == STAGE_LIVE) {

@@ -33,9 +33,9 @@ struct vhost_session {
 	char back_end_path[VHOST_PATH_BYTES];
 	uint64_t back_end_features;
 	uint64_t connected_ns;
-	unsigned cursor;       /* of vhost_state_replay() */
-	bool told;             /* anything by it */
-	uint32_t asked;        /* the request whose answer is awaited; 0: none */
+	unsigned cursor; /* of vhost_state_replay() */
+	bool told;       /* anything by it */
+	uint32_t asked;  /* the request whose answer is awaited; 0: none */
 	bool ready_owed;
 	bool held; /* without a back-end: the last one may not have ended yet */
 	/* A guest's message that the back-end has been told: its ring, and what the

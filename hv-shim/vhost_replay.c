@@ -47,8 +47,8 @@ static struct vhost_message make_doorbell(uint32_t request, unsigned index, int 
 typedef bool (*step_fn)(const struct vhost_state *state, unsigned index,
 			struct vhost_message *message, const char **problem);
 
-#define STEP(name)                                                              \
-	static bool name(const struct vhost_state *state, unsigned index,       \
+#define STEP(name)                                                        \
+	static bool name(const struct vhost_state *state, unsigned index, \
 			 struct vhost_message *message, const char **problem)
 
 STEP(replay_owner)
@@ -148,10 +148,10 @@ static const struct {
 	step_fn make;
 	unsigned index;
 } steps[] = {
-	{replay_owner},	    {replay_features}, {replay_mtu},	  {replay_memory},
-	{replay_size, 0},   {replay_base, 0},  {replay_address, 0}, {replay_call, 0},
-	{replay_kick, 0},   {replay_size, 1},  {replay_base, 1},    {replay_address, 1},
-	{replay_call, 1},   {replay_kick, 1},  {replay_enable, 0},  {replay_enable, 1},
+	{replay_owner},   {replay_features}, {replay_mtu},        {replay_memory},
+	{replay_size, 0}, {replay_base, 0},  {replay_address, 0}, {replay_call, 0},
+	{replay_kick, 0}, {replay_size, 1},  {replay_base, 1},    {replay_address, 1},
+	{replay_call, 1}, {replay_kick, 1},  {replay_enable, 0},  {replay_enable, 1},
 	{replay_status},
 };
 

@@ -93,7 +93,8 @@ int vhost_session_restore(struct vhost_session *session, int *fds, unsigned coun
 	struct saved saved;
 	unsigned wanted = 2, next = 1;
 
-	if (session->guest >= 0 || session->back_end >= 0 || count < 2 || saved_read(fds[0], &saved))
+	if (session->guest >= 0 || session->back_end >= 0 || count < 2 ||
+	    saved_read(fds[0], &saved))
 		return -EINVAL;
 	wanted += saved.live;
 	for (unsigned i = 0; i < VHOST_STATE_FDS; i++)

@@ -16,10 +16,10 @@
 #define BIT(n) (UINT64_C(1) << (n))
 #define VHOST_F_LOG_ALL 26
 
-#define FEATURES_NOT_REPLAYED \
+#define FEATURES_NOT_REPLAYED                                                               \
 	(BIT(VHOST_F_LOG_ALL) | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_ACCESS_PLATFORM) | \
 	 BIT(VIRTIO_NET_F_MQ))
-#define PROTOCOL_REPLAYED \
+#define PROTOCOL_REPLAYED                                                                   \
 	(BIT(VHOST_PROTOCOL_MQ) | BIT(VHOST_PROTOCOL_REPLY_ACK) | BIT(VHOST_PROTOCOL_MTU) | \
 	 BIT(VHOST_PROTOCOL_STATUS))
 #define STATUS_MAX UINT8_MAX
@@ -118,9 +118,9 @@ int vhost_state_place(const struct vhost_state *state, unsigned ring_index, uint
 		*out = ring->base.number;
 		return 0;
 	}
-	int error = vhost_memory_copy_in(&state->memory, state->region_fds,
-					 ring->address.used + USED_INDEX_OFFSET, &index,
-					 sizeof(index));
+	int error =
+		vhost_memory_copy_in(&state->memory, state->region_fds,
+				     ring->address.used + USED_INDEX_OFFSET, &index, sizeof(index));
 	if (!error)
 		*out = index;
 	return error;
@@ -251,8 +251,9 @@ static int doorbell(const struct vhost_message *message)
 /* So that whatever the state owns can be closed without waiting. */
 static const char *doorbell_problem(const struct vhost_message *message)
 {
-	return message->fd_count && !fd_is_eventfd(message->fds[0]) ? "a doorbell that is no eventfd"
-								    : NULL;
+	return message->fd_count && !fd_is_eventfd(message->fds[0])
+		       ? "a doorbell that is no eventfd"
+		       : NULL;
 }
 
 /* The ring's parts are known from here on, so this is where they are checked. */
@@ -350,8 +351,7 @@ static const struct rule {
 			       .protocol = BIT(VHOST_PROTOCOL_MTU)},
 	[VHOST_SET_STATUS] = {take_status, VHOST_TAKEN, NEEDS_OWNER,
 			      .protocol = BIT(VHOST_PROTOCOL_STATUS)},
-	[VHOST_GET_STATUS] = {take_nothing, VHOST_ANSWERED,
-			      .protocol = BIT(VHOST_PROTOCOL_STATUS)},
+	[VHOST_GET_STATUS] = {take_nothing, VHOST_ANSWERED, .protocol = BIT(VHOST_PROTOCOL_STATUS)},
 };
 
 static const char *order_problem(const struct vhost_state *state, const struct rule *rule)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A vhost-user socket: virtual machines and DPDK programs with virtio-user.
+ * A vhost-user session: virtual machines and DPDK programs with virtio-user. The
+ * shim is between their socket and ours; the rings are theirs.
  * librte_vhost knows the rings; here are bursts, lengths and sleeping. While
  * nobody is connected the port has nothing and takes nothing.
  */

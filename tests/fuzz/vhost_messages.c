@@ -50,7 +50,8 @@ static uint8_t next(struct input *input)
 
 static void guest_comes(struct world *world)
 {
-	FUZZ_DEMAND(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, world->ends));
+	FUZZ_DEMAND(
+		!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, world->ends));
 }
 
 static void guest_goes(struct world *world)
@@ -71,8 +72,10 @@ static void state_holds(struct vhost_state *state)
 		if (!ring->started)
 			continue;
 		FUZZ_DEMAND(entries && state->has_owner && state->has_features);
-		FUZZ_DEMAND(vhost_memory_has(&state->memory, ring->address.descriptors, 16 * entries));
-		FUZZ_DEMAND(vhost_memory_has(&state->memory, ring->address.available, 6 + 2 * entries));
+		FUZZ_DEMAND(
+			vhost_memory_has(&state->memory, ring->address.descriptors, 16 * entries));
+		FUZZ_DEMAND(
+			vhost_memory_has(&state->memory, ring->address.available, 6 + 2 * entries));
 		FUZZ_DEMAND(vhost_memory_has(&state->memory, ring->address.used, 6 + 8 * entries));
 		FUZZ_DEMAND(ring->polled == (ring->kick < 0));
 	}
@@ -110,7 +113,8 @@ static bool guest_message(struct world *world)
 	if (verdict == VHOST_ASK)
 		vhost_state_stopped(&world->state, message.payload.ring.index,
 				    answer.payload.ring.number);
-	FUZZ_DEMAND(answer.header.size_bytes == 8 && answer.header.request == message.header.request);
+	FUZZ_DEMAND(answer.header.size_bytes == 8 &&
+		    answer.header.request == message.header.request);
 	state_holds(&world->state);
 	return true;
 }

@@ -16,10 +16,10 @@ static const struct {
 	uint32_t request, size_bytes, fds;
 	bool asks;
 } known[] = {
-	{1, 0, 0, true},  {2, 8, 0},	   {3, 0, 0},  {4, 0, 0},	{5, 40, 1},  {8, 8, 0},
-	{9, 40, 0},	  {10, 8, 0},	   {11, 8, 0, true}, {12, 8, 1}, {13, 8, 1},  {14, 8, 1},
-	{15, 0, 0, true}, {16, 8, 0},	   {17, 0, 0, true}, {18, 8, 0}, {20, 8, 0},  {39, 8, 0},
-	{40, 0, 0, true},
+	{1, 0, 0, true}, {2, 8, 0},  {3, 0, 0},        {4, 0, 0},        {5, 40, 1},
+	{8, 8, 0},       {9, 40, 0}, {10, 8, 0},       {11, 8, 0, true}, {12, 8, 1},
+	{13, 8, 1},      {14, 8, 1}, {15, 0, 0, true}, {16, 8, 0},       {17, 0, 0, true},
+	{18, 8, 0},      {20, 8, 0}, {39, 8, 0},       {40, 0, 0, true},
 };
 #define KNOWN (sizeof(known) / sizeof(known[0]))
 
@@ -48,8 +48,8 @@ Test(vhost_message, only_the_shapes_of_the_protocol)
 		for (int delta = -8; delta <= 8; delta++) {
 			bad = shape(i);
 			bad.header.size_bytes += (uint32_t)delta;
-			cr_expect(!delta || vhost_message_problem(&bad), "request %u, %d bytes more",
-				  known[i].request, delta);
+			cr_expect(!delta || vhost_message_problem(&bad),
+				  "request %u, %d bytes more", known[i].request, delta);
 		}
 		bad = shape(i);
 		bad.fd_count++;
@@ -99,7 +99,8 @@ Test(vhost_message, rings_there_are_none_of)
 			message = message_number(by_bits[i], index);
 			message.fd_count = index != VHOST_DOORBELL_NONE;
 			/* That bit is the one that says there is none. */
-			cr_expect_eq(!vhost_message_problem(&message), index == VHOST_DOORBELL_NONE);
+			cr_expect_eq(!vhost_message_problem(&message),
+				     index == VHOST_DOORBELL_NONE);
 		}
 	}
 	struct vhost_message high = message_number(VHOST_SET_VRING_CALL, UINT64_C(1) << 40);

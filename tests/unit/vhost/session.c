@@ -36,6 +36,7 @@ static struct {
 	unsigned told_count;
 	uint32_t refuses; /* a request; 0: none */
 	bool silent;
+	uint64_t lacks; /* of features and of protocol features */
 } back_end;
 
 static void on_ready(void *data, const char *why)
@@ -100,10 +101,9 @@ static void back_end_answer(const struct vhost_message *message)
 	struct vhost_message answer = vhost_reply_number(request, request == back_end.refuses);
 
 	if (request == VHOST_GET_FEATURES || request == VHOST_GET_PROTOCOL_FEATURES)
-		answer.payload.number = UINT64_MAX;
+		answer.payload.number = ~back_end.lacks;
 	else if (request == VHOST_GET_VRING_BASE)
-		answer.payload.ring =
-			(struct vhost_ring_number){message->payload.ring.index, 42};
+		answer.payload.ring = (struct vhost_ring_number){message->payload.ring.index, 42};
 	else if (!(message->header.flags & VHOST_NEED_REPLY))
 		return;
 	vhost_write(back_end.fd, &answer);
@@ -302,8 +302,8 @@ Test(vhost_session, a_guest_that_breaks_a_rule_is_disconnected_and_leaves_nothin
 		if (round % 2)
 			cr_assert(send(guest, noise, sizeof(noise), MSG_NOSIGNAL) > 0);
 		else
-			cr_assert_not(vhost_write(guest, &(struct vhost_message){
-								 .header = {99, VHOST_VERSION, 0}}));
+			cr_assert_not(vhost_write(
+				guest, &(struct vhost_message){.header = {99, VHOST_VERSION, 0}}));
 		cr_expect(has_ended(guest), "round %u", round);
 		close(guest);
 		turn(20, NULL, 0);
@@ -380,6 +380,105 @@ Test(vhost_session, a_back_end_that_babbles)
 	cr_expect(turn(1000, &lost, 2));
 	cr_expect_not(has_ended(guest));
 	close(guest);
+}
+
+Test(vhost_session, guests_that_leave_babble_or_do_not_listen)
+{
+	struct vhost_message question = message_plain(VHOST_GET_FEATURES);
+	struct vhost_header endless = {VHOST_SET_OWNER, VHOST_VERSION, 100000};
+
+	back_end_comes();
+	int guest = guest_runs();
+	unsigned before = changed;
+
+	close(guest);
+	turn(20, NULL, 0);
+	cr_expect_gt(changed, before);
+	cr_expect_eq(vhost_session_save(session, (int[VHOST_SAVE_FDS]){0}), 0);
+
+	guest = guest_runs();
+	cr_assert(send(guest, &endless, sizeof(endless), MSG_NOSIGNAL) > 0);
+	cr_expect(has_ended(guest));
+	close(guest);
+
+	guest = guest_runs();
+	for (unsigned i = 0; i < 100000 && !vhost_write(guest, &question); i++)
+		turn(0, NULL, 0);
+	struct vhost_reader reader = {0};
+	while (vhost_read(guest, &reader) == 1) /* what had been answered by then */
+		vhost_reader_close(&reader);
+	cr_expect(has_ended(guest));
+	close(guest);
+	cr_expect_eq(lost, 0u);
+}
+
+/* T05, T06: its owner cuts the memory short while there is no adjunct. */
+Test(vhost_session, a_guest_whose_memory_has_gone)
+{
+	struct vhost_message question = message_ring(VHOST_GET_VRING_BASE, 0, 0);
+
+	back_end_comes();
+	int guest = guest_runs();
+
+	vhost_session_back_end_gone(session);
+	cr_assert_not(ftruncate(memory, 0));
+	back_end_comes();
+	cr_expect(has_ended(guest));
+	close(guest);
+	/* And while the adjunct hangs. */
+	cr_assert_not(ftruncate(memory, GUEST_BYTES));
+	guest = guest_runs();
+	back_end.silent = true;
+	cr_assert_not(vhost_write(guest, &question));
+	turn(20, NULL, 0);
+	cr_expect_eq(vhost_session_save(session, (int[VHOST_SAVE_FDS]){0}), -EAGAIN);
+	cr_assert_not(ftruncate(memory, 0));
+	vhost_session_back_end_gone(session);
+	cr_expect(has_ended(guest));
+	close(guest);
+}
+
+Test(vhost_session, back_ends_that_lack_something)
+{
+	back_end_comes();
+	int guest = guest_runs();
+
+	/* What this guest uses: it goes; the next one is offered less. */
+	vhost_session_back_end_gone(session);
+	back_end.lacks = UINT64_C(1) << VHOST_PROTOCOL_STATUS;
+	back_end_comes();
+	cr_expect(has_ended(guest));
+	close(guest);
+	vhost_session_back_end_gone(session);
+	back_end.lacks = UINT64_C(1) << VHOST_PROTOCOL_REPLY_ACK;
+	unsigned before = ready;
+	cr_assert_not(vhost_session_back_end(session, back_end_path));
+	cr_expect(turn(1000, &ready, before + 1));
+	cr_expect_str_eq(problem, "is of no use: it does not acknowledge messages");
+}
+
+Test(vhost_session, a_path_that_is_taken)
+{
+	int other = unix_listen(guest_path, 0600);
+
+	cr_assert(other >= 0);
+	cr_assert_not(vhost_session_back_end(session, back_end_path));
+	cr_expect(turn(1000, &ready, 1));
+	cr_expect_not_null(strstr(problem, "cannot be listened at"));
+	close(other);
+	unlink(guest_path);
+}
+
+Test(vhost_session, a_back_end_that_has_gone_when_the_guest_leaves)
+{
+	back_end_comes();
+	int guest = guest_runs();
+
+	fd_close(&listener);
+	unlink(back_end_path);
+	close(guest);
+	cr_expect(turn(1000, &lost, 1));
+	cr_expect_str_eq(problem, "cannot be connected to: No such file or directory");
 }
 
 /* ---- The shim's own restart ------------------------------------------------------------ */
