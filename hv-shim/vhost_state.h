@@ -61,7 +61,7 @@ const char *vhost_state_offer(struct vhost_state *state, uint64_t features, uint
 enum vhost_verdict {
 	VHOST_REFUSED,  /* *problem says why; the message's descriptors are the caller's to close */
 	VHOST_ANSWERED, /* the back-end need not know; its descriptors are the caller's to close */
-	VHOST_TAKEN, /* the state has changed, and the back-end is to be told; the state owns the descriptors */
+	VHOST_TAKEN, /* the back-end is to be told; the state owns the descriptors now */
 	VHOST_ASK, /* the back-end is to be asked, else *answer holds */
 };
 

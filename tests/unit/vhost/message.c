@@ -204,7 +204,7 @@ Test(vhost_read, a_message_byte_by_byte_with_descriptors_at_any_of_them)
 }
 
 /* T04: refused, and every one of them closed. */
-Test(vhost_read, more_descriptors_than_any_message_has)
+Test(vhost_read, T04_more_descriptors_than_any_message_has)
 {
 	struct vhost_header header = {VHOST_SET_MEM_TABLE, VHOST_VERSION, 40};
 	int fds[64];
@@ -257,7 +257,7 @@ static int lingering_socket(int *peer)
 	return fd;
 }
 
-Test(vhost_read, a_descriptor_that_is_slow_to_close)
+Test(vhost_read, T04_a_descriptor_that_is_slow_to_close)
 {
 	struct vhost_header header = {VHOST_SET_OWNER, VHOST_VERSION, 0};
 	struct vhost_reader reader = {0};

@@ -228,7 +228,7 @@ Test(vhost_session, nobody_can_connect_before_the_first_back_end)
 	cr_expect_eq(status.st_mode & 0777, 0600u);
 }
 
-Test(vhost_session, the_next_back_end_is_told_and_the_guest_stays)
+Test(vhost_session, T07_the_next_back_end_is_told_and_the_guest_stays)
 {
 	back_end_comes();
 	int guest = guest_runs();
@@ -288,7 +288,7 @@ Test(vhost_session, one_guest_at_a_time)
 	close(third);
 }
 
-Test(vhost_session, a_guest_that_breaks_a_rule_is_disconnected_and_leaves_nothing)
+Test(vhost_session, T04_a_guest_that_breaks_a_rule_is_disconnected_and_leaves_nothing)
 {
 	static const char noise[4096] = {1};
 
@@ -331,7 +331,7 @@ Test(vhost_session, a_back_end_that_refuses_ends_the_guest_not_the_device)
 	close(guest);
 }
 
-Test(vhost_session, a_back_end_that_is_silent)
+Test(vhost_session, T09_a_back_end_that_is_silent)
 {
 	struct vhost_message question = message_ring(VHOST_GET_VRING_BASE, 0, 0);
 	struct vhost_reader reader = {0};
@@ -413,7 +413,7 @@ Test(vhost_session, guests_that_leave_babble_or_do_not_listen)
 }
 
 /* T05, T06: its owner cuts the memory short while there is no adjunct. */
-Test(vhost_session, a_guest_whose_memory_has_gone)
+Test(vhost_session, T05_a_guest_whose_memory_has_gone)
 {
 	struct vhost_message question = message_ring(VHOST_GET_VRING_BASE, 0, 0);
 

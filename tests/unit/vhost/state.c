@@ -121,7 +121,7 @@ static const struct {
 	{VHOST_SET_VRING_ENABLE,      {R, R, T, T, T, T, T}},
 };
 
-Test(vhost_state, every_message_at_every_stage)
+Test(vhost_state, T03_every_message_at_every_stage)
 {
 	for (size_t i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++) {
 		for (unsigned stage = 0; stage < STAGES; stage++) {
@@ -135,7 +135,7 @@ Test(vhost_state, every_message_at_every_stage)
 	}
 }
 
-Test(vhost_state, a_running_ring_changes_only_where_the_protocol_lets_it)
+Test(vhost_state, T03_a_running_ring_changes_only_where_the_protocol_lets_it)
 {
 	come_to(18);
 	struct vhost_message other = message_address(0);
@@ -190,7 +190,7 @@ Test(vhost_state, values_that_nothing_can_have)
 }
 
 /* T06: against the file, and without overflow. */
-Test(vhost_state, regions_outside_their_file)
+Test(vhost_state, T06_regions_outside_their_file)
 {
 	static const struct vhost_region bad[] = {
 		{0, 0, GUEST_USER, 0},
@@ -214,7 +214,7 @@ Test(vhost_state, regions_outside_their_file)
 	cr_expect_eq(state.memory.region_count, 0u);
 }
 
-Test(vhost_state, regions_that_overlap)
+Test(vhost_state, T06_regions_that_overlap)
 {
 	come_to(3);
 	for (unsigned which = 0; which < 3; which++) {
@@ -232,7 +232,7 @@ Test(vhost_state, regions_that_overlap)
 }
 
 /* A file that another process serves could keep the shim waiting. */
-Test(vhost_state, memory_that_is_no_memory)
+Test(vhost_state, T05_memory_that_is_no_memory)
 {
 	static const char *const paths[] = {"/proc/self/exe", "/dev/zero", "/", "/proc/self/mem"};
 
@@ -262,7 +262,7 @@ Test(vhost_state, doorbells_that_are_none)
 	}
 }
 
-Test(vhost_state, rings_outside_memory_or_askew)
+Test(vhost_state, T06_rings_outside_memory_or_askew)
 {
 	struct vhost_message kick, bad;
 
@@ -289,7 +289,7 @@ Test(vhost_state, rings_outside_memory_or_askew)
 
 /* ---- Replay ------------------------------------------------------------------------ */
 
-Test(vhost_state, a_new_back_end_is_told_all_of_it)
+Test(vhost_state, T07_a_new_back_end_is_told_all_of_it)
 {
 	static const uint32_t expected[] = {3, 2, 20, 5, 8, 10, 9, 13, 12, 8, 10, 9, 13, 12, 18, 18, 39};
 	struct vhost_message message;
@@ -327,7 +327,7 @@ Test(vhost_state, and_of_a_fresh_one_nothing)
 }
 
 /* T05: its owner cuts the memory short; the shim is not hurt. */
-Test(vhost_state, memory_that_has_gone)
+Test(vhost_state, T05_memory_that_has_gone)
 {
 	struct vhost_message message = message_ring(VHOST_GET_VRING_BASE, 0, 0), answer;
 	const char *problem;
