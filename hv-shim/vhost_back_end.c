@@ -190,6 +190,7 @@ static void replay_next(struct vhost_session *session)
 	int error;
 
 	if (vhost_state_replay(&session->state, &session->cursor, &message, &problem)) {
+		session->told = true;
 		ask(session, &message);
 		return;
 	}
@@ -235,7 +236,6 @@ static void replay_begin(struct vhost_session *session, uint64_t offered)
 	}
 	session->stage = STAGE_REPLAY;
 	session->cursor = 0;
-	session->told = true;
 	replay_next(session);
 }
 
