@@ -112,6 +112,7 @@ static void device_running(struct device *device)
 	device_keep_memory(device);
 	device_close_fds(device);
 	device->state = STATE_RUNNING;
+	device->adopting = false;
 	device->message[0] = '\0';
 	device->running_since_ns = clock_now_ns();
 	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
@@ -200,10 +201,16 @@ static void device_step_failed(struct device *device)
 
 	log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
 		  device->walk[device->step].name, device->message);
-	if (recovering && !device->abort)
+	if (recovering && !device->abort) {
 		device_recover_failed(device, device->message);
-	else
-		device_undo(device);
+		return;
+	}
+	if (device->adopting && !device->abort) {
+		/* It was dying, or hangs: another one, once everything is undone. */
+		device->next_spec = device->spec;
+		device->restarting = true;
+	}
+	device_undo(device);
 }
 
 void device_walk(struct device *device)
@@ -293,6 +300,7 @@ void device_start(struct device *device)
 	device->state = STATE_STARTING;
 	device->walk = device_start_steps;
 	device->abort = false;
+	device->adopting = false;
 	device->step = 0;
 	device->starting_ns = 0;
 	device->deaths = 0;
@@ -385,6 +393,8 @@ void device_on_adjunct_exit(void *data, const char *how)
 	device->adjunct = NULL;
 	device_vhost_detach(device, true);
 	device->attaching = false;
+	if (device_vhost_opening(device))
+		return; /* until the keeper has answered; the next step finds it gone */
 	if (device_undoing(device) || device_ending_adjunct(device)) {
 		/* The step that waits for this end. */
 		if (device->waiting)
@@ -393,7 +403,9 @@ void device_on_adjunct_exit(void *data, const char *how)
 	}
 	/* Whatever was awaited was awaited from the adjunct, and went with it. */
 	device->waiting = false;
-	if (device->walk == device_start_steps && device->state == STATE_STARTING)
+	if (device->adopting && !device->abort)
+		device_restart(device, &device->spec);
+	else if (device->walk == device_start_steps && device->state == STATE_STARTING)
 		device_fail(device, "its adjunct %s", how);
 	else
 		device_recover(device, "its adjunct %s", how);
@@ -451,6 +463,7 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 	device->state = STATE_STARTING;
 	device->walk = device_start_steps;
 	device->waiting = true;
+	device->adopting = true;
 	device->step = 1; /* past waiting for others: an answer is under way */
 	peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0, SHIM_CALL_MS,
 		  on_adopted, device);

@@ -205,7 +205,7 @@ static int dispatch_adjunct(struct device *device)
 	int error = adapter_device_string(device->adapter, device, device_string,
 					  sizeof(device_string));
 	if (!error)
-		error = device_vhost_path(device, vhost_path);
+		error = device_vhost_path(device, device->slot, vhost_path);
 	if (error)
 		return fail_step(device, error, "its socket's path is too long; use a shorter state "
 				 "folder");
@@ -229,6 +229,8 @@ static int dispatch_adjunct(struct device *device)
 
 static int set_up_interface(struct device *device)
 {
+	if (!device->adjunct)
+		return fail_step(device, -ESRCH, "its adjunct ended at once");
 	int error = peer_monitor(device->adjunct, "org.outrigger.Adjunct.Monitor",
 				 device_on_adjunct_event, device);
 
@@ -260,7 +262,6 @@ static int detach_program(struct device *device)
 		device_event(device, "device-closed", *device->message ? device->message : NULL);
 	attachment_close(device->attachment);
 	device->attachment = NULL;
-	device_vhost_detach(device, false);
 	return DONE;
 }
 
@@ -282,6 +283,7 @@ static int quiesce_adjunct(struct device *device)
 {
 	if (!device->adjunct)
 		return DONE;
+	device_vhost_detach(device, false);
 	peer_call(device->adjunct, "org.outrigger.Adjunct.Stop", NULL, NULL, 0, SHIM_STOP_MS,
 		  on_stopped, device);
 	return PENDING;
@@ -299,15 +301,15 @@ static int end_adjunct(struct device *device)
 /* A killed process leaves its sockets behind. */
 static int remove_sockets(struct device *device)
 {
-	char label[DEVICE_LABEL_BYTES], path[SHIM_PATH_BYTES];
+	char path[SHIM_PATH_BYTES];
 
 	standby_end(device);
-	device_label(device, label);
-	for (unsigned slot = 0; slot < 2; slot++)
+	for (unsigned slot = 0; slot < 2; slot++) {
 		if (!device_socket_path(device, slot, path))
 			unlink(path);
-	if (!device_vhost_path(device, path))
-		unlink(path);
+		if (!device_vhost_path(device, slot, path))
+			unlink(path);
+	}
 	return DONE;
 }
 
@@ -343,7 +345,7 @@ const struct step device_stop_steps[] = {
 
 /* ---- Recovery ------------------------------------------------------------------ */
 
-/* The partition keeps its interface, window and sockets; what is behind them is new. */
+/* The partition keeps its interface, window or vhost-user session; what is behind it is new. */
 const struct step device_recover_steps[] = {
 	{"quiesce the old adjunct", quiesce_adjunct},
 	{"end the old adjunct", end_adjunct},
@@ -354,6 +356,7 @@ const struct step device_recover_steps[] = {
 	{"assign the virtual function (745)", assign_function},
 	{"create the adjunct (755)", create_adjunct},
 	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
+	{"take up the guest's session", device_vhost_open},
 	{"set up the service interface (775, 780)", set_up_interface},
 	{NULL},
 };

@@ -19,7 +19,8 @@ struct device_vhost {
 	struct device *device;
 	struct vhost_session *session;
 	sd_event_source *save_source;
-	bool saved; /* the keeper has something */
+	bool saved;   /* the keeper has something */
+	bool opening; /* and is asked what */
 };
 
 static int socket_path(const struct device *device, const char *kind, const char *suffix,
@@ -31,9 +32,9 @@ static int socket_path(const struct device *device, const char *kind, const char
 	return shim_path(device->partition->shim, kind, label, suffix, path);
 }
 
-int device_vhost_path(const struct device *device, char path[SHIM_PATH_BYTES])
+int device_vhost_path(const struct device *device, unsigned slot, char path[SHIM_PATH_BYTES])
 {
-	return socket_path(device, "adjunct", ".vhost", path);
+	return socket_path(device, "adjunct", slot ? SLOT_SUFFIX ".vhost" : ".vhost", path);
 }
 
 static void keeper_call(struct device *device, const char *method, const int *fds, unsigned count,
@@ -117,8 +118,7 @@ static void on_ready(void *data, const char *problem)
 
 static void on_lost(void *data, const char *how)
 {
-	device_fail(((struct device_vhost *)data)->device,
-		    "its adjunct %s; apply the document again to restart it", how);
+	device_recover(((struct device_vhost *)data)->device, "its adjunct %s", how);
 }
 
 static const struct vhost_session_ops session_ops = {on_ready, on_lost, on_changed};
@@ -128,6 +128,7 @@ static void on_fetched(void *data, const char *problem, struct varlink_answer *a
 	struct device *device = data;
 	int error;
 
+	device->vhost->opening = false;
 	if (!problem) {
 		error = vhost_session_restore(device->vhost->session, answer->fds,
 					      answer->fd_count);
@@ -178,8 +179,14 @@ int device_vhost_open(struct device *device)
 		return error;
 	}
 	device->vhost = vhost;
+	vhost->opening = true;
 	keeper_call(device, "org.outrigger.Keeper.Fetch", NULL, 0, on_fetched, device);
 	return 0;
+}
+
+bool device_vhost_opening(const struct device *device)
+{
+	return device->vhost && device->vhost->opening;
 }
 
 int device_vhost_connect(struct device *device)
@@ -188,7 +195,7 @@ int device_vhost_connect(struct device *device)
 
 	if (!device->vhost)
 		return 1;
-	int error = device_vhost_path(device, path);
+	int error = device_vhost_path(device, device->slot, path);
 	if (!error)
 		error = vhost_session_own(device->vhost->session, device->partition->uid);
 	if (!error)

@@ -56,7 +56,7 @@ static void remove_sockets(const struct shim *shim, const char *kind, const char
 {
 	char directory[SHIM_PATH_BYTES], path[SHIM_PATH_BYTES + 32];
 
-	if (!strcmp(kind, "adjunct") && !shim_path(shim, "vhost", name, ".sock", path))
+	if (!strcmp(kind, "adjunct") && !shim_path(shim, "adjunct", name, ".vhost", path))
 		unlink(path);
 	if (strcmp(kind, "adapter") || shim_path(shim, "adapter", name, ".vf", directory))
 		return;
@@ -90,7 +90,9 @@ void orphans_end(const struct shim *shim, json_t *processes)
 	} kinds[] = {{"adjunct", "org.outrigger.Adjunct.Stop"},
 		     {"keeper", "org.outrigger.Keeper.Stop"},
 		     {"adapter", "org.outrigger.Adapter.Stop"},
-		     {"partition", NULL}}; /* the dead shim's own: nobody listens there */
+		     /* The dead shim's own: nobody listens there. */
+		     {"vhost", NULL},
+		     {"partition", NULL}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		char folder[SHIM_PATH_BYTES + 16], path[SHIM_PATH_BYTES];

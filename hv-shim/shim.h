@@ -97,6 +97,7 @@ struct device {
 	const struct step *walk;
 	unsigned step;
 	bool abort, deleting, restarting;
+	bool adopting; /* STARTING, with an earlier shim's adjunct */
 	bool waiting; /* an answer is under way that will move it on */
 	struct doc_device next_spec; /* with restarting */
 	struct doc_vf previous_vf;   /* while an update is under way */
@@ -293,6 +294,8 @@ int device_executable(struct device *device, char *out, size_t out_bytes);
 /* Steps, as in struct step: makes the guest's session, or takes it up from the
  * keeper; tells it to the adjunct. Nothing to do for other kinds of devices. */
 int device_vhost_open(struct device *device);
+/* That step waits, and for the keeper, not for the adjunct. */
+bool device_vhost_opening(const struct device *device);
 int device_vhost_connect(struct device *device);
 /* The adjunct is to go, or (`ended`) its process has; the guest stays. */
 void device_vhost_detach(struct device *device, bool ended);
@@ -300,8 +303,8 @@ void device_vhost_detach(struct device *device, bool ended);
 void device_vhost_close(struct device *device, bool ended);
 /* Gives the guest's socket to the partition's owner. 0 or -errno. */
 int device_vhost_own(const struct device *device);
-/* The adjunct's own vhost-user socket, which only the shim connects to. */
-int device_vhost_path(const struct device *device, char path[SHIM_PATH_BYTES]);
+/* The adjunct's own vhost-user socket, which only the shim connects to; `slot` 0 or 1. */
+int device_vhost_path(const struct device *device, unsigned slot, char path[SHIM_PATH_BYTES]);
 
 /* ---- attachment.c ------------------------------------------------------------- */
 

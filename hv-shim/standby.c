@@ -138,6 +138,8 @@ bool standby_promote(struct device *device)
 		return false;
 	if (!device_socket_path(device, device->slot, path))
 		unlink(path);
+	if (!device_vhost_path(device, device->slot, path))
+		unlink(path);
 	device->adjunct = device->standby;
 	peer_set_exit(device->adjunct, device_on_adjunct_exit);
 	device->standby = NULL;
