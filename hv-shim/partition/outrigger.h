@@ -34,6 +34,7 @@
 #ifndef OUTRIGGER_H
 #define OUTRIGGER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
