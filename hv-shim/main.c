@@ -233,7 +233,9 @@ static int shim_open(struct shim *shim)
 			  "what still runs is ended then", shim->state_dir);
 		return error;
 	}
-	error = control_listen(shim);
+	error = heartbeat_start(shim);
+	if (!error)
+		error = control_listen(shim);
 	if (error)
 		log_error("%s/control.sock: %s", shim->state_dir, strerror(-error));
 	return error;

@@ -123,6 +123,7 @@ struct device {
 	char *adjunct_state; /* what a quiesced predecessor saved, base64; or NULL */
 	struct varlink_call *restart_call; /* who asked for it; or NULL */
 	sd_event_source *recover_timer;
+	bool heartbeat_pending;
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
 
@@ -272,6 +273,11 @@ void device_recover_failed(struct device *device, const char *problem);
 void device_recover_end(struct device *device); /* frees what recovery holds */
 /* Steps that only recovery takes. */
 int device_wait_before_retry(struct device *device);
+
+/* ---- heartbeat.c -------------------------------------------------------------- */
+
+/* Watches every running adjunct for as long as the loop runs. */
+int heartbeat_start(struct shim *shim);
 
 /* ---- standby.c --------------------------------------------------------------- */
 

@@ -97,6 +97,12 @@ check "the pinging program never notices more than lost packets" within 20 gone 
 check "and not many" grep -qE '60 packets transmitted, (5[5-9]|60) received' "$work/pings"
 
 pid=$(pid_of adjunct red.net0)
+kill -STOP "$pid"
+check "an adjunct hangs: another takes over" within 10 replaced red.net0 "$pid"
+check "the log says why" log_says 'red/net0: its adjunct did not answer GetStatus within 2.0 s'
+check "traffic flows" works
+
+pid=$(pid_of adjunct red.net0)
 check "an adjunct is restarted on request" outrigger adjunct restart red.net0
 said "and how long nobody served" 'adjunct red.net0 restarted; nobody served for'
 check "it is another process" replaced red.net0 "$pid"
