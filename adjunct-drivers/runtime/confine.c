@@ -79,8 +79,12 @@ static bool namespaces_are_ours(void)
 /* An empty, read-only file system for a root, and nothing behind it. */
 static int empty_root(void)
 {
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555"))
+	/* Nothing may be mounted before this: it could show outside. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return fail(errno == EINVAL ? "the root is no mount point, as in a chroot; bind-mount "
+					      "it onto itself before outriggerd starts"
+					    : "mounts of its own");
+	if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555"))
 		return fail("an empty file system");
 	/* The old root ends up on top of the new one, and is then let go. */
 	if (chdir("/proc") || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH))
