@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The shim. Its document is a library of its own, for tests and fuzzers.
 LIBRARIES += document
-document_SRCS := hv-shim/document.c hv-shim/document_json.c hv-shim/document_schema.c
+document_SRCS := $(addprefix hv-shim/,document.c document_fields.c document_json.c \
+	document_schema.c)
 document_PKGS := jansson
 
 # What decides and changes nothing, for tests too.
