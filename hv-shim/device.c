@@ -150,6 +150,9 @@ static void device_undone(struct device *device)
 	device_free_memory(&device->memory_fd);
 	device->abort = false;
 	state_changed(partition->shim);
+	/* Before the device may go: the caller's end of the restart refers to it. */
+	if (device->deleting || device->restarting)
+		device_restart_answer(device, "the device was taken down or changed meanwhile");
 	if (device->deleting) {
 		if (device->spec.kind == ADJ_PORT_VHOST_USER)
 			device_vhost_close(device, true);

@@ -108,6 +108,17 @@ said "and how long nobody served" 'adjunct red.net0 restarted; nobody served for
 check "it is another process" replaced red.net0 "$pid"
 check "traffic flows" works
 
+# The device is taken away while its adjunct hangs in the middle of a restart.
+kill -STOP "$(pid_of adjunct red.net0)"
+spawn "$work/asked.log" "$bin/outrigger" --state-dir "$state" adjunct restart red.net0
+asked=$last
+sleep 0.3
+check "down in the middle of a restart" outrigger down
+check "whoever asked for it is told" within 10 gone "$asked"
+check "and why" grep -q 'taken down or changed meanwhile' "$work/asked.log"
+check "up" outrigger up -f "$example"
+check "traffic flows" works
+
 kill -KILL "$(pid_of keeper red)"
 check "a keeper is killed: its device failed, and says why" \
 	within 5 device_failed red/net0 'its keeper (was killed by signal 9|ended).*its namespace went with it'
