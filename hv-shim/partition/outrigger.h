@@ -109,8 +109,9 @@ struct otr_net_stats {
  * programs. *memory and *size_bytes are the caller's, to be unmapped with
  * munmap(). If the partition donates the region to an adjunct, every later
  * access raises SIGBUS; when it is given back, map it anew: it is zeroed.
- * -EBUSY: it is donated now; -ENOENT: there is no such region; -ENOTCONN and
- * others as otr_net_open(). Source: 000, FIG. 6, steps 615 and 630.
+ * -EBUSY: it is donated now; -ENOENT: there is no such region; -ECONNREFUSED:
+ * outriggerd is being restarted, ask again; others as otr_net_open(). Source:
+ * 000, FIG. 6, steps 615 and 630.
  */
 OTR_API int otr_region_map(struct otr *otr, const char *region, void **memory, size_t *size_bytes);
 

@@ -43,6 +43,7 @@ kill -KILL "$pid"
 check "the adjunct dies: another takes over" within 5 replaced green.net0 "$pid"
 check "the region stays donated" times 'mapped.*' 1
 check "the daemon dies" daemon_stop KILL
+sleep 0.3 # the program asks ten times a second: it finds nobody
 check "and comes back" daemon_start
 check "the device runs" within 5 device_is green/net0 running
 check "the region stays donated" times 'mapped.*' 1

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,13 @@ static int holds(const volatile unsigned char *memory, size_t bytes, unsigned ch
 		if (memory[i] != value)
 			return 0;
 	return 1;
+}
+
+/* The daemon is being restarted: it will be there again, and so will the region. */
+static bool shim_is_away(int error)
+{
+	return error == -ECONNREFUSED || error == -ECONNRESET || error == -EPIPE ||
+	       error == -EAGAIN;
 }
 
 static void pause_ms(long ms)
@@ -66,7 +74,7 @@ int main(int argc, char **argv)
 	for (int turns = 10 * atoi(argv[3]); turns > 0; turns--, pause_ms(100)) {
 		if (!memory) {
 			int error = otr_region_map(otr, argv[2], &memory, &bytes);
-			if (error == -EBUSY)
+			if (error == -EBUSY || shim_is_away(error))
 				continue;
 			if (error) {
 				fprintf(stderr, "region_keeper: %s\n", otr_last_error());
