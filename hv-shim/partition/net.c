@@ -110,6 +110,7 @@ int otr_net_receive(struct otr_net *net, struct otr_frame *frames, unsigned fram
 {
 	struct net_entry entry; /* our copy; the ring's may change under us */
 	unsigned count = 0;
+	int error = 0;
 
 	if (net->error)
 		return otr_broken(net);
@@ -125,8 +126,8 @@ int otr_net_receive(struct otr_net *net, struct otr_frame *frames, unsigned fram
 		if (entry.length_bytes < NET_FRAME_MIN || entry.length_bytes > NET_FRAME_MAX ||
 		    entry.flags || entry.reserved[0] || entry.reserved[1]) {
 			/* The good frames before it are delivered; the next call fails. */
-			int error = broken(net, "delivered a frame with a wrong length or flags");
-			return count ? (int)count : error;
+			error = broken(net, "delivered a frame with a wrong length or flags");
+			break;
 		}
 		frames[count++] = (struct otr_frame){
 			.data = net->rx_buffers + (size_t)slot * NET_BUFFER_BYTES,
@@ -135,7 +136,7 @@ int otr_net_receive(struct otr_net *net, struct otr_frame *frames, unsigned fram
 		net->stats.rx_bytes += entry.length_bytes;
 	}
 	net->stats.rx_frames += count;
-	return (int)count;
+	return count ? (int)count : error;
 }
 
 int otr_net_release(struct otr_net *net, unsigned count)

@@ -192,11 +192,15 @@ Test(frames, hostile_lengths_and_flags)
 
 	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
 		struct otr_frame frames[4];
+		struct otr_net_stats stats;
 
 		fake_deliver(&shim, 64, 1);
 		eq_ring_put(&shim.rx, &hostile[i], sizeof(hostile[i]));
 		fake_deliver(&shim, 64, 2);
 		cr_expect_eq(otr_net_receive(net, frames, 4), 1, "the good one before it");
+		otr_net_stats(net, &stats);
+		cr_expect_eq(stats.rx_frames, 1);
+		cr_expect_eq(stats.rx_bytes, 64);
 		cr_expect_eq(otr_net_receive(net, frames, 4), -EPROTO, "case %zu", i);
 		cr_expect_eq(otr_net_receive(net, frames, 4), -EPROTO);
 		stop();
