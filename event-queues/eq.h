@@ -187,6 +187,18 @@ static inline int eq_ring_recover_producer(struct eq_ring *ring)
 
 /* ---- CONSUMER ---------------------------------------------------------- */
 
+/*
+ * The only reading of an entry. A plain memcpy() promises nothing: the compiler
+ * may see through it and fetch from the shared memory again where the copy is
+ * used, which is after the check. Behind the barrier it must take the copy.
+ */
+static inline void eq_ring_copy_in(void *payload, const struct eq_ring_entry *entry,
+				   size_t payload_bytes)
+{
+	memcpy(payload, entry->payload, payload_bytes);
+	__asm__ volatile("" : : "r"(payload) : "memory");
+}
+
 /* True if an entry waits. */
 static inline bool eq_ring_ready(const struct eq_ring *ring)
 {
@@ -204,7 +216,7 @@ static inline bool eq_ring_take(struct eq_ring *ring, void *payload, size_t payl
 {
 	if (!eq_ring_ready(ring))
 		return false;
-	memcpy(payload, eq_ring_entry_at(ring, ring->position)->payload, payload_bytes);
+	eq_ring_copy_in(payload, eq_ring_entry_at(ring, ring->position), payload_bytes);
 	ring->position++;
 	return true;
 }
@@ -232,7 +244,7 @@ static inline uint32_t eq_ring_ready_count(const struct eq_ring *ring, uint32_t 
 /* eq_ring_take() of an entry that eq_ring_ready_count() has counted. */
 static inline void eq_ring_take_ready(struct eq_ring *ring, void *payload, size_t payload_bytes)
 {
-	memcpy(payload, eq_ring_entry_at(ring, ring->position)->payload, payload_bytes);
+	eq_ring_copy_in(payload, eq_ring_entry_at(ring, ring->position), payload_bytes);
 	ring->position++;
 }
 
