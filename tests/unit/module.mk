@@ -79,3 +79,12 @@ unit_vhost_PKGS := criterion libsystemd
 unit_vhost_USES := shimvhost base
 unit_vhost_OUT := tests/unit/vhost
 unit_vhost_TEST := 1
+
+PROGRAMS += unit_flipper
+unit_flipper_SRCS := $(addprefix tests/unit/flipper/,flipper.c adjunct.c partition.c) \
+	adjunct-drivers/ethdev/port_native.c
+unit_flipper_PKGS := criterion jansson
+unit_flipper_USES := liboutrigger base eventqueues
+unit_flipper_DPDK := 1
+unit_flipper_OUT := tests/unit/flipper
+unit_flipper_TEST := 1
