@@ -36,6 +36,7 @@ void adapter_free(struct adapter *adapter)
 		at = &(*at)->next;
 	if (*at)
 		*at = adapter->next;
+	respawn_forget(&adapter->respawn);
 	peer_free(adapter->peer);
 	json_decref(adapter->vf_list);
 	free(adapter);
@@ -78,12 +79,64 @@ static void fail_device(struct device *device)
 	device_fail(device, "adapter %s %s", device->adapter->spec.name, device->adapter->message);
 }
 
+static void wait_with(struct device *device)
+{
+	char why[SHIM_MESSAGE_BYTES];
+
+	snprintf(why, sizeof(why), "adapter %s: %.300s", device->adapter->spec.name,
+		 device->adapter->message);
+	device_ground_lost(device, true, why);
+}
+
+bool adapter_is_ready(const struct adapter *adapter)
+{
+	return adapter->state == STATE_RUNNING && !adapter->restarting &&
+	       (adapter->spec.kind == DOC_ADAPTER_DPDK ||
+		(adapter->peer && !peer_has_ended(adapter->peer)));
+}
+
+static void adapter_start_process(struct adapter *adapter);
+
+static int on_start_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	adapter_start_process(data);
+	return 0;
+}
+
+/*
+ * It ended after it had served: it is started anew, and its devices wait for it
+ * (their functions' settings are then set again). One that the document's change
+ * waits for, that never served or that keeps ending has failed.
+ */
+static bool adapter_comes_back(struct adapter *adapter, const char *problem)
+{
+	bool served = adapter->respawn.deaths || adapter->respawn.serves_since_ns;
+
+	if (adapter->deleting || adapter->restarting || !served ||
+	    !respawn_later(&adapter->respawn, adapter->shim->event, on_start_again, adapter))
+		return false;
+	adapter->state = STATE_STARTING;
+	snprintf(adapter->message, sizeof(adapter->message), "%s", problem);
+	log_error("adapter %s: %s; it is started anew", adapter->spec.name, problem);
+	state_changed(adapter->shim);
+	for_each_device(adapter, wait_with);
+	return true;
+}
+
 static void adapter_rest(struct adapter *adapter, const char *problem)
 {
+	if (problem && adapter_comes_back(adapter, problem))
+		return;
+	if (!problem)
+		respawn_serves(&adapter->respawn);
 	adapter->state = problem ? STATE_FAILED : STATE_RUNNING;
 	if (problem) {
-		snprintf(adapter->message, sizeof(adapter->message), "%s", problem);
-		log_error("adapter %s: %s", adapter->spec.name, problem);
+		snprintf(adapter->message, sizeof(adapter->message),
+			 "%.300s%s; apply the document again to restart it", problem,
+			 adapter->respawn.deaths > RESPAWN_DEATHS_MAX ? ", too often in a row" : "");
+		log_error("adapter %s: %s", adapter->spec.name, adapter->message);
 	} else {
 		adapter->message[0] = '\0';
 		log_info("adapter %s: running", adapter->spec.name);
@@ -143,10 +196,9 @@ static void on_exit_of_adapter(void *data, const char *how)
 		adapter_gone(adapter);
 		return;
 	}
-	if (adapter->state == STATE_FAILED)
+	if (adapter->state == STATE_FAILED || adapter->respawn.timer)
 		return; /* it was known to fail before it ended */
-	snprintf(problem, sizeof(problem), "its process %s; apply the document again to restart it",
-		 how);
+	snprintf(problem, sizeof(problem), "its process %s", how);
 	adapter_rest(adapter, problem);
 }
 
@@ -228,8 +280,11 @@ static void on_started(void *data, const char *problem, struct varlink_answer *a
 	struct adapter *adapter = data;
 
 	(void)answer;
+	if (adapter->state != STATE_STARTING)
+		return;
 	if (problem) {
-		peer_kill(adapter->peer);
+		if (adapter->peer)
+			peer_kill(adapter->peer);
 		adapter_rest(adapter, problem);
 		return;
 	}
@@ -265,10 +320,19 @@ static int spawn_embedded(struct adapter *adapter)
 
 void adapter_start(struct adapter *adapter)
 {
+	respawn_forget(&adapter->respawn);
+	adapter_start_process(adapter);
+}
+
+static void adapter_start_process(struct adapter *adapter)
+{
 	char problem[SHIM_MESSAGE_BYTES];
 
+	adapter->respawn.timer = sd_event_source_disable_unref(adapter->respawn.timer);
 	peer_free(adapter->peer); /* one that failed and is still ending */
 	adapter->peer = NULL;
+	adapter->heartbeat_pending = adapter->stats_pending = false; /* went with it */
+	adapter->heartbeats_missed = 0;
 	adapter->state = STATE_STARTING;
 	adapter->adopting = false;
 	adapter->link_up = true;

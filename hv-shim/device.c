@@ -200,6 +200,7 @@ static void device_undo(struct device *device)
 /* A step went wrong; device->message says how. */
 static void device_step_failed(struct device *device)
 {
+	bool on_ground = adapter_is_ready(device->adapter) && partition_is_ready(device->partition);
 	bool recovering = device->walk == device_recover_steps;
 
 	log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
@@ -210,6 +211,10 @@ static void device_step_failed(struct device *device)
 	}
 	if (device->adopting && !device->abort) {
 		/* It was dying, or hangs: another one, once everything is undone. */
+		device->next_spec = device->spec;
+		device->restarting = true;
+	} else if (!on_ground && device->step > 0 && !device->abort) {
+		/* What it stands on is being made anew, or fails, which will fail it too. */
 		device->next_spec = device->spec;
 		device->restarting = true;
 	}
@@ -259,9 +264,17 @@ void device_step_done(struct device *device, const char *problem)
 	device_walk(device);
 }
 
+static bool device_waits_for_others(const struct device *device)
+{
+	return device->waiting &&
+	       (device->walk == device_start_steps     ? device->step == 0
+		: device->walk == device_recover_steps ? device->step == DEVICE_RECOVER_WAIT_STEP
+						       : false);
+}
+
 void device_poke(struct device *device)
 {
-	if (device->waiting && device->walk == device_start_steps && device->step == 0)
+	if (device_waits_for_others(device))
 		device_walk(device);
 }
 
@@ -271,10 +284,11 @@ static void device_turn_back(struct device *device)
 	if (device_undoing(device))
 		return;
 	/* Waiting before another try is for nobody's answer. */
-	bool answer = device->waiting && !device->recover_timer;
+	bool answer = device->waiting && !device->recover_timer &&
+		      !device_waits_for_others(device);
 
 	device_recover_end(device);
-	if (answer && (device->step > 0 || device->walk == device_recover_steps)) {
+	if (answer) {
 		device->abort = true;
 		return;
 	}
@@ -329,6 +343,22 @@ void device_restart(struct device *device, const struct doc_device *spec)
 		device_undone(device);
 	else
 		device_turn_back(device);
+}
+
+void device_ground_lost(struct device *device, bool keeps_port, const char *why)
+{
+	if (device_undoing(device) || device->state == STATE_FAILED || device->abort ||
+	    device_waits_for_others(device))
+		return;
+	if (!keeps_port) {
+		device_event(device, "device-closed", why);
+		device_restart(device, &device->spec);
+	} else if (device->walk == device_start_steps && device->state == STATE_STARTING) {
+		device_restart(device, &device->spec);
+	} else if (device->state == STATE_RUNNING) {
+		device_recover(device, "%s", why);
+	}
+	/* Else it is recovering, and will come to where it waits. */
 }
 
 /* ---- Changes to a running device ------------------------------------------------- */

@@ -55,10 +55,8 @@ static int wait_for_others(struct device *device)
 	if (device->partition->state == STATE_FAILED)
 		return fail_step(device, -ENODEV, "partition %s failed: %s", device->partition->name,
 				 device->partition->message);
-	if (device->adapter->state != STATE_RUNNING || device->adapter->restarting ||
-	    device->partition->state != STATE_RUNNING)
-		return PENDING;
-	return DONE;
+	return adapter_is_ready(device->adapter) && partition_is_ready(device->partition) ? DONE
+											  : PENDING;
 }
 
 int device_donate(struct device *device)
@@ -350,6 +348,7 @@ const struct step device_recover_steps[] = {
 	{"quiesce the old adjunct", quiesce_adjunct},
 	{"end the old adjunct", end_adjunct},
 	{"wait before another try", device_wait_before_retry},
+	{"wait for the adapter and the partition", wait_for_others},
 	{"reset the virtual function", return_function},
 	{"reserve memory (735)", reserve_memory},
 	{"fetch the partition's virtual device", fetch_port},

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds adjuncts that hang instead of dying: each is asked for its status now
- * and then, and one that has not answered by the deadline is ended, which
- * recovery takes for any other death. The question is the one that statistics
- * ask, so an adjunct that works answers it between two bursts. Event-loop thread.
+ * Finds processes that hang instead of dying: each is asked something small now
+ * and then, and one that has not answered by the deadline is ended, which is
+ * then taken for any other death. An adjunct that works answers between two
+ * bursts, and is easily replaced: one chance. An adapter or a keeper takes more
+ * with it, and its answers may be held up by something else that was asked: it
+ * has two, the second on a new connection (peer.h). Event-loop thread.
  */
 #include <errno.h>
 
 #include "log.h"
 #include "shim.h"
 
-/* A hang is noticed within the sum of the two. */
+/* A hang of an adjunct is noticed within the sum of the two. */
 #define HEARTBEAT_PERIOD_MS 2000
 #define HEARTBEAT_DEADLINE_MS 2000
+#define MISSED_MAX 2
 
-static void on_beat(void *data, const char *problem, struct varlink_answer *answer)
+static void on_adjunct(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
 
@@ -28,19 +31,71 @@ static void on_beat(void *data, const char *problem, struct varlink_answer *answ
 	peer_kill(device->adjunct);
 }
 
+static void count_missed(const char *what, const char *name, struct peer *peer, unsigned *missed,
+			 const char *problem)
+{
+	if (!problem) {
+		*missed = 0;
+		return;
+	}
+	if (!peer || peer_has_ended(peer))
+		return;
+	bool ended = ++*missed >= MISSED_MAX;
+
+	log_warning("%s %s: its process %s%s", what, name, problem,
+		    ended ? " again, and is ended" : "");
+	if (ended)
+		peer_kill(peer);
+}
+
+static void on_adapter(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct adapter *adapter = data;
+
+	(void)answer;
+	adapter->heartbeat_pending = false;
+	count_missed("adapter", adapter->spec.name, adapter->peer, &adapter->heartbeats_missed,
+		     problem);
+}
+
+static void on_keeper(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct partition *partition = data;
+
+	(void)answer;
+	partition->heartbeat_pending = false;
+	count_missed("partition", partition->name, partition->keeper,
+		     &partition->heartbeats_missed, problem);
+}
+
+static void ask(struct peer *peer, bool *pending, const char *method, uint64_t deadline_ms,
+		peer_answer_fn callback, void *data)
+{
+	if (*pending || !peer)
+		return;
+	*pending = true;
+	peer_call(peer, method, NULL, NULL, 0, deadline_ms, callback, data);
+}
+
 static int on_heartbeat(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct shim *shim = data;
 
 	(void)usec;
-	for (struct partition *p = shim->partitions; p; p = p->next)
-		for (struct device *d = p->devices; d; d = d->next) {
-			if (d->state != STATE_RUNNING || d->heartbeat_pending)
-				continue;
-			d->heartbeat_pending = true;
-			peer_call(d->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0,
-				  HEARTBEAT_DEADLINE_MS, on_beat, d);
-		}
+	for (struct adapter *a = shim->adapters; a; a = a->next)
+		if (a->state == STATE_RUNNING)
+			ask(a->peer, &a->heartbeat_pending, "org.outrigger.Adapter.GetInfo",
+			    SHIM_CALL_MS, on_adapter, a);
+	for (struct partition *p = shim->partitions; p; p = p->next) {
+		if (p->state == STATE_RUNNING)
+			ask(p->keeper, &p->heartbeat_pending, "org.outrigger.Keeper.List",
+			    SHIM_CALL_MS, on_keeper, p);
+		for (struct device *d = p->devices; d; d = d->next)
+			if (d->state == STATE_RUNNING)
+				ask(d->adjunct, &d->heartbeat_pending,
+				    "org.outrigger.Adjunct.GetStatus", HEARTBEAT_DEADLINE_MS,
+				    on_adjunct, d);
+	}
 	int error = sd_event_source_set_time_relative(source, HEARTBEAT_PERIOD_MS * 1000);
 	return error < 0 ? error : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

@@ -40,16 +40,63 @@ void partition_free(struct partition *partition)
 	while (partition->devices)
 		device_free(partition->devices);
 	partition_unlisten(partition);
+	respawn_forget(&partition->respawn);
 	peer_free(partition->keeper);
 	free(partition);
 }
 
+bool partition_is_ready(const struct partition *partition)
+{
+	return partition->state == STATE_RUNNING && partition->keeper &&
+	       !peer_has_ended(partition->keeper);
+}
+
+static void partition_start_keeper(struct partition *partition);
+
+static int on_start_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	partition_start_keeper(data);
+	return 0;
+}
+
+/*
+ * The keeper ended after it had served, and what only it held went with it: the
+ * namespace (but for programs in it, which are cut off), regions, copies. All
+ * devices are made anew, once there is a keeper again; a guest's vhost-user
+ * connection, which is ours, lives on. False: it keeps ending, or never served.
+ */
+static bool partition_comes_back(struct partition *partition, const char *problem)
+{
+	struct respawn *respawn = &partition->respawn;
+
+	if (partition->deleting || !(respawn->deaths || respawn->serves_since_ns) ||
+	    !respawn_later(respawn, partition->shim->event, on_start_again, partition))
+		return false;
+	partition->state = STATE_STARTING;
+	snprintf(partition->message, sizeof(partition->message), "%s", problem);
+	log_error("partition %s: %s; it is made anew", partition->name, problem);
+	state_changed(partition->shim);
+	for (struct device *d = partition->devices, *next; d; d = next) {
+		next = d->next;
+		device_ground_lost(d, false, problem);
+	}
+	return true;
+}
+
 static void partition_rest(struct partition *partition, const char *problem)
 {
+	if (problem && partition_comes_back(partition, problem))
+		return;
+	if (!problem)
+		respawn_serves(&partition->respawn);
 	partition->state = problem ? STATE_FAILED : STATE_RUNNING;
 	if (problem) {
-		snprintf(partition->message, sizeof(partition->message), "%s", problem);
-		log_error("partition %s: %s", partition->name, problem);
+		snprintf(partition->message, sizeof(partition->message),
+			 "%.300s%s; apply the document again to make it anew", problem,
+			 partition->respawn.deaths > RESPAWN_DEATHS_MAX ? ", too often in a row" : "");
+		log_error("partition %s: %s", partition->name, partition->message);
 	} else {
 		partition->message[0] = '\0';
 		log_info("partition %s: running", partition->name);
@@ -59,7 +106,7 @@ static void partition_rest(struct partition *partition, const char *problem)
 	for (struct device *device = partition->devices, *next; device; device = next) {
 		next = device->next;
 		if (problem)
-			device_fail(device, "partition %s: %s", partition->name, problem);
+			device_fail(device, "partition %s: %s", partition->name, partition->message);
 		else
 			device_poke(device);
 	}
@@ -88,10 +135,9 @@ static void on_keeper_exit(void *data, const char *how)
 		partition_gone(partition);
 		return;
 	}
-	if (partition->state == STATE_FAILED)
+	if (partition->state == STATE_FAILED || partition->respawn.timer)
 		return; /* it was known to fail before it ended */
-	snprintf(problem, sizeof(problem), "its keeper %s, and its namespace went with it; apply the "
-		 "document again to make it anew", how);
+	snprintf(problem, sizeof(problem), "its keeper %s, and its namespace went with it", how);
 	partition_rest(partition, problem);
 }
 
@@ -163,11 +209,20 @@ static int partition_open_socket(struct partition *partition)
 
 void partition_start(struct partition *partition)
 {
+	respawn_forget(&partition->respawn);
+	partition_start_keeper(partition);
+}
+
+static void partition_start_keeper(struct partition *partition)
+{
 	char executable[sizeof(partition->shim->libexec_dir) + 64];
 	char socket_path[SHIM_PATH_BYTES], problem[SHIM_MESSAGE_BYTES];
 
+	partition->respawn.timer = sd_event_source_disable_unref(partition->respawn.timer);
 	peer_free(partition->keeper); /* one that failed and is still ending */
 	partition->keeper = NULL;
+	partition->heartbeat_pending = false; /* went with it */
+	partition->heartbeats_missed = 0;
 	partition->state = STATE_STARTING;
 	partition->adopting = false;
 	log_info("partition %s: starting", partition->name);

@@ -42,7 +42,7 @@ struct link {
 	sd_event_source *io, *timer, *refuse;
 	struct pending *first, **last;
 	bool broken;
-	bool replaceable; /* broken by its end alone, and nobody is at work on it any more */
+	bool replaceable; /* broken, but by no fault of the protocol's: another may do better */
 };
 
 struct peer {
@@ -298,6 +298,8 @@ static int on_link_timer(sd_event_source *source, uint64_t usec, void *data)
 
 		peer_hold(peer);
 		link_break(link, text);
+		if (!peer->freed)
+			link->replaceable = true;
 		peer_release(peer);
 		return 0;
 	}
@@ -374,7 +376,8 @@ static int on_link_refuse(sd_event_source *source, void *data)
 
 /* ---- Calls ------------------------------------------------------------------ */
 
-/* A child that runs may have dropped us for another connection; it takes us back. */
+/* A child that runs may have dropped us for another connection, or was slow: it
+ * takes us back, and forgets what it was asked on the old one. */
 static void replace_calls(struct peer *peer)
 {
 	struct link *link;
@@ -589,6 +592,13 @@ struct peer_identity peer_identity(const struct peer *peer)
 void peer_set_exit(struct peer *peer, peer_exit_fn on_exit)
 {
 	peer->on_exit = on_exit;
+}
+
+bool peer_has_ended(const struct peer *peer)
+{
+	struct pollfd process = {.fd = peer->pidfd, .events = POLLIN};
+
+	return poll(&process, 1, 0) == 1;
 }
 
 void peer_kill(struct peer *peer)

@@ -53,14 +53,17 @@ int peer_adopt(sd_event *event, struct peer_identity identity, const char *socke
 	       peer_exit_fn on_exit, void *data, struct peer **out);
 
 struct peer_identity peer_identity(const struct peer *peer);
+/* Its process is no more, though on_exit may be yet to come. */
+bool peer_has_ended(const struct peer *peer);
 /* From now on `on_exit` hears of its end. */
 void peer_set_exit(struct peer *peer, peer_exit_fn on_exit);
 
 /*
  * Calls a method; `parameters` is stolen, descriptors are duplicated. The
  * callback runs exactly once, also when the process ends, unless the peer is
- * freed first. A peer that
- * misses a deadline gets no further answers: its connection is given up.
+ * freed first. A connection on which a
+ * deadline is missed is given up, with what else was asked on it; the next call
+ * makes a new one. A peer that hangs is noticed by its heartbeat (heartbeat.c).
  */
 void peer_call(struct peer *peer, const char *method, json_t *parameters, const int *fds,
 	       unsigned fd_count, uint64_t timeout_ms, peer_answer_fn callback, void *data);

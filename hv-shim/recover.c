@@ -17,7 +17,8 @@
 #include "shim.h"
 
 #define DEVICE_DEATHS_MAX 6
-/* Service for so long, and earlier deaths are forgotten. */
+/* Service for so long, and earlier deaths are forgotten. Those whose adapter went
+ * away do not count: the adapter's own do (respawn.c). */
 #define DEVICE_STEADY_NS (200 * NS_PER_MS)
 /* The first new adjunct comes at once; each further one waits twice as long. */
 #define RETRY_FIRST_MS 50
@@ -68,19 +69,34 @@ void device_recover(struct device *device, const char *format, ...)
 		if (now_ns - device->running_since_ns > DEVICE_STEADY_NS)
 			device->deaths = 0;
 	}
-	if (++device->deaths > DEVICE_DEATHS_MAX) {
+	bool adapter = adapter_is_ready(device->adapter);
+
+	device->deaths += adapter;
+	if (device->deaths > DEVICE_DEATHS_MAX) {
 		device_fail(device, "%s, for the %uth time in a row; apply the document again to try "
 			    "it again", why, device->deaths);
 		return;
 	}
-	device_event(device, "adjunct-died", why);
+	if (adapter) {
+		device_event(device, "adjunct-died", why);
+	} else {
+		char text[SHIM_MESSAGE_BYTES];
+
+		snprintf(text, sizeof(text), "adapter %s is started anew (%s)",
+			 device->adapter->spec.name, why);
+		device_event(device, "device-reset", text);
+	}
 	begin(device);
 	device_walk(device);
 }
 
 void device_recover_failed(struct device *device, const char *problem)
 {
-	if (++device->deaths > DEVICE_DEATHS_MAX) {
+	bool failed = device->adapter->state == STATE_FAILED ||
+		      device->partition->state == STATE_FAILED;
+
+	device->deaths += adapter_is_ready(device->adapter);
+	if (failed || device->deaths > DEVICE_DEATHS_MAX) {
 		snprintf(device->message, sizeof(device->message),
 			 "no new adjunct could take over: %.250s", problem);
 		device_event(device, "device-failed", device->message);

@@ -37,6 +37,14 @@ struct shim;
 enum object_state { STATE_STARTING, STATE_RUNNING, STATE_STOPPING, STATE_FAILED };
 const char *object_state_name(enum object_state state);
 
+/* Starting a process anew that ended unasked: see respawn.c. */
+#define RESPAWN_DEATHS_MAX 6
+struct respawn {
+	unsigned deaths; /* in a row, without steady service in between */
+	uint64_t serves_since_ns; /* 0: it does not */
+	sd_event_source *timer;
+};
+
 struct adapter {
 	struct adapter *next;
 	struct shim *shim;
@@ -52,6 +60,9 @@ struct adapter {
 	bool adopting; /* STARTING, by an earlier shim's process */
 	bool deleting, restarting;
 	struct doc_adapter next_spec; /* with restarting */
+	struct respawn respawn;
+	bool heartbeat_pending;
+	unsigned heartbeats_missed; /* in a row */
 	struct change *change;
 };
 
@@ -81,6 +92,9 @@ struct partition {
 	struct partition_service *service;
 	bool adopting; /* STARTING, by an earlier shim's keeper */
 	bool deleting;
+	struct respawn respawn;
+	bool heartbeat_pending;
+	unsigned heartbeats_missed; /* in a row */
 	struct change *change;
 };
 
@@ -165,6 +179,8 @@ void adapter_start(struct adapter *adapter);
 void adapter_stop(struct adapter *adapter);
 /* Takes up the process an earlier shim left: true; or starts anew: false. */
 bool adapter_adopt(struct adapter *adapter, struct peer_identity identity);
+/* It runs, and its process has not ended meanwhile. */
+bool adapter_is_ready(const struct adapter *adapter);
 /* The functions in use have changed. */
 void adapter_check(struct adapter *adapter);
 size_t adapter_vfs_used(const struct adapter *adapter);
@@ -185,6 +201,7 @@ void adapter_free(struct adapter *adapter);
 struct partition *partition_find(const struct shim *shim, const char *name);
 struct partition *partition_new(struct shim *shim, const char *name, const char *owner);
 void partition_start(struct partition *partition);
+bool partition_is_ready(const struct partition *partition); /* as adapter_is_ready() */
 void partition_stop(struct partition *partition); /* once its devices are gone */
 /* As adapter_adopt(). */
 bool partition_adopt(struct partition *partition, struct peer_identity identity);
@@ -212,6 +229,11 @@ void device_update_vf(struct device *device, const struct doc_vf *vf);
 void device_adopt(struct device *device, struct peer_identity identity, bool sound);
 /* The adapter or the partition it waits for has come to rest. */
 void device_poke(struct device *device);
+/*
+ * The adapter's or the keeper's process has ended and is being made anew: the
+ * device waits for it, with its partition's end kept (`keeps_port`) or made anew.
+ */
+void device_ground_lost(struct device *device, bool keeps_port, const char *why);
 /* What it depends on is gone, or the adjunct is: undoes everything, then FAILED. */
 __attribute__((format(printf, 2, 3)))
 void device_fail(struct device *device, const char *format, ...);
@@ -233,8 +255,10 @@ static inline bool device_undoing(const struct device *device)
 {
 	return device->walk == device_stop_steps;
 }
-/* In device_recover_steps, where the old adjunct is ended: the last step it may end in. */
+/* In device_recover_steps, where the old adjunct is ended: the last step it may end in;
+ * and where the adapter and the partition are waited for, as in the first start step. */
 #define DEVICE_RECOVER_END_STEP 1
+#define DEVICE_RECOVER_WAIT_STEP 3
 void device_close_fds(struct device *device);
 /* Closes it and frees the memory behind it, elsewhere than in the event loop; then -1. */
 void device_free_memory(int *fd);
@@ -274,9 +298,18 @@ void device_recover_end(struct device *device); /* frees what recovery holds */
 /* Steps that only recovery takes. */
 int device_wait_before_retry(struct device *device);
 
+/* ---- respawn.c ---------------------------------------------------------------- */
+
+/* It ended unasked: `again` runs in a moment. False: too often in a row, or no memory. */
+bool respawn_later(struct respawn *respawn, sd_event *event, sd_event_time_handler_t again,
+		   void *data);
+void respawn_serves(struct respawn *respawn);
+/* Nothing is pending, and earlier ends do not count any more. */
+void respawn_forget(struct respawn *respawn);
+
 /* ---- heartbeat.c -------------------------------------------------------------- */
 
-/* Watches every running adjunct for as long as the loop runs. */
+/* Watches every process that runs for as long as the loop does. */
 int heartbeat_start(struct shim *shim);
 
 /* ---- standby.c --------------------------------------------------------------- */

@@ -210,7 +210,7 @@ OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
 /*
  * Asynchronous events of the device: "link-down", "link-up", "device-reset",
  * "device-failed", "device-closed" (the shim took the device away: taken down,
- * changed or failed), "partition-protocol" (this program broke the ring's rules),
+ * changed or failed, or its keeper ended), "partition-protocol" (this program broke the ring's rules),
  * and whatever later shims add. "shim-lost" comes from the library, once, when
  * the shim ended: frames keep flowing, further events do not come.
  */

@@ -30,6 +30,12 @@ repaired() {
 	outrigger up -f "$example" || return 1
 	device_is red/net0 running && device_is blue/net0 running
 }
+made_anew() { # adapter or keeper, NAME, OLD-PID
+	local now
+	now=$(pid_of "$1" "$2")
+	[ -n "$now" ] && [ "$now" != null ] && [ "$now" != "$3" ] &&
+		[ "$(field ".${1/keeper/partition}s[] | select(.name == \"$2\") | .state")" = running ]
+}
 works() { pings red 10.77.0.2 && pings blue 10.77.0.1; }
 
 # ---- The daemon -----------------------------------------------------------------
@@ -119,22 +125,70 @@ check "and why" grep -q 'taken down or changed meanwhile' "$work/asked.log"
 check "up" outrigger up -f "$example"
 check "traffic flows" works
 
-kill -KILL "$(pid_of keeper red)"
-check "a keeper is killed: its device failed, and says why" \
-	within 5 device_failed red/net0 'its keeper (was killed by signal 9|ended).*its namespace went with it'
-check "blue is not concerned" device_is blue/net0 running
-check "no program can be run there" not in_partition red true
-check "up repairs it" repaired
-check "traffic flows" works
+pid=$(pid_of keeper red) adjunct=$(pid_of adjunct blue.net0)
+kill -KILL "$pid"
+check "a keeper is killed: its partition is made anew" within 10 made_anew keeper red "$pid"
+check "the log says why" log_says 'red: its keeper (was killed by signal 9|ended).*its namespace went with it'
+check "its device runs again" within 10 device_is red/net0 running
+check "whoever watches the device is told" log_says 'red/net0: device-closed: its keeper'
+check "blue is not concerned" [ "$(pid_of adjunct blue.net0)" = "$adjunct" ]
+check "there is nothing to repair" repaired
+said "and it says so" "nothing to do"
+check "traffic flows" within 5 works
 
-kill -KILL "$(pid_of adapter soft0)"
-check "the adapter is killed: red failed, and says why" \
-	within 5 device_failed red/net0 'adapter soft0 its process (was killed by signal 9|ended)'
+cat >"$work/vlan.yaml" <<-'END'
+	version: 1
+	adapters: [{name: soft0, kind: embedded, vfs: 2}]
+	partitions:
+	  - name: red
+	    devices: [{name: net0, kind: tap, address: 10.77.0.1/24,
+	      vf: {adapter: soft0, index: 0, vlan: 9}, adjunct: {standby: yes}}]
+END
+for round in 1 2; do
+	pid=$(pid_of adapter soft0) before=$(namespace_of red)
+	check "the adapter is killed ($round): it comes back" \
+		eval 'kill -KILL "$pid" && within 10 made_anew adapter soft0 "$pid"'
+	check "and so do its devices" within 10 eval 'device_is red/net0 running && device_is blue/net0 running'
+	check "their partitions are told" log_says 'blue/net0: device-reset: adapter soft0 is started anew \('
+	check "the namespace is the same one" [ "$(namespace_of red)" = "$before" ]
+	if [ $round = 1 ]; then
+		check "traffic flows" within 5 works
+		check "red moves to another VLAN" outrigger up -f "$work/vlan.yaml"
+	else
+		check "red is in its VLAN again" not pings red 10.77.0.2 -c 1 -W 1
+		check "red moves back" repaired
+		check "traffic flows" within 5 works
+	fi
+done
+pid=$(pid_of adapter soft0)
+dies_again() { # until it has failed
+	local now
+	now=$(pid_of adapter soft0)
+	[ "$now" = null ] || kill -KILL "$now" 2>/dev/null
+	[ "$(field '.adapters[0].state')" = failed ]
+}
+check "an adapter that keeps dying has failed" within 30 dies_again
+check "red failed, and says why" within 5 device_failed red/net0 'adapter soft0.*in a row'
 check "blue failed as well" within 5 device_failed blue/net0 'adapter soft0'
 check "status names the adapter" outrigger status
 said "with what to do" 'soft0.*apply the document again'
 check "up repairs it" repaired
 check "traffic flows" works
+
+# ---- Hangs, and a slow answer ----------------------------------------------------------
+pid=$(pid_of adapter soft0)
+kill -STOP "$pid"
+check "the adapter hangs: another one comes" within 30 made_anew adapter soft0 "$pid"
+check "the log says why" log_says 'adapter soft0: its process did not answer [A-Za-z]+ within 5.0 s again, and is ended'
+check "its devices are back" within 10 eval 'device_is red/net0 running && device_is blue/net0 running'
+check "traffic flows" within 5 works
+pid=$(pid_of keeper red)
+kill -STOP "$pid"
+check "a keeper does not answer in time" not in_partition red true
+kill -CONT "$pid"
+check "and then again: it can be asked" within 10 in_partition red true
+check "it is the same one" [ "$(pid_of keeper red)" = "$pid" ]
+check "everything runs" eval 'device_is red/net0 running && works'
 
 # ---- The daemon is killed in the middle of a change -------------------------------------
 namespaces=("$(namespace_of red)" "$(namespace_of blue)")
