@@ -447,28 +447,6 @@ int peer_monitor(struct peer *peer, const char *method, peer_answer_fn callback,
 
 /* ---- Processes -------------------------------------------------------------- */
 
-int peer_identity_of(struct peer_identity *identity)
-{
-	char path[40], text[1024];
-	unsigned long long start;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", identity->pid);
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return -ESRCH;
-	size_t bytes = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[bytes] = '\0';
-	/* The command, field 2, may hold anything; the last ')' ends it. */
-	char *rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1,
-			    " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-			    "%*d %llu", &start) != 1)
-		return -ESRCH;
-	identity->start_time = start;
-	return 0;
-}
-
 static void break_links(struct peer *peer, const char *problem)
 {
 	if (!peer->calls->broken)

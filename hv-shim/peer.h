@@ -34,11 +34,14 @@ typedef void (*peer_exit_fn)(void *data, const char *how);
 
 struct peer_identity {
 	pid_t pid;
-	uint64_t start_time; /* field 22 of /proc/PID/stat: tells a reused pid apart */
+	uint64_t start_time; /* tells a reused pid apart: spawn_start_time() */
 };
 
 /* Fills the start time of identity->pid in. 0 or -ESRCH. */
-int peer_identity_of(struct peer_identity *identity);
+static inline int peer_identity_of(struct peer_identity *identity)
+{
+	return spawn_start_time(identity->pid, &identity->start_time);
+}
 
 /*
  * Starts `executable` with `name` as its only argument, a listening socket at

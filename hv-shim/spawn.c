@@ -131,3 +131,25 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 	*pid = cloned;
 	return error;
 }
+
+int spawn_start_time(pid_t pid, uint64_t *start_time)
+{
+	char path[40], text[1024];
+	unsigned long long start;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return -ESRCH;
+	size_t bytes = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[bytes] = '\0';
+	/* The command, field 2, may hold anything; the last ')' ends it. */
+	char *rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1,
+			    " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			    "%*d %llu", &start) != 1)
+		return -ESRCH;
+	*start_time = start;
+	return 0;
+}

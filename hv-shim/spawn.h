@@ -9,6 +9,7 @@
 #define SPAWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum spawn_isolation {
@@ -25,5 +26,8 @@ enum spawn_isolation {
  */
 int spawn(const char *executable, const char *name, int listen_fd, enum spawn_isolation isolation,
 	  pid_t *pid, int *pidfd);
+
+/* Field 22 of /proc/PID/stat, which tells a reused pid apart. 0 or -ESRCH. */
+int spawn_start_time(pid_t pid, uint64_t *start_time);
 
 #endif
