@@ -171,10 +171,13 @@ static inline int eq_ring_resume_producer(struct eq_ring *ring, uint32_t positio
 /*
  * As eq_ring_resume_producer(), when the predecessor died and left no word: its
  * position is read off the ring, from what was consumed to the last valid entry.
- * What it was writing when it died does not count: the sequence comes last.
+ * What it was writing when it died does not count: the sequence comes last. It
+ * may have died before it rang for what it had put: the caller rings, whether or
+ * not the ring is armed. The model is tests/model/handover_producer.pml.
  */
-static inline int eq_ring_recover_producer(struct eq_ring *ring)
+static inline void eq_ring_recover_producer(struct eq_ring *ring)
 {
+	/* acquire: as in eq_ring_space(). Read once: any value gives a position that fits it. */
 	uint32_t consumed = atomic_load_explicit(&ring->control->consumed, memory_order_acquire);
 	uint32_t position = consumed;
 
@@ -182,7 +185,8 @@ static inline int eq_ring_recover_producer(struct eq_ring *ring)
 	       atomic_load_explicit(&eq_ring_entry_at(ring, position)->sequence,
 				    memory_order_acquire) == position + 1)
 		position++;
-	return eq_ring_resume_producer(ring, position);
+	ring->position = position;
+	ring->released = consumed;
 }
 
 /* ---- CONSUMER ---------------------------------------------------------- */
@@ -263,7 +267,9 @@ static inline void eq_ring_resume_consumer(struct eq_ring *ring, uint32_t positi
 
 /*
  * As eq_ring_resume_consumer(), when the predecessor died: goes on at what it
- * released last. What it had taken and not released is taken again.
+ * released last. What it had taken and not released is taken again. It may have
+ * died before it rang for what it had released: the caller rings. The model is
+ * tests/model/handover_consumer.pml.
  */
 static inline void eq_ring_recover_consumer(struct eq_ring *ring)
 {

@@ -313,8 +313,10 @@ int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct
 	 * died, or, once restored, where it stopped. */
 	if (!result && native->attached) {
 		eq_ring_recover_consumer(&native->transmit);
-		if (eq_ring_recover_producer(&native->receive))
-			port_shut(native);
+		eq_ring_recover_producer(&native->receive);
+		/* It may have died between a store and the doorbell for it, even with the
+		 * arming already taken back: whoever sleeps looks again (T08). */
+		ring_bell(native);
 	}
 	if (result) {
 		free(native);

@@ -7,12 +7,9 @@
  * overwritten early, and both processes come to their end (a lost wake-up shows
  * as an invalid end state).
  *
- * Spin executes in sequential consistency, where the fences would not matter.
- * So every store goes through a store buffer of one word per process, which the
- * machine empties when it likes (flusher) and a fence empties at once, as
- * x86-TSO does; with one word, older stores of the process reach memory before
- * newer ones. Read-modify-writes and the kernel (eventfd) empty it, too: but
- * not before the relaxed read of `armed` that decides whether to come there.
+ * Fences matter here as they do on x86: see memory.inc. The doorbell is the pair
+ * of a ring's `armed` word and the sleeper's eventfd, and is part of the model:
+ * the first four plants, and the two after them, break it.
  *
  * Planted bugs, each of which must be found (run.sh):
  *   PLANT_NO_FENCE_PUT       no fence between put and reading consumer_armed
@@ -30,93 +27,7 @@
 #define ENTRIES 5
 #endif
 
-/* Shared words, by number, so that a store buffer can name one. */
-#define CONSUMED 0
-#define CONSUMER_ARMED 1
-#define PRODUCER_ARMED 2
-#define SLOT 3 /* SLOT + i: sequence of slot i; its payload is payload[i] */
-#define WORDS (SLOT + CAPACITY)
-#define EMPTY 255
-
-byte memory[WORDS];
-byte payload[CAPACITY]; /* written before the sequence, read after it */
-
-/* One-entry store buffers: word and value. 0 the producer's, 1 the consumer's. */
-#define P 0
-#define C 1
-byte buffered_word[2] = EMPTY;
-byte buffered_value[2];
-
-/* eventfds: rung or not (a counter that a read sets to 0). */
-bool consumer_bell, producer_bell;
-
-/* Makes the pending store visible. */
-inline drain(self)
-{
-	if
-	:: buffered_word[self] != EMPTY ->
-		memory[buffered_word[self]] = buffered_value[self];
-		buffered_word[self] = EMPTY
-	:: else
-	fi
-}
-
-/* A relaxed or release store: the older one first, then this one waits. */
-inline store(self, word, value)
-{
-	atomic {
-		drain(self);
-		buffered_word[self] = word;
-		buffered_value[self] = value
-	}
-}
-
-/* A load sees the process's own pending store first. */
-inline load(self, word, into)
-{
-	atomic {
-		if
-		:: buffered_word[self] == (word) -> into = buffered_value[self]
-		:: else -> into = memory[word]
-		fi
-	}
-}
-
-inline fence(self)
-{
-	atomic { drain(self) }
-}
-
-/* atomic_exchange(word, 0), which is fenced on every machine that has TSO. */
-inline exchange_zero(self, word, into)
-{
-	atomic {
-		drain(self);
-		into = memory[word];
-		memory[word] = 0
-	}
-}
-
-/* System calls: write() rings, read() clears and returns only when rung. */
-inline ring(self, bell)
-{
-	atomic { drain(self); bell = true }
-}
-
-inline sleep(self, bell)
-{
-	atomic { drain(self) }
-	atomic { bell -> bell = false }
-}
-
-/* The machine empties store buffers whenever it likes; it never stops doing so. */
-active proctype flusher()
-{
-end:	do
-	:: atomic { buffered_word[P] != EMPTY -> drain(P) }
-	:: atomic { buffered_word[C] != EMPTY -> drain(C) }
-	od
-}
+#include "memory.inc"
 
 /* eq_ring_put() */
 inline put()

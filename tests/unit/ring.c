@@ -307,3 +307,58 @@ Test(ring, a_stale_ring_is_harmless)
 	cr_expect_not(eq_ring_take(&consumer, &payload, sizeof(payload)));
 	cr_expect(eq_ring_arm(&consumer), "and it sleeps again");
 }
+
+/* ---- Successors ------------------------------------------------------------ */
+
+Test(ring, a_successor_of_the_producer_goes_on_where_it_is_told)
+{
+	start_at(UINT32_MAX - 2);
+	for (uint32_t i = 0; i < CAPACITY; i++)
+		put(i);
+	expect(0);
+	eq_ring_release(&consumer, 1);
+	struct eq_ring successor;
+	const uint32_t position = producer.position;
+
+	cr_assert_eq(eq_ring_open(&successor, producer.control, CAPACITY, ENTRY_BYTES), 0);
+	cr_assert_eq(eq_ring_resume_producer(&successor, position), 0);
+	cr_expect_eq(eq_ring_space(&successor, CAPACITY), 1);
+	/* What does not fit what was consumed is refused, and changes nothing. */
+	cr_expect_eq(eq_ring_resume_producer(&successor, UINT32_MAX - 2), -EPROTO);
+	cr_expect_eq(eq_ring_resume_producer(&successor, position + CAPACITY), -EPROTO);
+	cr_expect_eq(successor.position, position);
+}
+
+Test(ring, a_successor_of_a_dead_producer_reads_its_position_off_the_ring)
+{
+	struct eq_ring successor;
+
+	for (uint32_t held = 0; held <= CAPACITY; held++) {
+		start_at(UINT32_MAX - 2);
+		for (uint32_t i = 0; i < held; i++)
+			put(i);
+		/* The next one was being written: its sequence is not there yet. */
+		if (held < CAPACITY)
+			memset(eq_ring_entry_at(&producer, producer.position)->payload, 0xff, 4);
+		cr_assert_eq(eq_ring_open(&successor, producer.control, CAPACITY, ENTRY_BYTES), 0);
+		eq_ring_recover_producer(&successor);
+		cr_expect_eq(successor.position, producer.position, "%u entries wait", held);
+		cr_expect_eq(eq_ring_space(&successor, CAPACITY), (int)(CAPACITY - held));
+	}
+}
+
+Test(ring, a_successor_of_a_dead_consumer_takes_again_what_was_not_released)
+{
+	start_at(UINT32_MAX - 2);
+	for (uint32_t i = 0; i < 4; i++)
+		put(i);
+	expect(0);
+	expect(1);
+	eq_ring_release(&consumer, 1);
+	eq_ring_recover_consumer(&consumer);
+	cr_expect_eq(eq_ring_held(&consumer), 0);
+	expect(1);
+	expect(2);
+	eq_ring_resume_consumer(&consumer, producer.position - 1);
+	expect(3);
+}

@@ -51,6 +51,13 @@ static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool wr
 	return 0;
 }
 
+static unsigned rings_of(int bell)
+{
+	uint64_t count = 0;
+
+	return read(bell, &count, sizeof(count)) == sizeof(count) ? (unsigned)count : 0;
+}
+
 static void open_all(void)
 {
 	char *arguments[] = {(char[]){"test"},
@@ -90,6 +97,8 @@ static void open_all(void)
 		.now_ns = clock_now_ns,
 	};
 	cr_assert_eq(port_native_open(&env, pool, &port), 0);
+	/* As after any predecessor: the partition looks, though nothing is there. */
+	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
 }
 
 static void close_all(void)
@@ -116,13 +125,6 @@ static void put(uint16_t length, uint16_t flags, uint8_t octet)
 
 	memset(tx_buffer(), octet, NET_BUFFER_BYTES);
 	eq_ring_put(&tx, &entry, sizeof(entry));
-}
-
-static unsigned rings_of(int bell)
-{
-	uint64_t count = 0;
-
-	return read(bell, &count, sizeof(count)) == sizeof(count) ? (unsigned)count : 0;
 }
 
 Test(native, takes_what_is_right_and_counts_what_is_not)
@@ -253,7 +255,7 @@ Test(native, the_doorbell_rings_for_a_sleeper_only)
 	cr_assert(eq_ring_arm(&rx));
 	port->ops->give(port, frames, frames_make(frames, 4, 60));
 	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
-	cr_expect_eq(port->counters.doorbells, 1);
+	cr_expect_eq(port->counters.doorbells, 2, "one of them when it opened");
 }
 
 Test(native, a_successor_takes_the_next_frame)
@@ -275,6 +277,25 @@ Test(native, a_successor_takes_the_next_frame)
 	rte_pktmbuf_free_bulk(frames, 3);
 	cr_assert_eq(successor->ops->give(successor, frames, frames_make(frames, 1, 61)), 1);
 	cr_expect_eq(eq_ring_ready_count(&rx, RING), 6);
+	successor->ops->close(successor);
+}
+
+/* T08: died between a store and its doorbell, with the arming taken back already. */
+Test(native, a_successor_wakes_a_partition_that_its_predecessor_left_asleep)
+{
+	const struct net_entry entry = {.length_bytes = 60};
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct port *successor;
+	struct eq_ring dead;
+
+	cr_assert(eq_ring_arm(&rx));
+	cr_assert_eq(eq_ring_open(&dead, window + layout.rx_ring, RING, NET_ENTRY_BYTES), 0);
+	eq_ring_put(&dead, &entry, sizeof(entry));
+	cr_assert(eq_ring_must_wake_consumer(&dead));
+	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
+	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
+	cr_assert_eq(successor->ops->give(successor, frames, frames_make(frames, 1, 61)), 1);
+	cr_expect_eq(eq_ring_ready_count(&rx, RING), 2, "behind what the other one put");
 	successor->ops->close(successor);
 }
 
