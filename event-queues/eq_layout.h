@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory format of the event-queues folder, version 1.
+ * Shared-memory format of the event-queues folder, version 1: the ring, and the
+ * objects of the two-level event queues by the names of seed 004.
  *
  * Two processes that do not trust each other map these structures. Fixed-width
  * types only, no pointers; every size and offset is asserted. Geometry
@@ -50,5 +51,137 @@ struct eq_ring_entry {
 	uint8_t payload[];
 };
 static_assert(sizeof(struct eq_ring_entry) == 4, "sequence word leads the entry");
+
+/* ---- Event queues (004) -------------------------------------------------- */
+
+/*
+ * Payload of an event queue's entry (EQE, 004 FIG. 2, 207); entries are 16 bytes,
+ * the sequence word included. `event_slot` has the event in its top eight bits
+ * and below it the slot of the resource: the index of its word in the queue's
+ * marks. The token is the owner's, 64 bits, low word first.
+ */
+struct eq_eqe {
+	uint32_t event_slot;
+	uint32_t token[2];
+};
+#define EQ_EQE_BYTES 16
+#define EQ_SLOT_BITS 24
+#define EQ_SLOTS_MAX (1u << EQ_SLOT_BITS)
+static_assert(sizeof(struct eq_eqe) == EQ_EQE_BYTES - 4, "12 bytes follow the sequence word");
+
+/*
+ * What happened. EQ_COMPLETION is the completion event of a CQ; the others are
+ * non-completion events of the resource they name.
+ */
+enum eq_event {
+	EQ_COMPLETION = 0,
+	EQ_QP_ERROR = 1,
+	EQ_CQ_ERROR = 2,       /* a CQ had no room for an entry */
+	EQ_EQ_OVERRUN = 3,     /* this EQ was full: events were held back, none is lost */
+	EQ_LINK_DOWN = 4,
+	EQ_LINK_UP = 5,
+	EQ_DEVICE_RESET = 6,
+	EQ_DEVICE_FAILED = 7,
+	EQ_PROTOCOL_ERROR = 8, /* the consumer broke the rules of a ring */
+	EQ_PA_BUSY = 9,        /* an adjunct has work and no processor (000, FIG. 23) */
+	EQ_EVENTS_MAX = 32,
+};
+
+/*
+ * Marks: one word for each slot of an event queue, bit e set while the queue holds
+ * an entry for event e of that resource that nobody has consumed (004, FIG. 4,
+ * steps 412 and 418). The producer sets a bit, the consumer clears it.
+ */
+typedef _Atomic uint32_t eq_marks;
+static_assert(sizeof(eq_marks) == 4, "layout");
+
+/*
+ * A summary byte: adapter summary byte (ASB) in program storage, primary summary
+ * byte (PSB) in machine storage (004, FIG. 5). Not zero: one of the event queues
+ * associated with it may hold entries.
+ */
+typedef _Atomic uint8_t eq_summary;
+static_assert(sizeof(eq_summary) == 1, "a byte");
+
+/*
+ * Where interrupts wait: the guest interrupt state area of a guest (GISA, 004
+ * FIG. 9, 900), and the same for the interruption zone of a partition. One word,
+ * so that one atomic operation both makes an interrupt pending and learns whether
+ * somebody must be woken for it. Eight interruption subclasses (ISC), 0 to 7.
+ */
+struct eq_interrupts {
+	alignas(EQ_LINE_BYTES) _Atomic uint32_t word;
+};
+static_assert(sizeof(struct eq_interrupts) == EQ_LINE_BYTES, "a line of its own");
+#define EQ_ISCS 8u
+#define EQ_PENDING_SHIFT 0  /* bit per ISC: an interrupt is pending */
+#define EQ_ALERT_SHIFT 8    /* bit per ISC: the alert mask; tell the host, once */
+#define EQ_ENABLED_SHIFT 16 /* bit per ISC: the program takes it when it runs */
+#define EQ_RUNNING (1u << 24)
+
+/*
+ * Adapter storage: the contexts of one adapter's queue pairs, completion queues
+ * and event queues, in memory that the host writes (ALLOCATE, STORE) and the
+ * adapter reads. Offsets are in bytes from its start.
+ *
+ *   [header][EQ contexts][CQ contexts][QP contexts][event queues' memory]
+ */
+#define EQ_STORAGE_MAGIC 0x31305145u /* "EQ01" */
+#define EQ_NONE UINT32_MAX           /* no such index */
+
+struct eq_storage_header {
+	uint32_t magic;
+	uint32_t version; /* EQ_LAYOUT_VERSION */
+	uint32_t eqs, cqs, qps;
+	uint32_t reserved;
+	uint64_t bytes; /* of the whole storage */
+	/* The partition's interruption zone, for the event queues in here. */
+	struct eq_interrupts izone;
+};
+static_assert(sizeof(struct eq_storage_header) == 128, "layout");
+static_assert(offsetof(struct eq_storage_header, izone) == 64, "layout");
+
+/* An EQ's slot 0 is the adapter itself; CQ i has 1 + i, QP i has 1 + cqs + i. */
+#define EQ_SLOT_SELF 0u
+
+enum eq_control {
+	/* Make an interrupt pending as soon as an entry comes to an empty queue;
+	 * else when the interrupt delay timer runs out (004, FIG. 6, 604). */
+	EQ_IMMEDIATE = 1,
+	/* ... with every entry (004, FIG. 16, 1610 and 1624). */
+	EQ_EVERY_ENTRY = 2,
+};
+
+struct eq_eq_context {
+	_Atomic uint32_t valid;
+	uint32_t capacity;     /* entries, a power of two */
+	uint64_t ring_offset;  /* eq_ring_size_bytes(capacity, EQ_EQE_BYTES) */
+	uint64_t marks_offset; /* eq_marks[slots] */
+	uint32_t slots;
+	uint32_t control;      /* enum eq_control */
+	uint32_t delay_us;     /* interrupt delay timer; 0: none */
+	uint32_t isc;
+	_Atomic uint32_t asb_offset; /* 0: no adapter summary byte */
+	_Atomic uint32_t psb_offset; /* 0: no primary summary byte */
+	uint32_t generation;         /* counts allocations of this context */
+	uint32_t reserved[3];
+};
+static_assert(sizeof(struct eq_eq_context) == 64, "layout");
+
+struct eq_cq_context {
+	_Atomic uint32_t valid;
+	_Atomic uint32_t eq;    /* EQ_NONE: not associated */
+	_Atomic uint64_t token; /* goes into this CQ's entries */
+};
+static_assert(sizeof(struct eq_cq_context) == 16, "layout");
+
+struct eq_qp_context {
+	_Atomic uint32_t valid;
+	_Atomic uint32_t eq;
+	_Atomic uint32_t send_cq, receive_cq; /* may be the same; EQ_NONE: none */
+	_Atomic uint64_t token;               /* goes into this QP's entries */
+	uint64_t reserved;
+};
+static_assert(sizeof(struct eq_qp_context) == 32, "layout");
 
 #endif

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the host does when a guest's ALLOCATE, STORE, LOAD or DEALLOCATE is intercepted
+ * (004, FIG. 10-15). Step numbers are the figures'. Host's thread, while forwarders
+ * run: an associator is filled before its generation makes it known, and taken from
+ * the forwarders' sight before it is emptied.
+ */
+#include "eq_host_internal.h"
+
+#include <stdlib.h>
+
+/* Nothing of `bytes` at `offset` lies outside the guest's storage. */
+static bool in_storage(const struct eq_guest *guest, uint64_t offset, uint64_t bytes)
+{
+	return bytes <= guest->bytes && offset <= guest->bytes - bytes;
+}
+
+static struct eq_geqcb *find_eq(const struct eq_guest *guest, const struct eq_host_adapter *adapter,
+				uint32_t id)
+{
+	uint32_t index = id - adapter->storage.eqs;
+
+	if (id < adapter->storage.eqs || index >= adapter->geqcbs_max || !adapter->geqcb[index] ||
+	    adapter->geqcb[index]->guest != guest)
+		return NULL;
+	return adapter->geqcb[index];
+}
+
+static struct eq_geqa *find_cq(const struct eq_guest *guest, const struct eq_host_adapter *adapter,
+			       uint32_t cq)
+{
+	if (cq >= adapter->storage.cqs || adapter->owner[cq] != guest)
+		return NULL;
+	return &adapter->geqa[cq];
+}
+
+static struct eq_geqa *find_qp(const struct eq_guest *guest, const struct eq_host_adapter *adapter,
+			       uint32_t qp)
+{
+	if (qp >= adapter->storage.qps || adapter->owner[adapter->storage.cqs + qp] != guest)
+		return NULL;
+	return &adapter->geqa[adapter->storage.cqs + qp];
+}
+
+/* ---- Event queues: FIG. 10, 11, 13 ---------------------------------------------- */
+
+/* 1008-1014 and 1102-1104: the host's own two event queues on this adapter. */
+static int allocate_host_eqs(struct eq_host_adapter *adapter)
+{
+	struct eq_storage *storage = &adapter->storage;
+	const struct eq_eq_spec type1 = {.capacity = adapter->capacity, .isc = EQ_HOST_ISC_TYPE1,
+					 .control = EQ_EVERY_ENTRY};
+	const struct eq_eq_spec type2 = {.capacity = adapter->capacity, .isc = EQ_HOST_ISC_TYPE2,
+					 .control = EQ_EVERY_ENTRY};
+	struct eq_queue queue1, queue2;
+	int psb1 = 0, psb2 = 0, asb = 0;
+	int error;
+
+	if ((adapter->type1_eq = eq_allocate_eq(storage, &type1)) < 0 ||
+	    (adapter->type2_eq = eq_allocate_eq(storage, &type2)) < 0)
+		goto undo;
+	uint32_t eq1 = (uint32_t)adapter->type1_eq, eq2 = (uint32_t)adapter->type2_eq;
+	if ((psb1 = eq_allocate_summary(storage)) < 0 ||
+	    eq_store_eq_psb(storage, eq1, (uint32_t)psb1) ||
+	    (psb2 = eq_allocate_summary(storage)) < 0 ||
+	    eq_store_eq_psb(storage, eq2, (uint32_t)psb2) ||
+	    (asb = eq_allocate_summary(storage)) < 0 ||
+	    eq_store_eq_asb(storage, eq2, (uint32_t)asb))
+		goto undo;
+	if (eq_load_eq(storage, eq1, &queue1) || eq_load_eq(storage, eq2, &queue2) ||
+	    eq_consumer_open(&adapter->type1, &queue1) || eq_consumer_open(&adapter->type2, &queue2))
+		goto undo;
+	/* release: partner is the load in eq_forward(). */
+	atomic_store_explicit(&adapter->psb, queue1.psb, memory_order_release);
+	return 0;
+undo:
+	error = adapter->type1_eq == -EINVAL ? -EINVAL : -ENOSPC;
+	if (adapter->type2_eq >= 0)
+		eq_deallocate_eq(storage, (uint32_t)adapter->type2_eq);
+	if (adapter->type1_eq >= 0)
+		eq_deallocate_eq(storage, (uint32_t)adapter->type1_eq);
+	adapter->type1_eq = adapter->type2_eq = -1;
+	return error;
+}
+
+/* A free place in the adapter's table, or -ENOMEM. */
+static int free_id(struct eq_host_adapter *adapter)
+{
+	if (adapter->geqcbs < adapter->geqcbs_max) {
+		for (uint32_t i = 0; i < adapter->geqcbs_max; i++) {
+			if (!adapter->geqcb[i])
+				return (int)i;
+		}
+	}
+	uint32_t max = adapter->geqcbs_max ? 2 * adapter->geqcbs_max : 16;
+	struct eq_geqcb **grown = reallocarray(adapter->geqcb, max, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + adapter->geqcbs_max, 0, (max - adapter->geqcbs_max) * sizeof(*grown));
+	int index = (int)adapter->geqcbs_max;
+	adapter->geqcb = grown;
+	adapter->geqcbs_max = max;
+	return index;
+}
+
+static int check_ring(const struct eq_guest *guest, uint64_t ring_offset, uint32_t capacity)
+{
+	size_t bytes = eq_ring_size_bytes(capacity, EQ_EQE_BYTES);
+
+	return bytes && ring_offset % EQ_LINE_BYTES == 0 && in_storage(guest, ring_offset, bytes)
+		       ? 0 : -EINVAL;
+}
+
+/* Goes on where entries end: the guest may have had this queue from an earlier host. */
+static int use_ring(struct eq_geqcb *geqcb, uint64_t ring_offset, uint32_t capacity)
+{
+	struct eq_ring ring;
+	int error = eq_ring_open(&ring, geqcb->guest->memory + ring_offset, capacity, EQ_EQE_BYTES);
+
+	if (!error)
+		error = eq_ring_recover_producer(&ring);
+	if (error)
+		return -EINVAL;
+	geqcb->control = ring.control;
+	geqcb->mask = ring.mask;
+	atomic_store_explicit(&geqcb->next, ring.position, memory_order_release);
+	return 0;
+}
+
+static void free_geqcb(struct eq_geqcb *geqcb)
+{
+	if (geqcb)
+		free(geqcb->slot);
+	free(geqcb);
+}
+
+int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter,
+			 const struct eq_guest_eq_spec *spec, uint32_t *id)
+{
+	if (spec->gisc >= EQ_ISCS || !spec->slots || spec->slots > EQ_SLOTS_MAX ||
+	    spec->marks_offset % sizeof(eq_marks) ||
+	    !in_storage(guest, spec->marks_offset, (uint64_t)spec->slots * sizeof(eq_marks)) ||
+	    check_ring(guest, spec->ring_offset, spec->capacity))
+		return -EINVAL;
+	/* 1006: the first on this adapter? */
+	int error = adapter->type1_eq < 0 ? allocate_host_eqs(adapter) : 0;
+	int index = error ? error : free_id(adapter);
+	if (index < 0)
+		return index;
+	struct eq_geqcb *geqcb = aligned_alloc(EQ_LINE_BYTES, sizeof(*geqcb)); /* 1000 */
+	if (!geqcb)
+		return -ENOMEM;
+	memset(geqcb, 0, sizeof(*geqcb));
+	geqcb->slot = calloc(spec->slots, sizeof(struct eq_geqa *));
+	geqcb->gisa = guest->gisa;   /* 1002 */
+	geqcb->gisc = spec->gisc;    /* 1004 */
+	geqcb->guest = guest;
+	geqcb->adapter = adapter;
+	geqcb->spec = *spec;
+	geqcb->slots = spec->slots;
+	geqcb->marks = (eq_marks *)(guest->memory + spec->marks_offset);
+	geqcb->delay_ns = (uint64_t)spec->delay_us * 1000;
+	geqcb->asb_offset = UINT64_MAX;
+	geqcb->id = adapter->storage.eqs + (uint32_t)index; /* 1106 */
+	atomic_store_explicit(&geqcb->self.geqcb, geqcb, memory_order_relaxed);
+	error = geqcb->slot ? use_ring(geqcb, spec->ring_offset, spec->capacity) : -ENOMEM;
+	if (error) {
+		free_geqcb(geqcb);
+		return error;
+	}
+	geqcb->slot[EQ_SLOT_SELF] = &geqcb->self;
+	geqcb->slots_used = 1;
+	adapter->geqcb[index] = geqcb;
+	adapter->geqcbs++;
+	guest->pins++;
+	*id = geqcb->id;
+	return 0;
+}
+
+int eq_guest_deallocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t id)
+{
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqcb)
+		return -ENOENT;
+	if (geqcb->slots_used > 1)
+		return -EBUSY;
+	atomic_store_explicit(&geqcb->state, GEQCB_DEAD, memory_order_release);
+	wait_for_forwarders(guest->host);
+	eq_geqcb_undefer(geqcb);
+	adapter->geqcb[id - adapter->storage.eqs] = NULL;
+	adapter->geqcbs--;
+	guest->pins -= geqcb->asb_offset == UINT64_MAX ? 1 : 2;
+	free_geqcb(geqcb);
+	return 0;
+}
+
+int eq_guest_resize_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t id,
+		       uint64_t ring_offset, uint32_t capacity, uint64_t now_ns)
+{
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqcb)
+		return -ENOENT;
+	if (check_ring(guest, ring_offset, capacity) || ring_offset == geqcb->spec.ring_offset)
+		return -EINVAL;
+	uint32_t state = GEQCB_OPEN;
+	/* A broken one stays so. */
+	if (!atomic_compare_exchange_strong_explicit(&geqcb->state, &state, GEQCB_HOLDING,
+						     memory_order_acq_rel, memory_order_acquire))
+		return -EINVAL;
+	wait_for_forwarders(guest->host);
+	uint32_t before = atomic_load_explicit(&geqcb->next, memory_order_relaxed);
+	int error = use_ring(geqcb, ring_offset, capacity);
+	if (!error) {
+		geqcb->spec.ring_offset = ring_offset;
+		geqcb->spec.capacity = capacity;
+		geqcb->forwarded_before += before;
+	}
+	atomic_store_explicit(&geqcb->state, GEQCB_OPEN, memory_order_release);
+	eq_geqcb_resume(geqcb, now_ns);
+	return error;
+}
+
+int eq_guest_set_delay(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t id,
+		       uint32_t delay_us)
+{
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqcb)
+		return -ENOENT;
+	geqcb->spec.delay_us = delay_us;
+	atomic_store_explicit(&geqcb->delay_ns, (uint64_t)delay_us * 1000, memory_order_relaxed);
+	return 0;
+}
+
+/* FIG. 13: 1300 pins, 1302 places the address. */
+int eq_guest_store_eq_asb(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t id,
+			  uint64_t asb_offset)
+{
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqcb)
+		return -ENOENT;
+	if (asb_offset != UINT64_MAX && !in_storage(guest, asb_offset, sizeof(eq_summary)))
+		return -EINVAL;
+	if (geqcb->asb_offset != UINT64_MAX)
+		guest->pins--;
+	if (asb_offset != UINT64_MAX)
+		guest->pins++;
+	geqcb->asb_offset = asb_offset;
+	atomic_store_explicit(&geqcb->asb, asb_offset == UINT64_MAX ? NULL :
+			      (eq_summary *)(guest->memory + asb_offset), memory_order_release);
+	/* On return nobody writes the old one any more. */
+	wait_for_forwarders(guest->host);
+	return 0;
+}
+
+static uint32_t held_resources(const struct eq_geqcb *geqcb)
+{
+	uint32_t held = 0;
+
+	for (uint32_t i = 0; i < geqcb->slots; i++)
+		held += geqcb->slot[i] && atomic_load_explicit(&geqcb->slot[i]->held,
+							       memory_order_relaxed);
+	return held;
+}
+
+int eq_guest_load_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t id,
+		     struct eq_guest_eq_view *out)
+{
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqcb)
+		return -ENOENT;
+	uint32_t consumed = atomic_load_explicit(&geqcb->control->consumed, memory_order_acquire);
+	uint32_t next = atomic_load_explicit(&geqcb->next, memory_order_acquire);
+	*out = (struct eq_guest_eq_view){
+		.spec = geqcb->spec,
+		.asb_offset = geqcb->asb_offset,
+		.depth = next - consumed <= geqcb->mask + 1 ? next - consumed : 0,
+		.forwarded = geqcb->forwarded_before + next,
+		.overruns = atomic_load_explicit(&geqcb->overruns, memory_order_relaxed),
+		.held = held_resources(geqcb),
+		.broken = atomic_load_explicit(&geqcb->state, memory_order_relaxed) == GEQCB_BROKEN,
+	};
+	return 0;
+}
+
+/* ---- Completion queues: FIG. 12 -------------------------------------------------- */
+
+/* Makes an associator known: odd generations are allocated. Returns the token that the
+ * adapter's entries carry. */
+static uint64_t open_geqa(struct eq_host_adapter *adapter, uint32_t index, struct eq_guest *guest)
+{
+	struct eq_geqa *geqa = &adapter->geqa[index];
+	uint32_t generation = atomic_load_explicit(&geqa->generation, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&geqa->geqcb, NULL, memory_order_relaxed);
+	atomic_store_explicit(&geqa->token, 0, memory_order_relaxed);
+	atomic_store_explicit(&geqa->held, 0, memory_order_relaxed);
+	adapter->owner[index] = guest;
+	/* release: partner is look_up() in eq_forward.c. */
+	atomic_store_explicit(&geqa->generation, generation, memory_order_release);
+	return (uint64_t)generation << 32 | index;
+}
+
+/* On return no forwarder uses it. */
+static void close_geqa(struct eq_host_adapter *adapter, uint32_t index)
+{
+	struct eq_geqa *geqa = &adapter->geqa[index];
+	struct eq_geqcb *geqcb = atomic_load_explicit(&geqa->geqcb, memory_order_relaxed);
+
+	atomic_fetch_add_explicit(&geqa->generation, 1, memory_order_acq_rel);
+	atomic_store_explicit(&geqa->geqcb, NULL, memory_order_release);
+	wait_for_forwarders(adapter->host);
+	if (geqcb) {
+		geqcb->slot[geqa->slot] = NULL;
+		geqcb->slots_used--;
+	}
+	adapter->owner[index] = NULL;
+}
+
+/* A slot in the guest's event queue, and the pointer to its control block (1212). */
+static int associate(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t *slot)
+{
+	struct eq_geqcb *now = atomic_load_explicit(&geqa->geqcb, memory_order_relaxed);
+
+	if (now && now != geqcb)
+		return -EBUSY;
+	if (!now) {
+		uint32_t free_slot = 1;
+
+		while (free_slot < geqcb->slots && geqcb->slot[free_slot])
+			free_slot++;
+		if (free_slot == geqcb->slots)
+			return -ENOSPC;
+		geqcb->slot[free_slot] = geqa;
+		geqcb->slots_used++;
+		geqa->slot = free_slot;
+		/* release: partner is look_up() in eq_forward.c. */
+		atomic_store_explicit(&geqa->geqcb, geqcb, memory_order_release);
+	}
+	*slot = geqa->slot;
+	return 0;
+}
+
+int eq_guest_allocate_cq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t *cq)
+{
+	int index = eq_allocate_cq(&adapter->storage); /* 1202 */
+
+	if (index < 0)
+		return index;
+	/* 1200 and 1204 */
+	eq_store_cq_token(&adapter->storage, (uint32_t)index,
+			  open_geqa(adapter, (uint32_t)index, guest));
+	*cq = (uint32_t)index;
+	return 0;
+}
+
+int eq_guest_deallocate_cq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t cq)
+{
+	if (!find_cq(guest, adapter, cq))
+		return -ENOENT;
+	int error = eq_deallocate_cq(&adapter->storage, cq);
+	if (!error)
+		close_geqa(adapter, cq);
+	return error;
+}
+
+int eq_guest_store_cq_token(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t cq,
+			    uint64_t token)
+{
+	struct eq_geqa *geqa = find_cq(guest, adapter, cq);
+
+	if (!geqa)
+		return -ENOENT;
+	atomic_store_explicit(&geqa->token, token, memory_order_release); /* 1208 */
+	return 0;
+}
+
+int eq_guest_store_cq_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t cq,
+			 uint32_t id, uint32_t *slot)
+{
+	struct eq_geqa *geqa = find_cq(guest, adapter, cq);
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqa || !geqcb)
+		return -ENOENT;
+	int error = associate(geqa, geqcb, slot);
+	/* The adapter's events of it go to the type-1 queue from now on. */
+	return error ? error : eq_store_cq_eq(&adapter->storage, cq, (uint32_t)adapter->type1_eq);
+}
+
+int eq_guest_load_cq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t cq,
+		     struct eq_cq_view *out)
+{
+	struct eq_geqa *geqa = find_cq(guest, adapter, cq);
+
+	if (!geqa)
+		return -ENOENT;
+	struct eq_geqcb *geqcb = atomic_load_explicit(&geqa->geqcb, memory_order_relaxed);
+	out->eq = geqcb ? geqcb->id : EQ_NONE;
+	out->token = atomic_load_explicit(&geqa->token, memory_order_relaxed);
+	return 0;
+}
+
+/* ---- Queue pairs: FIG. 14, 15 ------------------------------------------------------ */
+
+int eq_guest_allocate_qp(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t *qp)
+{
+	int index = eq_allocate_qp(&adapter->storage); /* 1400 */
+
+	if (index < 0)
+		return index;
+	eq_store_qp_token(&adapter->storage, (uint32_t)index,
+			  open_geqa(adapter, adapter->storage.cqs + (uint32_t)index, guest));
+	*qp = (uint32_t)index;
+	return 0;
+}
+
+int eq_guest_deallocate_qp(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t qp)
+{
+	if (!find_qp(guest, adapter, qp))
+		return -ENOENT;
+	int error = eq_deallocate_qp(&adapter->storage, qp);
+	if (!error)
+		close_geqa(adapter, adapter->storage.cqs + qp);
+	return error;
+}
+
+int eq_guest_store_qp_cqs(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t qp,
+			  uint32_t send_cq, uint32_t receive_cq)
+{
+	if (!find_qp(guest, adapter, qp) ||
+	    (send_cq != EQ_NONE && !find_cq(guest, adapter, send_cq)) ||
+	    (receive_cq != EQ_NONE && !find_cq(guest, adapter, receive_cq)))
+		return -ENOENT;
+	return eq_store_qp_cqs(&adapter->storage, qp, send_cq, receive_cq);
+}
+
+int eq_guest_store_qp_token(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t qp,
+			    uint64_t token)
+{
+	struct eq_geqa *geqa = find_qp(guest, adapter, qp);
+
+	if (!geqa)
+		return -ENOENT;
+	atomic_store_explicit(&geqa->token, token, memory_order_release);
+	return 0;
+}
+
+int eq_guest_store_qp_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t qp,
+			 uint32_t id, uint32_t *slot)
+{
+	struct eq_geqa *geqa = find_qp(guest, adapter, qp);
+	struct eq_geqcb *geqcb = find_eq(guest, adapter, id);
+
+	if (!geqa || !geqcb)
+		return -ENOENT;
+	int error = associate(geqa, geqcb, slot);
+	return error ? error : eq_store_qp_eq(&adapter->storage, qp, (uint32_t)adapter->type2_eq);
+}
+
+int eq_guest_load_qp(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t qp,
+		     struct eq_qp_view *out)
+{
+	struct eq_geqa *geqa = find_qp(guest, adapter, qp);
+
+	if (!geqa)
+		return -ENOENT;
+	int error = eq_load_qp(&adapter->storage, qp, out);
+	struct eq_geqcb *geqcb = atomic_load_explicit(&geqa->geqcb, memory_order_relaxed);
+	out->eq = geqcb ? geqcb->id : EQ_NONE;
+	out->token = atomic_load_explicit(&geqa->token, memory_order_relaxed);
+	return error;
+}

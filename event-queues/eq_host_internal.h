@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Host structures of level 2 (004, FIG. 7-9), private to eq_host.c, eq_guest.c and
+ * eq_forward.c. The host's thread writes them; forwarders read them at the same time.
+ * What a forwarder may still see is freed only after wait_for_forwarders().
+ */
+#ifndef EQ_HOST_INTERNAL_H
+#define EQ_HOST_INTERNAL_H
+
+#include "eq_host.h"
+
+enum geqcb_state {
+	GEQCB_OPEN,
+	GEQCB_HOLDING, /* it is being resized: events wait */
+	GEQCB_BROKEN,  /* the guest wrote what no honest guest writes */
+	GEQCB_DEAD,    /* it is being deallocated */
+};
+
+/*
+ * Guest event queue associator (FIG. 7): of a guest's completion queue, or, so that
+ * all events go one way, of its queue pair, or of the event queue itself.
+ */
+struct eq_geqa {
+	_Atomic(struct eq_geqcb *) geqcb; /* 702; NULL: no event queue yet */
+	_Atomic uint64_t token;           /* 704: the guest's */
+	_Atomic uint32_t generation;      /* odd: allocated */
+	_Atomic uint32_t held;            /* events the queue had no room for, a bit each */
+	uint32_t slot;                    /* in the guest's event queue */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct eq_geqa) == 32, "two to a line");
+
+/* Guest event queue control block (FIG. 8). */
+struct eq_geqcb {
+	/* What every forwarded event needs. */
+	struct eq_interrupts *gisa;       /* 802 */
+	_Atomic(eq_summary *) asb;        /* 806 */
+	struct eq_ring_control *control;  /* the guest's ring; changes while HOLDING only */
+	eq_marks *marks;
+	struct eq_guest *guest;
+	uint32_t mask;                    /* capacity - 1 */
+	uint32_t gisc;                    /* 804 */
+	_Atomic uint32_t next;            /* 808: the entry to be used next */
+	_Atomic uint32_t state;
+	_Atomic uint64_t delay_ns;
+	/* The rest. */
+	alignas(EQ_LINE_BYTES) _Atomic uint64_t timer_ns;
+	_Atomic uint32_t deferred; /* in the host's list of delayed interrupts */
+	_Atomic uint32_t blocked;  /* some events are held */
+	struct eq_geqcb *next_deferred;
+	_Atomic uint64_t overruns;
+	uint64_t forwarded_before; /* in rings that were replaced */
+	struct eq_geqa self;       /* for events of the queue itself and of the adapter */
+	struct eq_geqa **slot;     /* whose each slot is; NULL: free */
+	uint32_t slots, slots_used;
+	struct eq_guest_eq_spec spec;
+	uint64_t asb_offset;
+	uint32_t id;
+	struct eq_host_adapter *adapter;
+};
+
+struct eq_host_adapter {
+	/* What forwarders use. */
+	_Atomic(eq_summary *) psb;      /* type 1; NULL: no guest has an event queue yet */
+	alignas(EQ_LINE_BYTES) _Atomic uint32_t claim; /* a forwarder takes from type 1 */
+	struct eq_consumer type1;       /* under the claim */
+	struct eq_geqa *geqa;           /* cqs, then qps */
+	struct eq_storage storage;
+	struct eq_host *host;
+	/* What the host uses. */
+	struct eq_consumer type2;
+	uint32_t capacity, index;
+	int type1_eq, type2_eq; /* -1: not allocated */
+	struct eq_guest **owner; /* of each geqa */
+	struct eq_geqcb **geqcb; /* by id - storage.eqs */
+	uint32_t geqcbs, geqcbs_max;
+};
+
+struct eq_guest {
+	struct eq_host *host;
+	struct eq_guest *next, **link;
+	uint8_t *memory;
+	uint64_t bytes;
+	struct eq_interrupts *gisa;
+	void *data;
+	unsigned pins;
+	bool anything_held;
+};
+
+/* One for each forwarder and one for the host. */
+struct eq_section {
+	alignas(EQ_LINE_BYTES) _Atomic uint64_t epoch; /* odd: inside eq_forward() */
+	/* Written by its thread, read by any. */
+	_Atomic uint64_t forwarded, coalesced, stale, invalid, held, broken, alerts, type2;
+	unsigned first_adapter;
+};
+
+struct eq_host {
+	struct eq_host_ops ops;
+	void *data;
+	unsigned forwarders;
+	_Atomic unsigned adapters; /* places of `adapter` that were ever used */
+	_Atomic(struct eq_host_adapter *) adapter[EQ_HOST_ADAPTERS_MAX];
+	struct eq_guest *guests;
+	alignas(EQ_LINE_BYTES) _Atomic(struct eq_geqcb *) deferred;
+	_Atomic uint64_t deferred_due_ns;
+	struct eq_section section[]; /* forwarders, then the host */
+};
+
+/* A counter with one writer: no atomic addition needed. */
+static inline void count(_Atomic uint64_t *counter)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+static inline struct eq_section *host_section(struct eq_host *host)
+{
+	return &host->section[host->forwarders];
+}
+
+/* On return every forwarder has seen what was stored before. Host's thread. */
+void wait_for_forwarders(struct eq_host *host);
+
+/* Forwards one event (FIG. 17, 1704-1716). */
+void eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
+		struct eq_geqcb *geqcb, enum eq_event event, uint64_t now_ns);
+
+/* Delivers what is held for this event queue. Host's thread. */
+unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns);
+
+/* Takes a dead control block off the list of delayed interrupts. Host's thread. */
+void eq_geqcb_undefer(struct eq_geqcb *geqcb);
+
+#endif
