@@ -115,12 +115,10 @@ static int check_ring(const struct eq_guest *guest, uint64_t ring_offset, uint32
 static int use_ring(struct eq_geqcb *geqcb, uint64_t ring_offset, uint32_t capacity)
 {
 	struct eq_ring ring;
-	int error = eq_ring_open(&ring, geqcb->guest->memory + ring_offset, capacity, EQ_EQE_BYTES);
 
-	if (!error)
-		error = eq_ring_recover_producer(&ring);
-	if (error)
+	if (eq_ring_open(&ring, geqcb->guest->memory + ring_offset, capacity, EQ_EQE_BYTES))
 		return -EINVAL;
+	eq_ring_recover_producer(&ring);
 	geqcb->control = ring.control;
 	geqcb->mask = ring.mask;
 	atomic_store_explicit(&geqcb->next, ring.position, memory_order_release);

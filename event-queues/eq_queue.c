@@ -66,12 +66,11 @@ int eq_poster_open(struct eq_poster *poster, const struct eq_queue *queue)
 		error = -ENOMEM;
 	if (!error)
 		error = eq_ring_open(&poster->ring, queue->ring, queue->capacity, EQ_EQE_BYTES);
-	if (!error)
-		error = eq_ring_recover_producer(&poster->ring);
 	if (error) {
 		eq_poster_close(poster);
 		return error;
 	}
+	eq_ring_recover_producer(&poster->ring);
 	recover_marks(poster);
 	/* What lies in the ring may never have been signalled. */
 	poster->burst_start = poster->ring.released;
