@@ -143,7 +143,8 @@ static void put_overrun(struct eq_host *host, struct eq_section *section, struct
 	uint32_t position;
 
 	atomic_fetch_add_explicit(&geqcb->overruns, 1, memory_order_relaxed);
-	if (mark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN))
+	if (atomic_load_explicit(&geqcb->state, memory_order_acquire) != GEQCB_OPEN ||
+	    mark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN))
 		return;
 	if (reserve(geqcb, 0, &position) != RESERVED) {
 		unmark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN);
@@ -189,26 +190,54 @@ static bool try_deliver(struct eq_host *host, struct eq_section *section, struct
 	return true;
 }
 
+/* Whether a try could succeed now. */
+static bool has_room(const struct eq_geqcb *geqcb)
+{
+	uint32_t consumed = atomic_load_explicit(&geqcb->control->consumed, memory_order_acquire);
+	uint32_t next = atomic_load_explicit(&geqcb->next, memory_order_acquire);
+
+	return next - consumed < geqcb->mask; /* one entry is kept for the overrun */
+}
+
+/*
+ * Leaves the event with its resource and asks the guest to kick us when it has made
+ * room. False: there is room already, and the event is the caller's again.
+ */
+static bool hold(struct eq_geqa *geqa, struct eq_geqcb *geqcb, enum eq_event event)
+{
+	uint32_t bit = 1u << event;
+
+	atomic_fetch_or_explicit(&geqa->held, bit, memory_order_acq_rel);
+	/* seq_cst, both: partner is eq_guest_resize_eq(), which stores the state, then looks
+	 * at `blocked`: either it finds us, or we find the queue open. */
+	atomic_exchange_explicit(&geqcb->blocked, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&geqcb->state, memory_order_seq_cst) != GEQCB_OPEN)
+		return true; /* whoever resizes it resumes it */
+	atomic_store_explicit(&geqcb->control->producer_armed, 1, memory_order_relaxed);
+	/* seq_cst: partner is the fence in eq_ring_must_wake_producer(): either the guest
+	 * sees that it must kick, or we see its room. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!has_room(geqcb))
+		return true;
+	/* Another may have resumed it meanwhile. */
+	return !(atomic_fetch_and_explicit(&geqa->held, ~bit, memory_order_acq_rel) & bit);
+}
+
 void eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
 		struct eq_geqcb *geqcb, enum eq_event event, uint64_t now_ns)
 {
 	if (try_deliver(host, section, geqa, geqcb, event, now_ns))
 		return;
-	/* Nothing is lost: the event stays with its resource until there is room. */
+	/* Nothing is lost: the event stays with its resource until there is room. Once more
+	 * round only if the guest made room and another took it; a guest that only makes
+	 * believe does not hold us up, and harms itself. */
 	count(&section->held);
-	atomic_fetch_or_explicit(&geqa->held, 1u << event, memory_order_acq_rel);
-	atomic_store_explicit(&geqcb->blocked, 1, memory_order_release);
-	if (atomic_load_explicit(&geqcb->state, memory_order_acquire) == GEQCB_HOLDING)
-		return; /* whoever resizes it resumes it */
 	put_overrun(host, section, geqcb, now_ns);
-	/* Asks the guest to kick us. seq_cst: partner is the fence in
-	 * eq_ring_must_wake_producer(): either it sees this, or we see its room. */
-	atomic_store_explicit(&geqcb->control->producer_armed, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
-	uint32_t bit = 1u << event;
-	if (atomic_fetch_and_explicit(&geqa->held, ~bit, memory_order_acq_rel) & bit &&
-	    !try_deliver(host, section, geqa, geqcb, event, now_ns))
-		atomic_fetch_or_explicit(&geqa->held, bit, memory_order_acq_rel);
+	for (unsigned tries = 0; tries < 1024; tries++) {
+		if (hold(geqa, geqcb, event) ||
+		    try_deliver(host, section, geqa, geqcb, event, now_ns))
+			return;
+	}
 }
 
 unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns)
@@ -216,7 +245,7 @@ unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns)
 	struct eq_host *host = geqcb->adapter->host;
 	unsigned resumed = 0;
 
-	if (!atomic_exchange_explicit(&geqcb->blocked, 0, memory_order_acq_rel))
+	if (!atomic_exchange_explicit(&geqcb->blocked, 0, memory_order_seq_cst))
 		return 0;
 	for (uint32_t slot = 0; slot < geqcb->slots; slot++) {
 		struct eq_geqa *geqa = geqcb->slot[slot];

@@ -215,7 +215,8 @@ int eq_guest_resize_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, 
 		geqcb->spec.capacity = capacity;
 		geqcb->forwarded_before += before;
 	}
-	atomic_store_explicit(&geqcb->state, GEQCB_OPEN, memory_order_release);
+	/* seq_cst: partner is hold() in eq_forward.c. */
+	atomic_store_explicit(&geqcb->state, GEQCB_OPEN, memory_order_seq_cst);
 	eq_geqcb_resume(geqcb, now_ns);
 	return error;
 }

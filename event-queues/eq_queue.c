@@ -121,11 +121,14 @@ bool eq_poster_signal(struct eq_poster *poster, uint64_t now_ns)
 	if (queue->control & EQ_EVERY_ENTRY)
 		return interrupt(poster);
 	/* FIG. 6, 602: were there entries before these? seq_cst: partner is the fence in
-	 * eq_consumer_end(). Entries that are not consumed yet have a consumer with
-	 * the initiative, and it looks once more after it has consumed them. */
+	 * eq_consumer_end(). Entries from before this burst that are not consumed yet have
+	 * a consumer with the initiative, and it looks once more after it has consumed
+	 * them. Having consumed some of the burst says nothing: it may have gone to sleep
+	 * before we put the rest. */
 	atomic_thread_fence(memory_order_seq_cst);
-	bool was_empty = atomic_load_explicit(&poster->ring.control->consumed,
-					      memory_order_relaxed) == start;
+	uint32_t consumed = atomic_load_explicit(&poster->ring.control->consumed,
+						 memory_order_relaxed);
+	bool was_empty = (int32_t)(consumed - start) >= 0;
 	if (was_empty && (queue->control & EQ_IMMEDIATE)) {
 		poster->timer_ns = now_ns + (uint64_t)queue->delay_us * 1000;
 		return interrupt(poster);
