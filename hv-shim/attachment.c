@@ -32,6 +32,17 @@ struct attachment {
 	int fds[ATTACHMENT_FDS];         /* until then, too */
 };
 
+/* A program can come and go without end: not all of it is told. */
+static void log_program(struct device *device, pid_t pid, bool opened)
+{
+	const char *partition = device->partition->name, *name = device->spec.name;
+
+	if (log_limit_pass(&device->lines, name))
+		log_info(opened ? "device %s/%s: opened by program %d"
+				: "device %s/%s: program %d ended",
+			 partition, name, pid);
+}
+
 static void on_detached(void *data, const char *problem, struct varlink_answer *answer)
 {
 	const struct device *device = data;
@@ -89,8 +100,7 @@ static int on_program_exit(sd_event_source *source, int fd, uint32_t revents, vo
 	(void)source;
 	(void)fd;
 	(void)revents;
-	log_info("device %s/%s: program %d ended", attachment->device->partition->name,
-		 attachment->device->spec.name, attachment->identity.pid);
+	log_program(attachment->device, attachment->identity.pid, false);
 	attachment_close(attachment);
 	return 0;
 }
@@ -156,8 +166,7 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 		return;
 	}
 	doc_mac_format(device->spec.mac, mac);
-	log_info("device %s/%s: opened by program %d", device->partition->name, device->spec.name,
-		 attachment->identity.pid);
+	log_program(device, attachment->identity.pid, true);
 	varlink_reply_fds(call,
 			  json_pack("{s:s,s:I,s:I,s:i}", "mac", mac, "mtu",
 				    (json_int_t)device->spec.mtu, "ring_entries",

@@ -407,8 +407,10 @@ void device_on_adjunct_event(void *data, const char *problem, struct varlink_ans
 		/* A native program opens its device anew; an interface must be made anew. */
 		device_fail(device, "its interface %s is gone, deleted from within the partition; apply "
 			    "the document again to make it anew", device->spec.ifname);
-	else
+	else if (log_limit_pass(&device->lines, device->spec.name))
 		device_event(device, event, message);
+	else
+		partition_notify(device->partition, device->spec.name, event, message);
 }
 
 /* The walk itself is ending the adjunct, and expects it to. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "log_limit.h"
 #include "shim.h"
 #include "unix_socket.h"
 #include "varlink.h"
@@ -35,6 +36,7 @@ struct server {
 	sd_event_source *io;
 	struct client *clients;
 	unsigned client_count;
+	struct log_limit lines; /* about clients */
 };
 
 static void client_free(struct client *client)
@@ -77,7 +79,8 @@ static int on_client_io(sd_event_source *source, int fd, uint32_t revents, void 
 	if (result >= 0 && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		result = varlink_conn_read(client->conn);
 	served = varlink_server_process(client->varlink);
-	if (result == -EPROTO || served == -EPROTO)
+	if ((result == -EPROTO || served == -EPROTO) &&
+	    log_limit_pass(&client->server->lines, client->server->path))
 		log_warning("%s: a client broke the protocol and is disconnected",
 			    client->server->path);
 	if (result < 0 || served < 0)
@@ -132,13 +135,15 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *da
 	}
 	if (getsockopt(client_fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) ||
 	    !server->allow(server->data, peer.uid)) {
-		log_warning("%s: user %u may not use this socket", server->path, peer.uid);
+		if (log_limit_pass(&server->lines, server->path))
+			log_warning("%s: user %u may not use this socket", server->path, peer.uid);
 		close(client_fd);
 		return 0;
 	}
 	if (server->client_count >= SERVER_CONNECTIONS_MAX) {
-		log_warning("%s: %d clients are connected; another is turned away", server->path,
-			    SERVER_CONNECTIONS_MAX);
+		if (log_limit_pass(&server->lines, server->path))
+			log_warning("%s: %d clients are connected; another is turned away",
+				    server->path, SERVER_CONNECTIONS_MAX);
 		close(client_fd);
 		return 0;
 	}

@@ -17,6 +17,7 @@
 
 #include "document.h"
 #include "image.h"
+#include "log_limit.h"
 #include "peer.h"
 
 #define SHIM_PATH_BYTES 108 /* a Unix socket's path, with its NUL */
@@ -106,6 +107,7 @@ struct device {
 	const struct image *image;
 	enum object_state state;
 	char message[SHIM_MESSAGE_BYTES];
+	struct log_limit lines; /* about its programs, and what they make its adjunct say */
 
 	/* Where it stands: in device_start_steps, _recover_steps or _stop_steps. */
 	const struct step *walk;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A driver's misbehaviour is worth a log line, per message or per frame; a
- * hostile one must not fill the log. One limit per caller and thread.
+ * What a driver or a partition does is worth a log line, per message, frame or
+ * call; a hostile one must not fill the log. One limit for each source of lines,
+ * used on its thread: the soft adapter's for its drivers, the shim's for the
+ * clients of each socket and the programs and adjunct of each device.
  */
 #ifndef LOG_LIMIT_H
 #define LOG_LIMIT_H
