@@ -21,6 +21,7 @@
 #
 #   ONLY=REGEX       the suites whose name matches; none is an error
 #   FUZZ_SECONDS=20  for each fuzz target
+#   ATTACHES=2000    times that the neighbour of e2e/hostile_neighbour comes and goes
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   JOBS=N           suites at a time, but for e2e
 #   CI=true          a skip is a failure

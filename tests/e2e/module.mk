@@ -50,3 +50,17 @@ region_keeper_SRCS := tests/e2e/region_keeper.c
 region_keeper_USES := liboutrigger
 region_keeper_OUT := tests/e2e/region_keeper
 region_keeper_TEST := 1
+
+PROGRAMS += victim
+victim_SRCS := tests/e2e/neighbour/victim.c
+victim_PKGS := jansson
+victim_USES := liboutrigger
+victim_OUT := tests/e2e/victim
+victim_TEST := 1
+
+PROGRAMS += neighbour
+neighbour_SRCS := tests/e2e/neighbour/neighbour.c
+neighbour_PKGS := jansson
+neighbour_USES := liboutrigger base
+neighbour_OUT := tests/e2e/neighbour
+neighbour_TEST := 1
