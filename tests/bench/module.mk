@@ -16,3 +16,16 @@ bench_restart_floor_SRCS := tests/bench/restart_floor.c
 bench_restart_floor_OUT := bench/restart_floor
 bench_restart_floor_LDFLAGS := -static
 bench_restart_floor_TEST := 1
+
+# The hostile neighbour and its victims, as in the end-to-end test.
+PROGRAMS += bench_victim bench_neighbour
+bench_victim_SRCS := tests/e2e/neighbour/victim.c
+bench_victim_PKGS := jansson
+bench_victim_USES := liboutrigger
+bench_victim_OUT := bench/victim
+bench_victim_TEST := 1
+bench_neighbour_SRCS := tests/e2e/neighbour/neighbour.c
+bench_neighbour_PKGS := jansson
+bench_neighbour_USES := liboutrigger base
+bench_neighbour_OUT := bench/neighbour
+bench_neighbour_TEST := 1

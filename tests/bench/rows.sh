@@ -161,10 +161,10 @@ STEADY_SECONDS=0.3
 standbys_ready() { (($(grep -c 'a standby waits' "$work/daemon.log") >= $1)); }
 
 # The client has the first CPU to itself, as the floor's has; what dies, what
-# takes over and who sees to it share the second.
-restart_daemon_start() {
+# takes over and who sees to it share the second, or the CPU that is named.
+restart_daemon_start() { # [CPU]
 	daemon_stop
-	daemon_prefix=(taskset -c "$cpu_b")
+	daemon_prefix=(taskset -c "${1:-$cpu_b}")
 	daemon_start
 	local ret=$?
 	daemon_prefix=()
@@ -240,6 +240,82 @@ restart_max() {
 	peer_command="5 ms; with a standby, the adjunct killed $kill_count times under load"
 	in_turn restart_max_ours restart_max_goal
 	ret=$?
+	daemon_stop
+	return $ret
+}
+
+# ---- A hostile neighbour ---------------------------------------------------
+
+# Frames a second that the victims exchange: what they do alone, far from what they could.
+VICTIM_RATE=5000
+
+neighbour_document() {
+	local i
+	cat <<-END
+	version: 1
+	adapters: [{name: soft0, kind: embedded, vfs: 5}]
+	partitions:
+	  - name: red
+	    devices: [{name: net0, kind: native, vf: {adapter: soft0, index: 0}}]
+	  - name: blue
+	    devices: [{name: net0, kind: native, vf: {adapter: soft0, index: 1}}]
+	  - name: evil
+	    devices:
+	END
+	for i in 0 1 2; do
+		printf '      - {name: net%d, kind: native, vf: {adapter: soft0, index: %d}}\n' $i $((i + 2))
+	done
+}
+
+# What both share, and the victims, on the first CPU; the neighbour has the second.
+neighbour_up() {
+	local i pid
+	neighbour_document >"$work/neighbour.yaml"
+	up "$work/neighbour.yaml" || return 1
+	for i in 0 1 2; do
+		pid=$(adjunct_pid evil.net$i) && taskset -acp "$cpu_b" "$pid" >/dev/null ||
+			{ fail "the neighbour's adjunct cannot be put on CPU $cpu_b"; return 1; }
+	done
+}
+# hostile DEED DEVICE ARGUMENT...: in the background, until stopped.
+hostile() {
+	start "$work/$1.log" taskset -c "$cpu_b" "$programs/neighbour" "$1" "$work/state/partition/evil.sock" "${@:2}"
+}
+victim_rate() {
+	if ! taskset -c "$cpu_a" timeout 120 "$programs/victim" "$work/state/partition/red.sock" \
+		"$work/state/partition/blue.sock" $VICTIM_RATE "$SECONDS_PER_RUN" >"$work/victim.log" 2>&1; then
+		show_log "$work/victim.log"
+		fail 'the victim was harmed'
+		return 1
+	fi
+	figure=$(sed -n 's/^sent.* rate //p' "$work/victim.log")
+}
+victim_beside_neighbour() {
+	local ret pid deeds=()
+	hostile flood net0 100 02:00:00:00:66:66 && deeds+=("$started")
+	hostile garbage net1 100 && deeds+=("$started")
+	hostile attach net2 1000000 && deeds+=("$started")
+	hostile calls net0 100 && deeds+=("$started")
+	sleep 1 # to warm up
+	victim_rate
+	ret=$?
+	for pid in "${deeds[@]}"; do
+		kill -0 "$pid" 2>/dev/null || { fail 'the neighbour gave up'; ret=1; }
+		stop "$pid"
+	done
+	sleep 1 # until the daemon has noticed, and the other side is alone
+	return $ret
+}
+neighbour_victim_rate() {
+	local ret
+	crosses_cpus=0
+	restart_daemon_start "$cpu_a" && neighbour_up || return 1
+	peer_name='the same victims without their neighbour'
+	peer_version=$("$bin/outrigger" --version 2>/dev/null | head -n 1)
+	peer_command="victim red blue $VICTIM_RATE $SECONDS_PER_RUN"
+	in_turn victim_beside_neighbour victim_rate
+	ret=$?
+	down || ret=1
 	daemon_stop
 	return $ret
 }

@@ -42,6 +42,7 @@ restart_cold           restart   ns        <=  2    restart cold
 restart_standby        restart   ns        <=  2    restart standby
 restart_max_ns         restart   ns        <=  1.0  restart_max
 adjunct_private_bytes  shim      bytes     <=  1.0  adjunct_private_bytes
+neighbour_victim_rate  shim      1/s       >=  0.9  neighbour_victim_rate
 '
 
 usage() {
