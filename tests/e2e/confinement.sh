@@ -165,7 +165,7 @@ END
 	check "$mode: $1: starts as a real adjunct" up < <(document "$1")
 	check "$mode: $1: has tried everything" within 20 is_done || return
 	check "$mode: $1: before it was confined, its deeds were possible" all_possible 12 && show "$work/out"
-	check "$mode: $1: each of its deeds is refused" all_refused 40 && show "$work/out"
+	check "$mode: $1: each of its deeds is refused" all_refused 50 && show "$work/out"
 	if [ "$1" = intruder ]; then
 		for table in native $([ "$(uname -m)" != x86_64 ] || echo x32 i386); do
 			check "$mode: $1: every $table system call but the list is refused" swept "$table" &&

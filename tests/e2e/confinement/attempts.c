@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -81,6 +82,22 @@ static long sibling_file(const struct targets *targets, const char *path)
 
 	snprintf(full, sizeof(full), "/proc/%d/%s", targets->sibling_pid, path);
 	return closed(open(full, O_RDWR | O_CLOEXEC));
+}
+
+static long sibling_look(const struct targets *targets, const char *path)
+{
+	char full[64];
+
+	snprintf(full, sizeof(full), "/proc/%d/%s", targets->sibling_pid, path);
+	return closed(open(full, O_RDONLY | O_CLOEXEC));
+}
+
+static long sibling_by_held_folder(const struct targets *targets, const char *path)
+{
+	char full[64];
+
+	snprintf(full, sizeof(full), "proc/%d/%s", targets->sibling_pid, path);
+	return closed(openat(targets->root_fd, full, O_RDWR | O_CLOEXEC));
 }
 
 /* A folder of the old root, held open from before. */
@@ -233,6 +250,38 @@ static long take_without_pidfd(const struct targets *targets, const char *path)
 {
 	(void)path;
 	return syscall(SYS_pidfd_getfd, targets->root_fd, 0, 0);
+}
+
+/* Is one of its descriptors the same file as ours? Tells it from any other process. */
+static long compare_descriptors(const struct targets *targets, const char *whom)
+{
+	return syscall(SYS_kcmp, getpid(), pid_of(targets, whom), KCMP_FILE, 0, 0);
+}
+
+/* Where its pages are: asks without moving any. */
+static long locate_pages(const struct targets *targets, const char *whom)
+{
+	void *page = targets->memory;
+	int node;
+
+	return syscall(SYS_move_pages, pid_of(targets, whom), 1L, &page, NULL, &node, 0);
+}
+
+static long enter_its_namespace(const struct targets *targets, const char *path)
+{
+	char full[64];
+
+	snprintf(full, sizeof(full), "/proc/%d/%s", targets->sibling_pid, path);
+	int fd = open(full, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	long result = setns(fd, 0);
+	int error = errno;
+
+	close(fd);
+	errno = error;
+	return result;
 }
 
 static long fork_child(const struct targets *targets, const char *path)
@@ -400,6 +449,12 @@ static const struct attempt attempts[] = {
 	{"read the saved state", read_state, "/state.json", FREE_BEFORE},
 	{"write the sibling's memory file", sibling_file, "mem"},
 	{"open a descriptor of the sibling", sibling_file, "fd/3"},
+	{"see the sibling", sibling_look, "", FREE_BEFORE},
+	{"read the sibling's memory map", sibling_look, "maps"},
+	{"read the sibling's mapped files", sibling_look, "map_files"},
+	{"read the sibling's root", sibling_look, "root/"},
+	{"open the sibling's memory by a folder held open", sibling_by_held_folder, "mem"},
+	{"open a descriptor of the sibling by a folder held open", sibling_by_held_folder, "fd/3"},
 	{"read by a folder held open", read_by_held_folder, "etc/passwd", FREE_BEFORE},
 	{"make a folder in the state folder", make_folder, "/intruder", FREE_BEFORE},
 	{"make a folder in /", make_folder_at_root, "/intruder"},
@@ -410,6 +465,11 @@ static const struct attempt attempts[] = {
 	{"a netlink socket", socket_of_family, "netlink", LIST_ONLY | FREE_BEFORE},
 	{"connect to the sibling's function", connect_to_vf},
 	{"connect to the shim", connect_to_shim, "/control.sock"},
+	{"connect to the sibling", connect_to_shim, "/adjunct/red.net0.sock"},
+	{"connect to the sibling's keeper", connect_to_shim, "/keeper/red.sock"},
+	{"connect to the sibling's partition", connect_to_shim, "/partition/red.sock"},
+	{"connect to a sibling's guest socket", connect_to_shim, "/vhost/blue.net1.sock"},
+	{"connect to the adapter", connect_to_shim, "/adapter/soft0.sock"},
 	{"reach the loopback", connect_to_host, "127.0.0.1"},
 	{"reach a network", connect_to_host, "192.0.2.1"},
 
@@ -427,6 +487,9 @@ static const struct attempt attempts[] = {
 	{"a pidfd of the shim", open_pidfd, "shim"},
 	{"take a descriptor of the sibling", take_descriptor, "sibling"},
 	{"take a descriptor of the shim", take_descriptor, "shim"},
+	{"compare descriptors with the sibling", compare_descriptors, "sibling"},
+	{"locate the sibling's pages", locate_pages, "sibling"},
+	{"enter the sibling's network", enter_its_namespace, "ns/net"},
 	{"take a descriptor of nobody", take_without_pidfd, NULL, LIST_ONLY},
 	{"fork", fork_child, NULL, LIST_ONLY | FREE_BEFORE},
 	{"clone", clone_child, NULL, LIST_ONLY | FREE_BEFORE},
@@ -461,6 +524,8 @@ const int attempts_syscalls[] = {
 	SYS_kill,
 	SYS_pidfd_open,
 	SYS_pidfd_getfd,
+	SYS_kcmp,
+	SYS_move_pages,
 	SYS_execve,
 	SYS_mount,
 	SYS_chroot,
