@@ -29,3 +29,10 @@ bench_neighbour_PKGS := jansson
 bench_neighbour_USES := liboutrigger base
 bench_neighbour_OUT := bench/neighbour
 bench_neighbour_TEST := 1
+
+PROGRAMS += bench_event_queues
+bench_event_queues_SRCS := tests/bench/event_queues.c
+bench_event_queues_USES := base eventqueues
+bench_event_queues_OUT := bench/event_queues
+bench_event_queues_LDFLAGS := -lpthread
+bench_event_queues_TEST := 1

@@ -27,6 +27,8 @@ bin=$PWD/build/bin
 . "$here/testpmd.sh"
 # shellcheck source=tests/bench/rows.sh
 . "$here/rows.sh"
+# shellcheck source=tests/bench/events.sh
+. "$here/events.sh"
 
 # name, suite, unit, goal on the ratio (ours over peer), function and arguments
 rows='
@@ -42,6 +44,16 @@ restart_cold           restart   ns        <=  2    restart cold
 restart_standby        restart   ns        <=  2    restart standby
 restart_max_ns         restart   ns        <=  1.0  restart_max
 adjunct_private_bytes  shim      bytes     <=  1.0  adjunct_private_bytes
+eq_path_4096           events    ns        <=  0.1  eq_path 4096 64
+eq_flat_4096_k1        events    ns        <=  1.15 eq_flat 4096 1
+eq_flat_4096           events    ns        <=  1.15 eq_flat 4096 16
+eq_flat_4096_k64       events    ns        <=  1.15 eq_flat 4096 64
+eq_flat_65536_k1       events    ns        <=  1.5  eq_flat 65536 1
+eq_flat_65536          events    ns        <=  1.5  eq_flat 65536 16
+eq_flat_65536_k64      events    ns        <=  1.5  eq_flat 65536 64
+eq_cross_k1            events    ns        <=  2    eq_cross
+eq_guest_bytes         events    bytes     <=  1.0  eq_guest_bytes
+eq_rate_30x4096        events    events/s  -   -    eq_rate
 neighbour_victim_rate  shim      1/s       >=  0.9  neighbour_victim_rate
 '
 
