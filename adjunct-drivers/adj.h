@@ -105,7 +105,7 @@ struct adj_ops {
 	uint32_t interface_version; /* ADJ_INTERFACE_VERSION */
 	bool uses_dpdk;             /* the runtime brings up the EAL before init */
 	const int *syscalls;        /* needed while serving, besides the runtime's list
-				       (runtime/confine_seccomp.c); -1 ends; or NULL */
+				       (runtime/confine.c); -1 ends; or NULL */
 
 	/*
 	 * Of a standby, long before init: makes and touches in the donated memory what

@@ -3,7 +3,7 @@ PROGRAMS += ethdev
 ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c device.c device_queues.c \
 	port_tap.c port_native.c port_vhost.c vhost_session.c) \
 	$(addprefix adjunct-drivers/runtime/,confine_thread.c eal.c vhost_notice.c)
-ethdev_USES := adjunct eventqueues base
+ethdev_USES := adjunct confine eventqueues base
 ethdev_DPDK := 1
 ethdev_LDFLAGS := -Wl,--wrap=memfd_create -Wl,--wrap=pthread_create -Wl,--wrap=mkdir \
 	-Wl,--wrap=nanosleep

@@ -4,30 +4,23 @@
  * namespaces of its own (hv-shim/spawn.c); the rest happens here, in two steps,
  * because DPDK's initialisation needs files that serving does not:
  *
- *   confine_begin()   first thing in the process: limits, no new privileges,
- *                     not traceable. What stays until the second step: reading
- *                     /sys and /proc (the EAL counts processors), connecting to
- *                     the device's socket, making the partition's.
- *   confine_finish()  once the driver is up, before the shim hears so: an empty
- *                     root, no capabilities, the seccomp list in confine_seccomp.c.
+ *   adjunct_confine_begin()   first thing in the process: limits, no new
+ *                             privileges, not traceable. What stays until the
+ *                             second step: reading /sys and /proc (the EAL counts
+ *                             processors), connecting to the device's socket,
+ *                             making the partition's.
+ *   adjunct_confine_finish()  once the driver is up, before the shim hears so: an
+ *                             empty root, no capabilities, the list below.
  *
  * Threads that DPDK starts in between hold no capabilities from their first
  * instruction (confine_thread.c): only the serving thread can take the second
  * step. Anything that cannot be taken away fails the start.
  */
-#include <cap-ng.h>
-#include <errno.h>
-#include <linux/landlock.h>
-#include <sched.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
+#include <seccomp.h>
 #include <unistd.h>
 
 #include "confine.h"
-#include "log.h"
+#include "runtime.h"
 
 /* Sockets, eventfds, windows, what librte_vhost maps of a guest: some dozens. */
 #define DESCRIPTORS_MAX 128
@@ -35,39 +28,43 @@
  * stacks of 8 MiB each count whole. */
 #define PRIVATE_BYTES_MAX (64u << 20)
 
-static int fail(const char *what)
-{
-	int error = -errno;
+/* What an adjunct may call while it serves, each with its reason. */
+static const int allowed[] = {
+	/* Frames and doorbells: TAP, eventfds; the log on standard error. */
+	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev),
+	/* The control socket, and librte_vhost's with the guest. */
+	SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvfrom),
+	SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SCMP_SYS(close),
+	/* Sleeping, and timers of it; which of them glibc takes depends on the machine. */
+	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), /* the EAL, at each change of its set */
+	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(restart_syscall),
+	SCMP_SYS(timerfd_settime), /* alarms of the EAL */
+	/* Locks between the serving thread and DPDK's. */
+	SCMP_SYS(futex),
+	/* Descriptors that come along: checked (type, size, seals), then mapped. */
+	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(fcntl), SCMP_SYS(munmap),
+	/* The heaps of malloc; sched_getaffinity tells it how many there may be. */
+	SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(sched_getaffinity),
+	/* On which NUMA node a guest's ring lies: librte_vhost wants to know. */
+	SCMP_SYS(get_mempolicy),
+	/* Ending: signals that were blocked, the exit itself, what abort() needs on the way. */
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),
+	SCMP_SYS(exit_group), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
+};
 
-	log_error("cannot be confined: %s: %s", what, strerror(-error));
+int adjunct_confine_begin(void)
+{
+	int error = confine_begin();
+
+	if (!error)
+		error = confine_untraceable();
+	if (!error)
+		error = confine_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+	if (!error)
+		error = confine_limit(RLIMIT_DATA, PRIVATE_BYTES_MAX);
 	return error;
-}
-
-static int limit(int resource, rlim_t value)
-{
-	struct rlimit limits;
-
-	if (getrlimit(resource, &limits))
-		return -1;
-	/* Whoever started the shim may have set less. */
-	if (limits.rlim_max < value)
-		value = limits.rlim_max;
-	limits = (struct rlimit){value, value};
-	return setrlimit(resource, &limits);
-}
-
-int confine_begin(void)
-{
-	/* A core dump would write the partition's frames to a disk. */
-	if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, DESCRIPTORS_MAX) ||
-	    limit(RLIMIT_DATA, PRIVATE_BYTES_MAX))
-		return fail("limits");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return fail("no_new_privs");
-	/* A sibling of the same user may then neither trace us nor read our memory. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-		return fail("dumpable");
-	return 0;
 }
 
 /* True in the namespaces the shim made; a test may start us without them. */
@@ -76,63 +73,15 @@ static bool namespaces_are_ours(void)
 	return getpid() == 1;
 }
 
-/* An empty, read-only file system for a root, and nothing behind it. */
-static int empty_root(void)
+int adjunct_confine_finish(const int *extra_syscalls)
 {
-	/* Nothing may be mounted before this: it could show outside. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		return fail(errno == EINVAL ? "the root is no mount point, as in a chroot; bind-mount "
-					      "it onto itself before outriggerd starts"
-					    : "mounts of its own");
-	if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555"))
-		return fail("an empty file system");
-	/* The old root ends up on top of the new one, and is then let go. */
-	if (chdir("/proc") || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH))
-		return fail("an empty root");
-	if (chdir("/") || mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL))
-		return fail("a read-only root");
-	return 0;
-}
+	int error = namespaces_are_ours() ? confine_empty_root(NULL) : 0;
 
-int confine_drop_capabilities(void)
-{
-	capng_clear(CAPNG_SELECT_ALL);
-	return capng_apply(CAPNG_SELECT_ALL) ? -EPERM : 0;
-}
-
-/*
- * Landlock, where the kernel has it: no file may be opened or made, whatever the
- * root holds. A second wall behind the empty root; a kernel without it has one.
- */
-static int forbid_files(void)
-{
-	const long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-				     LANDLOCK_CREATE_RULESET_VERSION);
-	/* The thirteen rights of version 1, which every later one has. */
-	const struct landlock_ruleset_attr attributes = {.handled_access_fs = (1u << 13) - 1};
-
-	if (version < 1)
-		return 0;
-	int fd = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes.handled_access_fs), 0);
-	if (fd < 0)
-		return fail("Landlock");
-	int result = syscall(SYS_landlock_restrict_self, fd, 0) ? fail("Landlock") : 0;
-
-	close(fd);
-	return result;
-}
-
-int confine_finish(const int *extra_syscalls)
-{
-	int result = namespaces_are_ours() ? empty_root() : 0;
-
-	if (!result)
-		result = forbid_files();
-	if (!result && confine_drop_capabilities()) {
-		errno = EPERM;
-		result = fail("capabilities");
-	}
-	if (!result)
-		result = confine_seccomp(extra_syscalls);
-	return result;
+	if (!error)
+		error = confine_files(NULL);
+	if (!error)
+		error = confine_capabilities(CONFINE_NONE, CONFINE_NONE);
+	if (!error)
+		error = confine_seccomp(allowed, sizeof(allowed) / sizeof(allowed[0]), extra_syscalls);
+	return error;
 }

@@ -3,8 +3,8 @@
  * Capabilities belong to threads, and the kernel cannot take another thread's
  * away. DPDK starts threads of its own before the adjunct is confined; the
  * linker (-Wl,--wrap=pthread_create) leads their creation here, and each drops
- * every capability before it does anything else. Listed, like eal.c, by images
- * of drivers that use DPDK.
+ * every capability before it does anything else. Listed by what uses DPDK:
+ * images of drivers, and the embedded adapter.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -27,8 +27,8 @@ static void *run_without_capabilities(void *data)
 	struct start start = *(struct start *)data;
 
 	free(data);
-	/* confine_begin() made this possible; a thread that keeps them must not run. */
-	if (confine_drop_capabilities())
+	/* A thread that keeps them must not run. */
+	if (confine_capabilities(CONFINE_NONE, CONFINE_NONE))
 		abort();
 	return start.routine(start.argument);
 }

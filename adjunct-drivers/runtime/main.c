@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "confine.h"
 #include "log.h"
 #include "runtime.h"
 
@@ -54,7 +53,7 @@ int adj_main(const struct adj_ops *ops, int argc, char **argv)
 			  ops->interface_version, ADJ_INTERFACE_VERSION);
 		return 1;
 	}
-	if (confine_begin())
+	if (adjunct_confine_begin())
 		return 1;
 	struct runtime *rt = calloc(1, sizeof(*rt));
 

@@ -98,6 +98,11 @@ int serve(struct runtime *rt);
  */
 __attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
 
+/* confine.c: each 0 or -errno, logged. `extra_syscalls`: what the driver needs
+ * besides the runtime's list; -1 ends; or NULL. */
+int adjunct_confine_begin(void);
+int adjunct_confine_finish(const int *extra_syscalls);
+
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters
  * for every 3 bytes begun, and a NUL. Decode: bytes, or -EINVAL. */
 void base64_encode(const void *data, size_t bytes, char *out);

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "confine.h"
 #include "net_layout.h"
 #include "runtime.h"
 
@@ -285,7 +284,7 @@ static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 			return result;
 		}
 	}
-	result = confine_finish(rt->ops->syscalls);
+	result = adjunct_confine_finish(rt->ops->syscalls);
 	if (result) {
 		rt->ops->exit(driver);
 		return result;

@@ -3,3 +3,8 @@ LIBRARIES += base
 base_SRCS := $(addprefix hv-shim/base/,log.c net_layout.c unix_socket.c fd_discard.c varlink.c varlink_client.c \
 	varlink_server.c yaml_tree.c)
 base_PKGS := jansson yaml-0.1
+
+# The walls of confined processes.
+LIBRARIES += confine
+confine_SRCS := $(addprefix hv-shim/base/,confine.c confine_seccomp.c)
+confine_PKGS := libseccomp

@@ -41,7 +41,7 @@ raw_frames_TEST := 1
 
 PROGRAMS += intruder
 intruder_SRCS := $(addprefix tests/e2e/confinement/,intruder.c attempts.c sweep.c)
-intruder_USES := adjunct base eventqueues
+intruder_USES := adjunct confine base eventqueues
 intruder_OUT := tests/e2e/intruder
 intruder_TEST := 1
 

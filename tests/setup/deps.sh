@@ -31,7 +31,6 @@ build | pc:yaml-0.1           | libyaml-dev       | YAML documents
 build | pc:libsystemd         | libsystemd-dev    | event loop and service notification
 build | pc:smartcols          | libsmartcols-dev  | tables of the command line
 build | pc:libseccomp         | libseccomp-dev    | the system calls an adjunct may make
-build | pc:libcap-ng          | libcap-ng-dev     | dropping capabilities
 build | pc:libnl-3.0          | libnl-3-dev       | netlink
 build | pc:libnl-route-3.0    | libnl-route-3-dev | addresses and links in a namespace
 run   | command:ip            | iproute2          | shows the interfaces of a partition

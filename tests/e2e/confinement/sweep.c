@@ -2,7 +2,7 @@
 /*
  * Every system call number, but those on the list, with arguments that no call
  * can use: each must answer EPERM. The list stands here a second time on purpose:
- * whoever lengthens the one in adjunct-drivers/runtime/confine_seccomp.c must
+ * whoever lengthens the one in adjunct-drivers/runtime/confine.c must
  * say so here too, or this fails. Left out are only the two that no filter sees
  * (below). No other would end the process if the filter let it through by
  * mistake; pause would wait until the script gives up. Called by intruder.c.
