@@ -3,7 +3,7 @@
  * Inside of outrigger-keeper: one process per partition that holds what must
  * outlive the shim and the adjunct. main.c accepts connections, methods.c
  * answers org.outrigger.Keeper, store.c keeps descriptors by name, namespace.c
- * and tap.c speak to the kernel.
+ * and tap.c speak to the kernel, confine.c leaves it no more than that takes.
  *
  * Thread: the program has one. Failures: -errno, and one sentence for the
  * person in `why`.
@@ -23,6 +23,7 @@
 #define KEEPER_FDS_MAX 512      /* descriptors kept at a time */
 #define KEEPER_ADDRESSES_MAX 32 /* of one TAP interface */
 #define KEEPER_NETLINK_TIMEOUT_S 5
+#define KEEPER_TUN "/dev/net/tun" /* all that is left of its file system */
 
 /* ---- store.c: descriptors by name ---------------------------------------- */
 
@@ -62,12 +63,21 @@ struct namespace {
 };
 
 /*
- * Moves this process to a network namespace of its own (without privileges: in
- * a user namespace of its own) and sets its loopback interface up. Nothing to
- * do if that was done. There is no way back out of a user namespace, so a
- * failure after the move is final: later calls say so.
+ * Moves this process to namespaces of its own: network, mount, IPC and UTS, and
+ * without privileges a user namespace around them. There is no way back out, so
+ * a failure after the move is final: namespace_make() says so.
+ */
+int namespace_enter(struct namespace *namespace, char *why);
+/*
+ * Enters unless that was done, and sets the loopback interface up. Nothing to do
+ * the second time.
  */
 int namespace_make(struct namespace *namespace, char *why);
+
+/* ---- confine.c ------------------------------------------------------------ */
+
+/* Gives up everything but what making TAP interfaces in `namespace` takes. 0 or -errno, logged. */
+int keeper_confine(const struct namespace *namespace);
 
 /* ---- tap.c ---------------------------------------------------------------- */
 

@@ -5,14 +5,14 @@
  * replaces the old (the shim restarted and came back). It ends with Stop or a
  * signal only, and everything it keeps ends with it.
  *
- * Reading order: this loop, methods.c, then namespace.c and tap.c.
+ * Reading order: this loop, methods.c, then namespace.c and tap.c; what it may do
+ * is in confine.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -147,21 +147,10 @@ static bool listening_socket_given(void)
 	       !fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK);
 }
 
-/* KEEPER_FDS_MAX exceeds no usual hard limit, but comes near the usual soft one. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		log_warning("the descriptor limit stays as it is: %s", strerror(errno));
-}
-
 int main(int argc, char **argv)
 {
 	static struct keeper keeper = {.namespace = {.user_fd = -1, .net_fd = -1}};
+	char why[KEEPER_WHY_BYTES];
 
 	/* The partition's name is for whoever looks at the process list or the log. */
 	log_open(argc == 2 ? argv[1] : "outrigger-keeper", LOG_LEVEL_INFO);
@@ -171,6 +160,9 @@ int main(int argc, char **argv)
 			  LISTEN_FD);
 		return 2;
 	}
-	raise_descriptor_limit();
-	return serve(&keeper);
+	/* A partition without TAP interfaces does without, so this is no error yet: the
+	 * first one that is asked for fails, and says why. */
+	if (namespace_enter(&keeper.namespace, why))
+		log_warning("%s", why);
+	return keeper_confine(&keeper.namespace) ? 1 : serve(&keeper);
 }

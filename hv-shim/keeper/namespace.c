@@ -2,8 +2,8 @@
 /*
  * The partition's network namespace. It exists as long as this process (or one
  * that entered it) does, so nothing is mounted and nothing has to be cleaned up.
- * Called by methods.c when the first TAP interface is asked for: a partition
- * without one needs no namespace.
+ * main.c enters it before it gives up the right to; methods.c brings it up when
+ * the first TAP interface is asked for.
  *
  * user_namespaces(7), unshare(2); on the distribution's extra locks: Debian's
  * kernel.unprivileged_userns_clone and AppArmor's
@@ -18,6 +18,9 @@
 #include <unistd.h>
 
 #include "keeper.h"
+
+/* The network for the partition; the others so that nothing of the host's is left. */
+#define NAMESPACES (CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
 
 static int write_file(const char *path, const char *text)
 {
@@ -48,17 +51,17 @@ static int user_namespace_refused(int error, char *why)
 }
 
 /*
- * A user namespace in which this process is root, and with it a network
- * namespace. Only our own uid and gid can be mapped; setgroups must be denied
+ * A user namespace in which this process is root, and with it the others.
+ * Only our own uid and gid can be mapped; setgroups must be denied
  * before the gid map may be written.
  */
-static int unshare_user_net(struct namespace *namespace, char *why)
+static int unshare_with_user(struct namespace *namespace, char *why)
 {
 	char uid_map[32], gid_map[32];
 
 	snprintf(uid_map, sizeof(uid_map), "0 %u 1\n", geteuid());
 	snprintf(gid_map, sizeof(gid_map), "0 %u 1\n", getegid());
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET))
+	if (unshare(CLONE_NEWUSER | NAMESPACES))
 		return user_namespace_refused(-errno, why);
 	namespace->entered = true;
 	int error = write_file("/proc/self/setgroups", "deny");
@@ -82,18 +85,17 @@ static int open_namespace(const char *path, int *out, char *why)
 	return 0;
 }
 
-/* Network namespace alone where we may, else with a user namespace around it. */
-static int enter(struct namespace *namespace, char *why)
+int namespace_enter(struct namespace *namespace, char *why)
 {
 	int error = 0;
 
-	if (unshare(CLONE_NEWNET) == 0) {
+	if (unshare(NAMESPACES) == 0) {
 		namespace->entered = true;
 	} else if (errno != EPERM) {
 		error = -errno;
 		snprintf(why, KEEPER_WHY_BYTES, "no network namespace: %s", strerror(-error));
 	} else {
-		error = unshare_user_net(namespace, why);
+		error = unshare_with_user(namespace, why);
 		if (!error)
 			error = open_namespace("/proc/self/ns/user", &namespace->user_fd, why);
 	}
@@ -127,12 +129,12 @@ int namespace_make(struct namespace *namespace, char *why)
 {
 	if (namespace->route)
 		return 0;
-	if (namespace->entered) {
+	if (namespace->entered && namespace->net_fd < 0) {
 		snprintf(why, KEEPER_WHY_BYTES, "the partition's namespace is half made after an "
 						"earlier failure; destroy the partition and "
 						"create it again");
 		return -EIO;
 	}
-	int error = enter(namespace, why);
+	int error = namespace->entered ? 0 : namespace_enter(namespace, why);
 	return error ? error : open_route(namespace, why);
 }

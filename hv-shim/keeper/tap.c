@@ -141,13 +141,14 @@ out:
 static int open_tap(const char *ifname, char *why)
 {
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int fd = open(KEEPER_TUN, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0) {
 		int error = -errno;
-		snprintf(why, KEEPER_WHY_BYTES, "cannot open /dev/net/tun: %s%s", strerror(-error),
+		snprintf(why, KEEPER_WHY_BYTES, "cannot open " KEEPER_TUN ": %s%s", strerror(-error),
 			 error == -EACCES   ? "; run as root or permit the device file"
-			 : error == -ENOENT ? "; load the kernel module tun (modprobe tun)"
+			 : error == -ENOENT ? "; load the kernel module tun (modprobe tun), and "
+					      "take the partition down and up again"
 					    : "");
 		return error;
 	}
