@@ -307,7 +307,7 @@ static int spawn_embedded(struct adapter *adapter)
 	snprintf(executable, sizeof(executable), "%s/outrigger-soft-adapter",
 		 adapter->shim->libexec_dir);
 	error = peer_spawn(adapter->shim->event, executable, adapter->spec.name, socket_path,
-			   SPAWN_PLAIN, on_exit_of_adapter, adapter, &adapter->peer);
+			   SPAWN_ISOLATED, on_exit_of_adapter, adapter, &adapter->peer);
 	if (error)
 		return error;
 	state_changed(adapter->shim); /* a shim that dies now must find it again */

@@ -127,6 +127,11 @@ int adapter_start(struct adapter *adapter, const char *name, const char *directo
 		error = dataplane_open(adapter);
 	if (!error)
 		error = vhost_ports_open(adapter);
+	if (!error) {
+		error = adapter_confine_finish();
+		if (error)
+			vhost_ports_close(adapter);
+	}
 	if (error) {
 		snprintf(message, VF_MESSAGE_BYTES, "the adapter does not start: %s",
 			 strerror(-error));

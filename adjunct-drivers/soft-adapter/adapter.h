@@ -127,6 +127,13 @@ void adapter_set_link(struct adapter *adapter, bool up);
 void adapter_reset(struct adapter *adapter, unsigned index);
 void adapter_set_fault(struct adapter *adapter, unsigned index, enum fault fault, uint64_t value);
 
+/*
+ * Giving rights up (confine.c): first thing in the process, and once it is
+ * started. Each 0 or -errno, logged.
+ */
+int adapter_confine_begin(void);
+int adapter_confine_finish(void);
+
 /* EAL with enough memory for the functions (eal.c). 0 or -errno. */
 int eal_start(const char *directory, unsigned vfs);
 

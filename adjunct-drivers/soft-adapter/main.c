@@ -46,7 +46,9 @@ int main(int argc, char **argv)
 	}
 	/* A driver's doorbell may be a pipe with nobody at its other end. */
 	signal(SIGPIPE, SIG_IGN);
-	error = events_create(&adapter);
+	error = adapter_confine_begin();
+	if (!error)
+		error = events_create(&adapter);
 	if (!error)
 		error = control_open(&adapter, LISTEN_FD);
 	if (!error)

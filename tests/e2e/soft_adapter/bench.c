@@ -121,6 +121,7 @@ int adapter_close(struct adapter_process *adapter)
 	char path[128];
 	int status = 0;
 
+	/* Its sockets it cannot remove: the shim does, as here. */
 	if (adapter->pid) {
 		kill(adapter->pid, SIGTERM);
 		status = adapter_wait(adapter);
@@ -131,9 +132,7 @@ int adapter_close(struct adapter_process *adapter)
 	unlink(path);
 	for (int vf = 0; vf < 64; vf++) {
 		snprintf(path, sizeof(path), "%s/vf/vf%d", adapter->directory, vf);
-		/* Only an adapter that died leaves its sockets behind. */
-		if (!unlink(path) && WIFEXITED(status) && !WEXITSTATUS(status))
-			status = -1;
+		unlink(path);
 	}
 	snprintf(path, sizeof(path), "%s/vf", adapter->directory);
 	if (rmdir(path) || rmdir(adapter->directory))
