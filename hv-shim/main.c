@@ -18,6 +18,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "privileges.h"
 #include "shim.h"
 #include "unix_socket.h"
 
@@ -211,22 +212,40 @@ static void shim_close(struct shim *shim)
 		close(shim->lock_fd);
 }
 
+/*
+ * What is installed is looked up while root may still pass every folder: the
+ * manifests, and the programs by making theirs the working folder (spawn.c). They
+ * may lie in the home of somebody who lets nobody else in.
+ */
+static int open_installation(struct shim *shim)
+{
+	int error = image_list_load(shim->images_dir, &shim->images);
+
+	if (error)
+		log_error("%s: %s; say where the manifests are with --images", shim->images_dir,
+			  strerror(-error));
+	else if (chdir(shim->libexec_dir)) {
+		error = -errno;
+		log_error("%s: %s; say where the programs are with --libexec", shim->libexec_dir,
+			  strerror(-error));
+	}
+	return error;
+}
+
 static int shim_open(struct shim *shim)
 {
-	int error = make_folders(shim);
+	int error = open_installation(shim);
 
+	if (!error)
+		error = privileges_drop(shim->rootless);
+	if (!error)
+		error = make_folders(shim);
 	if (!error)
 		error = take_lock(shim);
 	if (!error)
 		error = open_loop(shim);
 	if (error)
 		return error;
-	error = image_list_load(shim->images_dir, &shim->images);
-	if (error) {
-		log_error("%s: %s; say where the manifests are with --images", shim->images_dir,
-			  strerror(-error));
-		return error;
-	}
 	error = state_load(shim);
 	if (error) {
 		log_error("the saved state cannot be taken up; remove %s/state.json, and start again: "

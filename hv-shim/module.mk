@@ -18,9 +18,9 @@ shimvhost_PKGS := libsystemd
 PROGRAMS += outriggerd
 outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c control.c \
 	device.c device_steps.c heartbeat.c device_vhost.c log_buffer.c orphans.c partition.c \
-	partition_socket.c peer.c recover.c region.c respawn.c server.c spawn.c standby.c state.c stats.c \
-	status.c)
+	partition_socket.c peer.c privileges.c recover.c region.c respawn.c server.c spawn.c standby.c \
+	state.c stats.c status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
-outriggerd_PKGS := libsystemd jansson
-outriggerd_USES := shimvhost shimplan document base eventqueues
+outriggerd_PKGS := libsystemd jansson libseccomp
+outriggerd_USES := shimvhost shimplan document confine base eventqueues
 outriggerd_OUT := bin/outriggerd

@@ -21,7 +21,7 @@
 #define STACK_BYTES (64u << 10)
 
 struct child {
-	const char *executable;
+	const char *executable, *here; /* by its whole path, and in the working folder */
 	char *const *argv;
 	int listen_fd;
 	bool map_user;
@@ -89,6 +89,8 @@ static int child_main(void *data)
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		execve(child->executable, child->argv, environ);
+		/* A folder above may be closed to us by now: see spawn.h. */
+		execve(child->here, child->argv, environ);
 		child->error = -errno;
 	}
 	_exit(127);
@@ -99,10 +101,12 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 {
 	char *const argv[] = {(char *)executable, (char *)name, NULL};
 	struct child child = {.executable = executable, .argv = argv, .listen_fd = listen_fd};
+	const char *slash = strrchr(executable, '/');
 	int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
 	sigset_t all, before;
 	pid_t cloned;
 
+	child.here = slash ? slash + 1 : executable;
 	if (isolation == SPAWN_ISOLATED) {
 		flags |= CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID;
 		child.map_user = geteuid() != 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Starts the shim's children. Adjuncts start inside namespaces of their own, so
- * that not even their first instruction runs beside the host's processes or
- * networks; what else is taken from them they give up themselves, once DPDK is
- * up (adjunct-drivers/runtime/confine.c). Any thread; nothing is kept.
+ * Starts the shim's children. Adjuncts and adapters start inside namespaces of
+ * their own, so that not even their first instruction runs beside the host's
+ * processes or networks; a keeper makes its own, which others are to enter. What
+ * else is taken from them they give up themselves (base/confine.h). Any thread;
+ * nothing is kept.
  */
 #ifndef SPAWN_H
 #define SPAWN_H
@@ -19,7 +20,8 @@ enum spawn_isolation {
 };
 
 /*
- * Runs `executable NAME` with /dev/null as input, `listen_fd` as descriptor 3,
+ * Runs `executable NAME` (a path; or, where that does not lead to it, the file of
+ * that name in the working folder) with /dev/null as input, `listen_fd` as descriptor 3,
  * in a session of its own, signals at their defaults. The pid and a pidfd (the
  * caller's to close) go to the out parameters. -errno: of clone, or of what the
  * child could not do; no process is left.

@@ -116,29 +116,23 @@ json_t *status_partitions(const struct shim *shim)
 }
 
 /*
- * Private bytes of a process, its donated memory left out: that is mapped from
- * the file we named "outrigger:...". -1: it cannot be read.
+ * Private bytes of a process: its anonymous memory. What was donated, windows and
+ * guests' memory are files. -1: it cannot be read. Not from smaps, though that
+ * tells file by file: the shim may not look into processes (privileges.c).
  */
 static json_int_t private_bytes(pid_t pid)
 {
-	char path[40], line[512];
+	char path[40], line[128];
 	unsigned long kib;
-	json_int_t bytes = 0;
-	bool donated = false;
+	json_int_t bytes = -1;
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return -1;
-	while (fgets(line, sizeof(line), file)) {
-		unsigned long start, end;
-
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			donated = strstr(line, "memfd:outrigger:") != NULL;
-		else if (!donated && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
-				      sscanf(line, "Private_Dirty: %lu", &kib) == 1))
-			bytes += (json_int_t)kib * 1024;
-	}
+	while (bytes < 0 && fgets(line, sizeof(line), file))
+		if (sscanf(line, "RssAnon: %lu", &kib) == 1)
+			bytes = (json_int_t)kib * 1024;
 	fclose(file);
 	return bytes;
 }

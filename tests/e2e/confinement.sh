@@ -196,6 +196,7 @@ everything() {
 
 export OTR_INTRUDER_TARGETS=$work/targets
 libexec=$work/libexec
+chmod 755 "$work" # what an intruder that is not yet confined may list
 mkdir -p "$libexec/images"
 cp "$build"/libexec/outrigger/outrigger-* "$libexec/"
 cp "$build"/libexec/outrigger/images/ethdev.yaml "$libexec/images/"

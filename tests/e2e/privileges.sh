@@ -1,0 +1,253 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What rights the processes of a running system have, as the kernel tells it of
+# every thread, compared with what SECURITY.md says, as root and as an ordinary
+# user; that the source's table and the systemd unit say the same; and that what
+# takes the few rights which are left still works.
+. "$(dirname "$0")/lib.sh"
+
+security=hv-shim/SECURITY.md
+numbers=/usr/include/linux/capability.h
+
+# ---- What is documented ----------------------------------------------------------
+words() { tr -s ' ' '\n' | grep . | sort | tr '\n' ' '; }
+documented_capabilities() { # yes|no: in force in the shim
+	sed -nE "s/^\| \`(CAP_[A-Z_]+)\` \| $1\\b.*/\1/p" "$security" | words
+}
+source_capabilities() { # true|false
+	sed -nE "s/^\t\{CAPABILITY\((CAP_[A-Z_]+)\), \.own = $1,.*/\1/p" hv-shim/privileges.c | words
+}
+unit_capabilities() {
+	sed -n 's/^CapabilityBoundingSet=//p' hv-shim/install/outriggerd.service.in | words
+}
+# row PROCESS COLUMN: of the table of running processes.
+row() {
+	awk -F' *[|] *' -v process="$1" -v column="$2" '$2 == "running process" { there = 1 } /^$/ { there = 0 }
+		there && $2 == process { print $(column + 1) }' "$security"
+}
+# capability_bits TEXT: the names in it as the kernel prints a set.
+capability_bits() {
+	local name number
+	local -i bits=0
+	for name in $(grep -oE 'CAP_[A-Z_]+' <<<"$1"); do
+		number=$(awk -v name="$name" '$1 == "#define" && $2 == name { print $3 }' "$numbers")
+		[ -n "$number" ] || { echo "no capability: $name"; return 1; }
+		bits=$((bits | 1 << number))
+	done
+	printf '%016x\n' $bits
+}
+same() { # TEXT TEXT: and not empty
+	echo "'$1'" "'$2'"
+	[ -n "$1" ] && [ "$1" = "$2" ]
+}
+list_length() { echo $(($(grep -o 'SCMP_SYS([a-z]' "$1" | wc -l) + 2)); } # FILE: and mmap, mprotect
+
+# ---- What is there ------------------------------------------------------------------
+# has_rights PID EFFECTIVE PERMITTED BOUNDING SECCOMP: in every thread.
+has_rights() {
+	local status key value
+	local -i threads=0 found
+	local -A wanted=([CapInh:]=0000000000000000 [CapEff:]=$2 [CapPrm:]=$3 [CapBnd:]=$4
+		[CapAmb:]=0000000000000000 [NoNewPrivs:]=1 [Seccomp:]=$5)
+	for status in /proc/"$1"/task/*/status; do
+		threads+=1 found=0
+		while read -r key value; do
+			[ -n "${wanted[$key]-}" ] || continue
+			[[ $value =~ ^${wanted[$key]}$ ]] || { echo "$status: $key $value, not ${wanted[$key]}"; return 1; }
+			found+=1
+		done <"$status"
+		[ $found = ${#wanted[@]} ] || { echo "$status: $found lines of ${#wanted[@]}"; return 1; }
+	done
+	[ $threads -gt 0 ]
+}
+# expect PROCESS: what its row means, to $rights.
+declare -A rights=()
+expect() {
+	local effective permitted bounding seccomp=2 at_most
+	at_most=$(row "$1" 3)
+	[ -n "$at_most" ] || { echo "no row for $1"; return 1; }
+	effective=$(capability_bits "$(row "$1" 2)") || return 1
+	case $at_most in
+	that | those*) at_most+=" $(row "$1" 2)" ;;
+	esac
+	permitted=$(capability_bits "$at_most") || return 1
+	bounding=$permitted
+	# An ordinary user has no say in it; no new privileges, so it does not matter.
+	[ "$1" != '`outriggerd`, rootless' ] || bounding='[0-9a-f]+'
+	[ "$(row "$1" 4)" != all ] || seccomp=0
+	rights[$1]="$effective $permitted $bounding $seccomp"
+}
+expect_all() {
+	local process
+	for process in '`outriggerd`, root' '`outriggerd`, rootless' '`outrigger-keeper`' \
+		'`outrigger-soft-adapter`' adjunct; do
+		expect "$process" || return 1
+	done
+}
+# as_documented PID PROCESS: the row of that name; and it leaves no core file.
+as_documented() {
+	echo "$2: effective, permitted, bounding, seccomp: ${rights[$2]}"
+	# shellcheck disable=SC2086 # four words
+	has_rights "$1" ${rights[$2]} && no_core "$1"
+}
+no_core() { grep -qE '^Max core file size +0 +0 ' "/proc/$1/limits"; }
+limits_are() { # PID DESCRIPTORS BYTES
+	cat "/proc/$1/limits"
+	grep -qE "^Max open files +$2 +$2 " "/proc/$1/limits" && grep -qE "^Max data size +$3 +$3 " "/proc/$1/limits"
+}
+apart_from() { # PID DAEMON KIND...: in other namespaces than the daemon
+	local kind
+	for kind in "${@:3}"; do
+		[ "$(readlink "/proc/$1/ns/$kind")" != "$(readlink "/proc/$2/ns/$kind")" ] ||
+			{ echo "$kind is shared with the daemon"; return 1; }
+	done
+}
+root_is() { # PID WORDS: all that its file system holds
+	local found
+	cat "/proc/$1/mountinfo"
+	found=$(cd "/proc/$1/root/" && find . -mindepth 1 | sort | tr '\n' ' ')
+	same "-$found" "-$2" && grep -qE ' / / ro,' "/proc/$1/mountinfo" &&
+		[ "$(wc -l <"/proc/$1/mountinfo")" = "$(($(wc -w <<<"$2") ? 2 : 1))" ]
+}
+# A process of the same user, without capabilities, cannot look into PID.
+closed_to_siblings() {
+	! setpriv --bounding-set=-all --inh-caps=-all cat "/proc/$1/environ" >/dev/null 2>&1
+}
+own_socket() { # FILE USER
+	[ "$(stat -c %U "$1")" = "$2" ] || { ls -l "$1"; return 1; }
+}
+
+# ---- The flows ------------------------------------------------------------------------
+document() { # OWNER [DEVICE]
+	cat <<END
+version: 1
+adapters: [{name: soft0, kind: embedded, vfs: 5}]
+partitions:
+  - name: red
+    devices:
+      - {name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0, index: 0},
+         adjunct: {standby: yes}}
+${2:+      - $2}
+  - name: blue
+    owner: $1
+    devices:
+      - {name: net0, kind: tap, address: 10.77.0.2/24, vf: {adapter: soft0, index: 1}}
+      - {name: net1, kind: vhost-user, vf: {adapter: soft0, index: 2}}
+  - name: green
+    devices: [{name: net0, kind: native, vf: {adapter: soft0, index: 3}}]
+END
+}
+keeper_is_confined() { # PID
+	as_documented "$1" '`outrigger-keeper`' && limits_are "$1" 640 67108864 &&
+		apart_from "$1" "$daemon" "${kinds[@]}" && root_is "$1" "./dev ./dev/net ./dev/net/tun "
+}
+adapter_is_confined() { # PID
+	as_documented "$1" '`outrigger-soft-adapter`' && limits_are "$1" 4096 268435456 &&
+		apart_from "$1" "$daemon" "${kinds[@]}" pid && root_is "$1" ""
+}
+look() { # WHEN COUNT
+	local what name pid kinds=(net mnt ipc uts)
+	[ "$mode" = root ] || kinds+=(user)
+	check "$1: the shim's rights are the documented ones" as_documented "$daemon" "\`outriggerd\`, $mode"
+	field '(.partitions[] | "keeper \(.name) \(.keeper_pid)"), (.adapters[] | "adapter \(.name) \(.pid)"),
+		(.adjuncts[] | "adjunct \(.name) \(.pid)")' >"$work/running"
+	check "$1: $2 other processes that the shim knows" [ "$(wc -l <"$work/running")" = "$2" ]
+	while read -r what name pid; do
+		case $what in
+		keeper) check "$1: keeper $name: documented rights, limits, namespaces, only the TAP device" \
+			keeper_is_confined "$pid" ;;
+		adapter) check "$1: adapter $name: documented rights, limits, namespaces, an empty root" \
+			adapter_is_confined "$pid" ;;
+		adjunct) check "$1: adjunct $name: documented rights" as_documented "$pid" adjunct ;;
+		esac
+	done <"$work/running"
+	[ "$mode" != root ] || check "$1: each is closed to its siblings" all_closed
+}
+all_closed() {
+	local pid
+	for pid in $(marked); do
+		closed_to_siblings "$pid" || { echo "open: $(tr '\0' ' ' <"/proc/$pid/cmdline")"; return 1; }
+	done
+}
+everything() { # OWNER of blue
+	local pid
+	need "$mode: the daemon starts" daemon_start
+	need "$mode: up" up < <(document "$1")
+	check "$mode: every kind of device runs" \
+		[ "$(field '[.adapters[], .partitions[], .adjuncts[] | .state] | unique | join(" ")')" = running ]
+	check "$mode: ping" pings red 10.77.0.2
+	look "$mode" 8
+	check "$mode: the owner has the partition's socket" own_socket "$state/partition/blue.sock" "$1"
+	check "$mode: and the guest's" own_socket "$state/vhost/blue.net1.sock" "$1"
+	# What the keeper kept its capability for.
+	check "$mode: one more interface, later" up < <(document "$1" \
+		'{name: net1, kind: tap, address: "fd77::1/64", mtu: 1400, vf: {adapter: soft0, index: 4}}')
+	check "$mode: it is there" in_partition red ping -n -q -c 1 -W 2 fd77::1
+	check "$mode: an adjunct is restarted" outrigger adjunct restart red.net0
+	check "$mode: its private memory is known" outrigger adjunct show red.net0
+	said "$mode: in bytes" 'private memory +[1-9]'
+	check "$mode: the daemon is killed" daemon_stop KILL
+	check "$mode: a new one starts" daemon_start
+	look "$mode, second daemon" 9
+	check "$mode: ping again" pings red 10.77.0.2
+	# What the next daemon starts has no more than what the first one started.
+	pid=$(pid_of keeper red)
+	kill -KILL "$pid" "$(pid_of adapter soft0)"
+	check "$mode: keeper and adapter are killed" within 5 gone "$pid"
+	check "$mode: up repairs it" within 20 eval 'up < <(document '"$1"') && device_is red/net0 running && device_is blue/net0 running && device_is green/net0 running'
+	look "$mode, repaired" 9
+	check "$mode: ping once more" pings red 10.77.0.2
+	check "$mode: down" outrigger down
+	check "$mode: nothing is left" nothing_left
+	check "$mode: the daemon ends" daemon_stop
+}
+
+# ---- One table -----------------------------------------------------------------------
+check "the source's table is the documented one: in force" same "$(documented_capabilities yes)" "$(source_capabilities true)"
+check "the source's table is the documented one: children's" same "$(documented_capabilities no)" "$(source_capabilities false)"
+check "the unit's is the same" same "$(unit_capabilities)" "$(
+	words < <(documented_capabilities yes; documented_capabilities no))"
+check "the unit gives no new privileges" grep -qx NoNewPrivileges=yes hv-shim/install/outriggerd.service.in
+need "the documented rights have numbers" expect_all
+check "the running shim's row: in force" same "$(row '`outriggerd`, root' 2 | tr -d '`' | words)" "$(source_capabilities true)"
+check "the keeper's list is as long as documented" same "$(row '`outrigger-keeper`' 4)" "$(list_length hv-shim/keeper/confine.c)"
+check "the adapter's list is as long as documented" same "$(row '`outrigger-soft-adapter`' 4)" \
+	"$(list_length adjunct-drivers/soft-adapter/confine.c)"
+check "the adjuncts' list is as long as documented" same "$(row adjunct 4)" \
+	"$(list_length adjunct-drivers/runtime/confine.c)"
+
+# ---- As root, and as an ordinary user ---------------------------------------------------
+mode=rootless
+owner=$(id -un)
+if [ "$(id -u)" = 0 ]; then
+	mode=root
+	everything nobody
+	# Programs in the home of somebody who lets nobody in: root must read a manifest
+	# and start its children there, and may override no permission later.
+	mkdir -p "$work/home/libexec"
+	cp -r "$build/bin" "$work/home/"
+	cp -r "$build/libexec/outrigger" "$work/home/libexec/"
+	chown nobody:nogroup "$work/home"
+	chmod 700 "$work/home"
+	bin=$work/home/bin
+	check "a daemon in a closed home starts" daemon_start
+	check "it brings everything up" up < <(document root)
+	check "ping" pings red 10.77.0.2
+	check "its rights are the documented ones" as_documented "$daemon" '`outriggerd`, root'
+	check "down" outrigger down
+	check "the daemon ends" daemon_stop
+	# The same as a user of his own, who may read the programs.
+	chmod -R a+rX "$work/home"
+	mode=rootless owner=nobody
+	as_user=(setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all env HOME=/nonexistent)
+	rm -rf "$state"
+	mkdir -m 711 "$state"
+	chown nobody:nogroup "$state"
+fi
+if "${as_user[@]}" unshare --user --map-root-user --net true 2>/dev/null; then
+	everything "$owner"
+else
+	skipped "rootless" "this kernel lets no ordinary user make a user and a network namespace"
+fi
+finish
