@@ -63,6 +63,9 @@ enum adj_event {
 };
 const char *adj_event_name(enum adj_event event);
 
+/* The two rings of a native port, as the partition sees them. */
+enum adj_direction { ADJ_SEND, ADJ_RECEIVE, ADJ_DIRECTIONS };
+
 struct adj_env {
 	const char *name;   /* of the adjunct, "red.net0": for messages */
 	const char *device; /* DPDK device arguments: "0000:01:10.0" or
@@ -77,6 +80,12 @@ struct adj_env {
 		__attribute__((format(printf, 3, 4)));
 	/* Tells the shim, which tells the partition. Never blocks. */
 	void (*post_event)(const struct adj_env *env, enum adj_event event);
+	/*
+	 * The native port's ring for that direction was armed, and its partition must
+	 * hear of it: posts a completion to the event queue of the guest that has taken
+	 * the port (004, FIG. 4), or rings the partition. Once for a burst.
+	 */
+	void (*wake_partition)(const struct adj_env *env, enum adj_direction direction);
 	/* CLOCK_MONOTONIC. */
 	uint64_t (*now_ns)(void);
 	/*

@@ -56,6 +56,9 @@ struct eq_host_ops {
  * (FIG. 11, 1102). */
 #define EQ_HOST_ISC_TYPE1 1u
 #define EQ_HOST_ISC_TYPE2 2u
+/* Which event queues of its adapter's empty storage these become (FIG. 10). */
+#define EQ_HOST_EQ_TYPE1 0u
+#define EQ_HOST_EQ_TYPE2 1u
 
 /* -EINVAL: `forwarders` is not 1 to EQ_FORWARDERS_MAX; -ENOMEM. */
 int eq_host_create(unsigned forwarders, const struct eq_host_ops *ops, void *host_data,

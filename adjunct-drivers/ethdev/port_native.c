@@ -34,13 +34,10 @@ static inline uint8_t *buffer_at(uint8_t *buffers, const struct eq_ring *ring, u
 	return buffers + (size_t)(position & ring->mask) * NET_BUFFER_BYTES;
 }
 
-static void ring_bell(struct port_native *native)
+static void wake_partition(struct port_native *native, enum adj_direction direction)
 {
-	const uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so the partition has been rung enough. */
-	if (write(native->port.env->port.bell_partition_fd, &one, sizeof(one)) == sizeof(one))
-		native->port.counters.doorbells++;
+	native->port.env->wake_partition(native->port.env, direction);
+	native->port.counters.doorbells++;
 }
 
 /*
@@ -106,7 +103,7 @@ static int native_take(struct port *port, struct rte_mbuf **frames, unsigned mos
 		rte_mempool_put_bulk(port->pool, (void **)(frames + taken), ready - taken);
 	eq_ring_release(ring, ready);
 	if (eq_ring_must_wake_producer(ring))
-		ring_bell(native);
+		wake_partition(native, ADJ_SEND);
 	return (int)taken;
 }
 
@@ -182,7 +179,7 @@ static unsigned native_give(struct port *port, struct rte_mbuf **frames, unsigne
 		eq_ring_put(ring, &entries[i], sizeof(entries[i]));
 	port->counters.rx_frames += used;
 	if (used && eq_ring_must_wake_consumer(ring))
-		ring_bell(native);
+		wake_partition(native, ADJ_RECEIVE);
 	if (accepted)
 		rte_pktmbuf_free_bulk(frames, accepted);
 	return accepted;
@@ -316,7 +313,7 @@ int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct
 		eq_ring_recover_producer(&native->receive);
 		/* It may have died between a store and the doorbell for it, even with the
 		 * arming already taken back: whoever sleeps looks again (T08). */
-		ring_bell(native);
+		wake_partition(native, ADJ_RECEIVE);
 	}
 	if (result) {
 		free(native);

@@ -185,6 +185,7 @@ static const struct varlink_method methods[] = {
 	{"Start", start_handle, .fds_max = 4},
 	{"AttachPort", attach_handle, .fds_max = 3},
 	{"DetachPort", detach_handle},
+	{"AttachEvents", events_attach_handle, .fds_max = 2},
 	{"GetStatus", get_status_handle},
 	{"Monitor", monitor_handle},
 	{"Stop", stop_handle},

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
@@ -52,6 +53,18 @@ static void env_log(const struct adj_env *env, enum adj_log_level level, const c
 static void env_post_event(const struct adj_env *env, enum adj_event event)
 {
 	control_post_event(env->runtime, event, NULL);
+	events_post(env->runtime, event);
+}
+
+static void env_wake_partition(const struct adj_env *env, enum adj_direction direction)
+{
+	const uint64_t one = 1;
+
+	if (events_complete(env->runtime, direction))
+		return;
+	/* EAGAIN: the counter is full, so the partition has been rung enough. */
+	if (write(env->port.bell_partition_fd, &one, sizeof(one)) < 0)
+		return;
 }
 
 static int *watched_find(struct runtime *rt, int fd)
@@ -103,6 +116,7 @@ void runtime_env_init(struct runtime *rt)
 		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
 		.log = env_log,
 		.post_event = env_post_event,
+		.wake_partition = env_wake_partition,
 		.now_ns = clock_now_ns,
 		.watch = env_watch,
 		.runtime = rt,

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "adj.h"
+#include "eq_adapter.h"
 #include "varlink.h"
 
 #define CONTROL_LISTEN_FD 3
@@ -56,6 +57,15 @@ struct runtime {
 	int watched[ADJ_WAKE_SOURCES_MAX]; /* -1: free */
 	uint64_t wakeups;
 
+	/* Where events are posted to (events.c); `storage` NULL: nowhere. */
+	struct {
+		void *storage;
+		size_t bytes;
+		int alert_fd; /* the forwarder's doorbell */
+		struct eq_adapter adapter;
+		uint32_t cq[ADJ_DIRECTIONS]; /* of the native port; EQ_NONE: rung directly */
+	} events;
+
 	struct varlink_service service; /* what the connections speak */
 	struct control_peer peers[CONTROL_CONNECTIONS_MAX];
 	uint64_t accepted;
@@ -83,6 +93,15 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 void start_handle(struct varlink_call *call, json_t *parameters, void *context);
 void attach_handle(struct varlink_call *call, json_t *parameters, void *context);
 void detach_handle(struct varlink_call *call, json_t *parameters, void *context);
+
+/* events.c: the method AttachEvents; and what is posted. Complete: false if nobody has
+ * taken the native port's queue, who is rung instead. Tick: true while events wait for
+ * room in a queue, as long as which the runtime does not sleep for good. */
+void events_attach_handle(struct varlink_call *call, json_t *parameters, void *context);
+void events_detach(struct runtime *rt);
+void events_post(struct runtime *rt, enum adj_event event);
+bool events_complete(struct runtime *rt, enum adj_direction direction);
+bool events_tick(struct runtime *rt);
 
 /* descriptors.c: each returns 0 or -errno and says why with env->log. */
 int descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);

@@ -61,6 +61,7 @@ static void device_failed(struct runtime *rt, int error)
 	/* The driver keeps its state, for the counters; it is not scheduled any more. */
 	runtime_unwatch_all(rt);
 	control_post_event(rt, ADJ_EVENT_DEVICE_FAILED, message);
+	events_post(rt, ADJ_EVENT_DEVICE_FAILED);
 }
 
 static void control_if_due(struct runtime *rt, struct serving *s, uint64_t now_ns)
@@ -82,6 +83,8 @@ static void sleep_until_ready(struct runtime *rt, struct serving *s)
 		s->idle_since_ns = 0;
 		return;
 	}
+	if (events_tick(rt))
+		armed = -EAGAIN; /* events wait for room: polled by the clock */
 	int ready = epoll_pwait2(rt->epoll_all, events, WAKE_EVENTS_MAX,
 				 armed < 0 ? &timeout : NULL, NULL);
 

@@ -41,6 +41,12 @@ static void count_event(const struct adj_env *e, enum adj_event event)
 	protocol_events += event == ADJ_EVENT_PARTITION_PROTOCOL;
 }
 
+static void ring_partition(const struct adj_env *from, enum adj_direction direction)
+{
+	(void)direction;
+	eventfd_write(from->port.bell_partition_fd, 1);
+}
+
 static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool writable)
 {
 	(void)e;
@@ -106,6 +112,7 @@ static void start(void)
 			},
 		.log = log_nothing,
 		.post_event = count_event,
+		.wake_partition = ring_partition,
 		.watch = watch_nothing,
 		.now_ns = clock_now_ns,
 	};
