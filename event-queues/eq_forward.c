@@ -487,7 +487,7 @@ bool eq_host_sleep(struct eq_host *host)
 /* ---- Type 2 ------------------------------------------------------------------------ */
 
 /* An event of the adapter itself concerns every guest on it. */
-static void deliver_to_all(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns)
+void eq_host_raise(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < adapter->geqcbs_max; i++) {
 		struct eq_geqcb *geqcb = adapter->geqcb[i];
@@ -510,7 +510,7 @@ static void deliver_type2(struct eq_host_adapter *adapter, const struct eq_entry
 	if (event.kind == EQ_RESOURCE_ADAPTER) {
 		if (seen)
 			seen(host->data, adapter, &event);
-		deliver_to_all(adapter, entry->event, now_ns);
+		eq_host_raise(adapter, entry->event, now_ns);
 		return;
 	}
 	uint32_t index = (uint32_t)entry->token;

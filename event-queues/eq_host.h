@@ -192,6 +192,9 @@ typedef void eq_type2_fn(void *host_data, struct eq_host_adapter *adapter,
  */
 unsigned eq_host_type2(struct eq_host *host, unsigned budget, uint64_t now_ns, eq_type2_fn *seen);
 
+/* As if the adapter itself had reported it: to every guest's event queue there. */
+void eq_host_raise(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns);
+
 /* ---- FORWARDER ------------------------------------------------------------------------------ */
 
 /*

@@ -16,6 +16,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "log.h"
 #include "net_layout.h"
 #include "shim.h"
@@ -85,6 +86,11 @@ void attachment_close(struct attachment *attachment)
 		attachment_store_name(device, name);
 		peer_call(device->partition->keeper, "org.outrigger.Keeper.Remove",
 			  json_pack("{s:s}", "name", name), NULL, 0, SHIM_CALL_MS, on_removed, NULL);
+	}
+	/* The guest that took the device has it no more: its window is gone. */
+	if (device->events && device->events->guest && !device->partition->shim->closing) {
+		guest_drop_device(device->events);
+		events_attach(device, NULL, NULL);
 	}
 	sd_event_source_disable_unref(attachment->exit_source);
 	close_descriptors(attachment);

@@ -11,6 +11,7 @@
 
 #include "apply.h"
 #include "clock.h"
+#include "events/events.h"
 #include "log.h"
 #include "status.h"
 #include "text/org.outrigger.Shim.varlink.h"
@@ -262,6 +263,11 @@ static void handle_get_stats(struct varlink_call *call, json_t *parameters, void
 	stats_serve(context, call, parameters);
 }
 
+static void handle_get_events(struct varlink_call *call, json_t *parameters, void *context)
+{
+	events_serve(context, call, parameters);
+}
+
 static void handle_get_log(struct varlink_call *call, json_t *parameters, void *context)
 {
 	const struct shim *shim = context;
@@ -336,6 +342,7 @@ static const struct varlink_method methods[] = {
 	{"ListDevices", handle_list_devices},
 	{"GetDevice", handle_get_device},
 	{"GetStats", handle_get_stats},
+	{"GetEvents", handle_get_events},
 	{"GetLog", handle_get_log, .needs_more = true},
 	{NULL},
 };

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "events/events.h"
 #include "log.h"
 #include "shim.h"
 
@@ -93,6 +94,7 @@ void device_free(struct device *device)
 		*at = device->next;
 	adapter_release(device->adapter, device);
 	device_recover_end(device);
+	events_device_gone(device);
 	sd_event_source_disable_unref(device->standby_timer);
 	peer_free(device->standby);
 	attachment_close(device->attachment);
@@ -134,6 +136,7 @@ static void device_running(struct device *device)
 			 device->spec.name);
 	state_changed(device->partition->shim);
 	change_settle(&device->change, NULL);
+	events_device_running(device);
 	if (device->walk == device_recover_steps)
 		standby_start_later(device);
 	else
@@ -148,6 +151,7 @@ static void device_undone(struct device *device)
 
 	device_close_fds(device);
 	device_free_memory(&device->memory_fd);
+	events_device_gone(device);
 	device->abort = false;
 	state_changed(partition->shim);
 	/* Before the device may go: the caller's end of the restart refers to it. */

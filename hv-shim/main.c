@@ -2,7 +2,7 @@
 /*
  * outriggerd, the hypervisor shim: options, folders, the event loop. A SIGTERM
  * ends the daemon and leaves everything it started running; the next one takes
- * it up again. One thread.
+ * it up again. One thread; the forwarder of events has one of its own (events/).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "events/events.h"
 #include "log.h"
 #include "privileges.h"
 #include "shim.h"
@@ -205,6 +206,7 @@ static void shim_close(struct shim *shim)
 		partition_free(shim->partitions);
 	while (shim->adapters)
 		adapter_free(shim->adapters);
+	forwarder_stop(shim->forwarder);
 	sd_event_source_disable_unref(shim->save_source);
 	sd_event_unref(shim->event);
 	log_buffer_free(shim->log);
@@ -246,6 +248,11 @@ static int shim_open(struct shim *shim)
 		error = open_loop(shim);
 	if (error)
 		return error;
+	error = forwarder_start(shim);
+	if (error) {
+		log_error("the forwarder cannot be started: %s", strerror(-error));
+		return error;
+	}
 	error = state_load(shim);
 	if (error) {
 		log_error("the saved state cannot be taken up; remove %s/state.json, and start again: "

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "log.h"
 #include "shim.h"
 
@@ -39,6 +40,7 @@ void partition_free(struct partition *partition)
 		*at = partition->next;
 	while (partition->devices)
 		device_free(partition->devices);
+	events_partition_gone(partition);
 	partition_unlisten(partition);
 	respawn_forget(&partition->respawn);
 	peer_free(partition->keeper);

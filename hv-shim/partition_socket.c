@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "shim.h"
 #include "text/org.outrigger.Partition.varlink.h"
 
@@ -122,6 +123,27 @@ static void handle_open_region(struct varlink_call *call, json_t *parameters, vo
 		region_open(service->partition, call, name);
 }
 
+static void handle_open_guest(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct partition_service *service = context;
+
+	guest_open(service->partition, call, parameters);
+}
+
+static void handle_associate_net(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct partition_service *service = context;
+
+	guest_associate(service->partition, call, parameters);
+}
+
+static void handle_dissociate_net(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct partition_service *service = context;
+
+	guest_dissociate(service->partition, call, parameters);
+}
+
 static void on_monitor_gone(void *data)
 {
 	struct monitor *monitor = data;
@@ -167,6 +189,9 @@ static const struct varlink_method methods[] = {
 	{"OpenNet", handle_open_net},
 	{"CloseNet", handle_close_net},
 	{"OpenRegion", handle_open_region},
+	{"OpenGuest", handle_open_guest},
+	{"AssociateNet", handle_associate_net},
+	{"DissociateNet", handle_dissociate_net},
 	{"Monitor", handle_monitor, .needs_more = true},
 	{NULL},
 };

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "log.h"
 #include "log_limit.h"
 #include "shim.h"
@@ -52,8 +53,10 @@ static void client_free(struct client *client)
 	}
 	sd_event_source_disable_unref(client->io);
 	varlink_server_free(client->varlink);
-	if (client->conn)
+	if (client->conn) {
+		guest_connection_closed(server->shim, client->conn);
 		attachment_connection_closed(server->shim, client->conn);
+	}
 	varlink_conn_free(client->conn);
 	free(client);
 }

@@ -31,6 +31,10 @@
 
 struct apply;
 struct change;
+struct device_events;
+struct eq_host;
+struct forwarder;
+struct guest;
 struct log_buffer;
 struct server;
 struct shim;
@@ -89,6 +93,8 @@ struct partition {
 	struct region regions[DOC_REGIONS_MAX];
 	size_t region_count, regions_made;
 	void (*regions_done)(struct partition *partition, const char *problem);
+	struct eq_host *event_host; /* NULL: no device of it has run yet */
+	struct guest *guests;
 	struct server *server; /* of the partition's own socket */
 	struct partition_service *service;
 	bool adopting; /* STARTING, by an earlier shim's keeper */
@@ -143,6 +149,7 @@ struct device {
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
 
+	struct device_events *events; /* NULL: it has not run yet; see events/ */
 	/* A program that has the native device open. */
 	struct attachment *attachment;
 	bool attaching; /* the adjunct has not yet answered for it */
@@ -161,6 +168,7 @@ struct shim {
 	struct adapter *adapters;
 	struct partition *partitions;
 	struct apply *apply; /* the one change under way */
+	struct forwarder *forwarder;
 	struct log_buffer *log;
 	struct stats_job *stats_jobs;
 	struct server *control;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 LIBRARIES += base
-base_SRCS := $(addprefix hv-shim/base/,log.c net_layout.c unix_socket.c fd_discard.c varlink.c varlink_client.c \
+base_SRCS := $(addprefix hv-shim/base/,log.c guest_layout.c net_layout.c unix_socket.c fd_discard.c varlink.c varlink_client.c \
 	varlink_server.c yaml_tree.c)
 base_PKGS := jansson yaml-0.1
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Offsets within a guest's storage; the shim and liboutrigger each compute them from
+ * the figures they were told.
+ */
+#include "guest_layout.h"
+
+#include <errno.h>
+
+#include "eq.h"
+
+#define PAGE_BYTES 4096u
+#define ENTRIES_MIN 4u
+#define ENTRIES_MAX 4096u
+
+static size_t round_up(size_t bytes, size_t step)
+{
+	return (bytes + step - 1) / step * step;
+}
+
+int guest_layout_compute(uint32_t queues, uint32_t entries, struct guest_layout *out)
+{
+	if (!queues || queues > GUEST_QUEUES_MAX || entries < ENTRIES_MIN || entries > ENTRIES_MAX ||
+	    (entries & (entries - 1)))
+		return -EINVAL;
+	size_t ring_bytes = eq_ring_size_bytes(entries, EQ_EQE_BYTES);
+
+	*out = (struct guest_layout){.queues = queues, .entries = entries, .interrupts = 0,
+				     .summaries = sizeof(struct eq_interrupts), .marks = ring_bytes};
+	out->first_queue = out->summaries + round_up(queues, EQ_LINE_BYTES);
+	out->queue_bytes = ring_bytes + round_up(GUEST_SLOTS * sizeof(eq_marks), EQ_LINE_BYTES);
+	out->size_bytes = round_up(out->first_queue + queues * out->queue_bytes, PAGE_BYTES);
+	return 0;
+}
