@@ -355,17 +355,24 @@ static void fetch_ahead(const struct passage *passage)
 	__builtin_prefetch(geqcb->gisa, 1);
 }
 
-/* Takes up to CHUNK entries; the claim is ours. */
+/*
+ * Takes up to `most` entries; the claim is ours. Only completion queues have the
+ * type-1 queue: an entry of another resource, or whose token is not that of its slot,
+ * is none that an honest adapter writes. Those count as well: an adapter that writes
+ * nothing else does not keep us here.
+ */
 static unsigned take(struct eq_host_adapter *adapter, struct eq_section *section,
 		     struct passage *passages, unsigned most)
 {
-	uint32_t geqas = adapter->storage.cqs + adapter->storage.qps;
+	uint64_t invalid_before = adapter->type1.invalid;
 	unsigned taken = 0;
 
-	while (taken < most && eq_consume(&adapter->type1, &passages[taken].entry)) {
-		uint32_t index = (uint32_t)passages[taken].entry.token;
+	for (unsigned i = 0; i < most && eq_consume(&adapter->type1, &passages[taken].entry); i++) {
+		const struct eq_entry *entry = &passages[taken].entry;
+		uint32_t index = (uint32_t)entry->token;
 
-		if (index >= geqas) {
+		if (index >= adapter->storage.cqs ||
+		    entry->slot != eq_storage_slot(&adapter->storage, EQ_RESOURCE_CQ, index)) {
 			count(&section->invalid);
 			continue;
 		}
@@ -373,6 +380,7 @@ static unsigned take(struct eq_host_adapter *adapter, struct eq_section *section
 		__builtin_prefetch(passages[taken].geqa);
 		taken++;
 	}
+	add(&section->invalid, adapter->type1.invalid - invalid_before);
 	return taken;
 }
 
@@ -415,7 +423,7 @@ static unsigned forward_adapter(struct eq_host *host, struct eq_section *section
 {
 	struct eq_interrupts *izone = &adapter->storage.header->izone;
 	const uint32_t iscs = 1u << EQ_HOST_ISC_TYPE1 | 1u << EQ_HOST_ISC_TYPE2;
-	unsigned moved = 0;
+	unsigned moved = 0, looks = 0;
 	/* acquire: partner is the host, which opens the type-1 queue before. */
 	eq_summary *psb = atomic_load_explicit(&adapter->psb, memory_order_acquire);
 
@@ -425,12 +433,16 @@ static unsigned forward_adapter(struct eq_host *host, struct eq_section *section
 	if (eq_interrupt_pending(izone, iscs) &&
 	    eq_interrupt_take(izone, iscs) & 1u << EQ_HOST_ISC_TYPE2)
 		host->ops.present(host->data);
-	while (moved < budget && atomic_load_explicit(psb, memory_order_acquire)) {
-		unsigned most = budget - moved < CHUNK ? budget - moved : CHUNK;
-		unsigned chunk = forward_chunk(host, section, adapter, psb, most, now_ns);
+	/* An adapter that sets its PSB for nothing is looked at as often as one with as
+	 * many events; eq_host_sleep() finds what it still says then. */
+	while (moved + looks < budget && atomic_load_explicit(psb, memory_order_acquire)) {
+		unsigned left = budget - moved - looks;
+		unsigned chunk = forward_chunk(host, section, adapter, psb,
+					       left < CHUNK ? left : CHUNK, now_ns);
 
 		if (!chunk && atomic_load_explicit(&adapter->claim, memory_order_relaxed))
 			break; /* another forwarder is at it */
+		looks += !chunk;
 		moved += chunk;
 	}
 	return moved;
@@ -528,26 +540,44 @@ static void deliver_type2(struct eq_host_adapter *adapter, const struct eq_entry
 	eq_deliver(host, section, passage.geqa, passage.geqcb, entry->event, now_ns);
 }
 
+/* Of one adapter; the budget bounds empty looks too, as in forward_adapter(). */
+static unsigned take_type2(struct eq_host_adapter *adapter, unsigned budget, uint64_t now_ns,
+			   eq_type2_fn *seen)
+{
+	struct eq_section *section = host_section(adapter->host);
+	uint64_t invalid_before = adapter->type2.invalid;
+	unsigned moved = 0, looks = 0;
+	struct eq_entry entry;
+
+	do {
+		while (moved + looks < budget && eq_consume(&adapter->type2, &entry)) {
+			deliver_type2(adapter, &entry, now_ns, seen);
+			moved++;
+		}
+		if (moved + looks >= budget) {
+			/* What is left is for the next call. */
+			atomic_store_explicit(adapter->type2.asb, 1, memory_order_release);
+			break;
+		}
+		looks++;
+	} while (eq_consumer_end(&adapter->type2));
+	add(&section->invalid, adapter->type2.invalid - invalid_before);
+	return moved;
+}
+
 unsigned eq_host_type2(struct eq_host *host, unsigned budget, uint64_t now_ns, eq_type2_fn *seen)
 {
+	unsigned *at = &host_section(host)->first_adapter;
 	unsigned moved = 0;
 
-	for (unsigned i = 0; i < EQ_HOST_ADAPTERS_MAX; i++) {
-		struct eq_host_adapter *adapter = atomic_load_explicit(&host->adapter[i],
-								       memory_order_relaxed);
-		struct eq_entry entry;
+	/* Each time from the next one on, as in eq_forward(). */
+	*at = (*at + 1) % EQ_HOST_ADAPTERS_MAX;
+	for (unsigned i = 0; i < EQ_HOST_ADAPTERS_MAX && moved < budget; i++) {
+		struct eq_host_adapter *adapter = atomic_load_explicit(
+			&host->adapter[(*at + i) % EQ_HOST_ADAPTERS_MAX], memory_order_relaxed);
 
-		if (!adapter || adapter->type2_eq < 0 || !eq_consumer_begin(&adapter->type2))
-			continue;
-		do {
-			while (moved < budget && eq_consume(&adapter->type2, &entry)) {
-				deliver_type2(adapter, &entry, now_ns, seen);
-				moved++;
-			}
-		} while (moved < budget && eq_consumer_end(&adapter->type2));
-		/* What is left is for the next call. */
-		if (moved == budget)
-			atomic_store_explicit(adapter->type2.asb, 1, memory_order_release);
+		if (adapter && adapter->type2_eq >= 0 && eq_consumer_begin(&adapter->type2))
+			moved += take_type2(adapter, budget - moved, now_ns, seen);
 	}
 	return moved;
 }

@@ -211,12 +211,6 @@ void eq_host_stats(const struct eq_host *host, struct eq_host_stats *out)
 		ADD(type2);
 #undef ADD
 	}
-	for (unsigned i = 0; i < EQ_HOST_ADAPTERS_MAX; i++) {
-		const struct eq_host_adapter *adapter = host->adapter[i];
-
-		if (adapter)
-			out->invalid += adapter->type1.invalid + adapter->type2.invalid;
-	}
 }
 
 size_t eq_guest_bytes(unsigned cqs)

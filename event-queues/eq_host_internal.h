@@ -108,10 +108,15 @@ struct eq_host {
 };
 
 /* A counter with one writer: no atomic addition needed. */
+static inline void add(_Atomic uint64_t *counter, uint64_t number)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + number,
+			      memory_order_relaxed);
+}
+
 static inline void count(_Atomic uint64_t *counter)
 {
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
+	add(counter, 1);
 }
 
 static inline struct eq_section *host_section(struct eq_host *host)
