@@ -180,7 +180,11 @@ static bool try_deliver(struct eq_host *host, struct eq_section *section, struct
 		return false;
 	case NONSENSE:
 		count(&section->broken);
-		atomic_store_explicit(&geqcb->state, GEQCB_BROKEN, memory_order_relaxed);
+		/* Only from OPEN: a dead one must stay dead, or it would be kept on the
+		 * list of delayed interrupts while it is freed. */
+		state = GEQCB_OPEN;
+		atomic_compare_exchange_strong_explicit(&geqcb->state, &state, GEQCB_BROKEN,
+							memory_order_relaxed, memory_order_relaxed);
 		return true;
 	}
 	write_entry(geqcb, position, geqa->slot, event,
@@ -266,7 +270,9 @@ static void post_deferred(struct eq_host *host, struct eq_section *section, uint
 	/* relaxed: looked at again with the next call. */
 	if (now_ns < atomic_load_explicit(&host->deferred_due_ns, memory_order_relaxed))
 		return;
-	atomic_store_explicit(&host->deferred_due_ns, UINT64_MAX, memory_order_relaxed);
+	/* An exchange: if another forwarder has put one back and set its time, which this
+	 * takes away, then we see that one on the list. acq_rel: partner is defer(). */
+	atomic_exchange_explicit(&host->deferred_due_ns, UINT64_MAX, memory_order_acq_rel);
 	struct eq_geqcb *list = atomic_exchange_explicit(&host->deferred, NULL,
 							 memory_order_acq_rel);
 	while (list) {
