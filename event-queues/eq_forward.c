@@ -142,7 +142,7 @@ static void put_overrun(struct eq_host *host, struct eq_section *section, struct
 {
 	uint32_t position;
 
-	atomic_fetch_add_explicit(&geqcb->overruns, 1, memory_order_relaxed);
+	/* If it is marked, the guest has not seen the last one yet: the same overrun. */
 	if (atomic_load_explicit(&geqcb->state, memory_order_acquire) != GEQCB_OPEN ||
 	    mark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN))
 		return;
@@ -150,6 +150,7 @@ static void put_overrun(struct eq_host *host, struct eq_section *section, struct
 		unmark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN);
 		return;
 	}
+	atomic_fetch_add_explicit(&geqcb->overruns, 1, memory_order_relaxed);
 	write_entry(geqcb, position, EQ_SLOT_SELF, EQ_EQ_OVERRUN, 0);
 	signal_guest(host, section, geqcb, now_ns);
 }
@@ -217,7 +218,8 @@ static bool hold(struct eq_geqa *geqa, struct eq_geqcb *geqcb, enum eq_event eve
 	atomic_exchange_explicit(&geqcb->blocked, 1, memory_order_seq_cst);
 	if (atomic_load_explicit(&geqcb->state, memory_order_seq_cst) != GEQCB_OPEN)
 		return true; /* whoever resizes it resumes it */
-	atomic_store_explicit(&geqcb->control->producer_armed, 1, memory_order_relaxed);
+	/* release: whoever is kicked for it finds what is held. */
+	atomic_store_explicit(&geqcb->control->producer_armed, 1, memory_order_release);
 	/* seq_cst: partner is the fence in eq_ring_must_wake_producer(): either the guest
 	 * sees that it must kick, or we see its room. */
 	atomic_thread_fence(memory_order_seq_cst);
@@ -227,21 +229,24 @@ static bool hold(struct eq_geqa *geqa, struct eq_geqcb *geqcb, enum eq_event eve
 	return !(atomic_fetch_and_explicit(&geqa->held, ~bit, memory_order_acq_rel) & bit);
 }
 
-void eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
+bool eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
 		struct eq_geqcb *geqcb, enum eq_event event, uint64_t now_ns)
 {
 	if (try_deliver(host, section, geqa, geqcb, event, now_ns))
-		return;
+		return true;
 	/* Nothing is lost: the event stays with its resource until there is room. Once more
 	 * round only if the guest made room and another took it; a guest that only makes
 	 * believe does not hold us up, and harms itself. */
 	count(&section->held);
 	put_overrun(host, section, geqcb, now_ns);
 	for (unsigned tries = 0; tries < 1024; tries++) {
-		if (hold(geqa, geqcb, event) ||
-		    try_deliver(host, section, geqa, geqcb, event, now_ns))
-			return;
+		if (hold(geqa, geqcb, event))
+			return false;
+		if (try_deliver(host, section, geqa, geqcb, event, now_ns))
+			return true;
 	}
+	count(&section->broken);
+	return true;
 }
 
 unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns)
@@ -256,9 +261,9 @@ unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns)
 		uint32_t held = geqa ? atomic_exchange_explicit(&geqa->held, 0,
 								memory_order_acq_rel) : 0;
 
-		for (; held; held &= held - 1, resumed++)
-			eq_deliver(host, host_section(host), geqa, geqcb,
-				   (enum eq_event)__builtin_ctz(held), now_ns);
+		for (; held; held &= held - 1)
+			resumed += eq_deliver(host, host_section(host), geqa, geqcb,
+					      (enum eq_event)__builtin_ctz(held), now_ns);
 	}
 	return resumed;
 }
@@ -351,7 +356,8 @@ static void fetch_ahead(const struct passage *passage)
 {
 	struct eq_geqcb *geqcb = passage->geqcb;
 
-	if (!geqcb)
+	/* acquire: the ring changes only while it is not OPEN. */
+	if (!geqcb || atomic_load_explicit(&geqcb->state, memory_order_acquire) != GEQCB_OPEN)
 		return;
 	uint32_t next = atomic_load_explicit(&geqcb->next, memory_order_relaxed);
 	__builtin_prefetch((uint8_t *)(geqcb->control + 1) +

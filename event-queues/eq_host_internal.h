@@ -127,8 +127,8 @@ static inline struct eq_section *host_section(struct eq_host *host)
 /* On return every forwarder has seen what was stored before. Host's thread. */
 void wait_for_forwarders(struct eq_host *host);
 
-/* Forwards one event (FIG. 17, 1704-1716). */
-void eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
+/* Forwards one event (FIG. 17, 1704-1716). False: it is held with its resource. */
+bool eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
 		struct eq_geqcb *geqcb, enum eq_event event, uint64_t now_ns);
 
 /* Delivers what is held for this event queue. Host's thread. */
