@@ -12,8 +12,9 @@
  *
  * Each is one thread; they are two processes that do not trust each other. An entry
  * says "look there": many completions of one CQ make one entry, until the consumer
- * takes it. So a queue with a place for every (resource, event) pair never fills;
- * if it is smaller, events wait at the poster (eq_poster_tick) and none is lost.
+ * takes it. So a queue with a place for every (resource, event) pair, and one more
+ * for the entry being taken, never fills; if it is smaller, events wait at the poster
+ * (eq_poster_tick) and none is lost.
  *
  * The consumer of a guest's event queue is this one too: it cannot tell whether an
  * adapter or the forwarder of level 2 (eq_host.h) posts.
@@ -121,7 +122,8 @@ bool eq_poster_signal(struct eq_poster *poster, uint64_t now_ns);
 bool eq_poster_tick(struct eq_poster *poster, uint64_t now_ns);
 
 /* When eq_poster_tick() has something to do: a time on the clock of `now_ns`; 0: as
- * soon as there is room in the ring; UINT64_MAX: not before the next event. */
+ * soon as there is room in the ring, for which nobody rings: look again after some
+ * microseconds; UINT64_MAX: not before the next event. */
 uint64_t eq_poster_next_tick(const struct eq_poster *poster);
 
 /* ---- CONSUMER ---------------------------------------------------------------- */
@@ -135,7 +137,11 @@ struct eq_consumer {
 	uint64_t invalid; /* entries no honest poster writes; skipped */
 };
 
-/* -EINVAL as eq_queue_check(). Goes on where a predecessor stopped. */
+/*
+ * -EINVAL as eq_queue_check(). Goes on where a predecessor stopped: what that had not
+ * released is taken again. It may have died between taking an event and looking into
+ * the resource: whoever follows one looks into all of them, once.
+ */
 int eq_consumer_open(struct eq_consumer *consumer, const struct eq_queue *queue);
 
 /*
@@ -166,20 +172,23 @@ static inline bool eq_consume(struct eq_consumer *consumer, struct eq_entry *out
 	for (uint32_t tries = 0; tries <= consumer->ring.mask; tries++) {
 		if (!eq_ring_take(&consumer->ring, &eqe, sizeof(eqe)))
 			return false;
-		/* The place first: who finds the mark clear must find room. */
-		eq_ring_release(&consumer->ring, 1);
 		out->event = (enum eq_event)(eqe.event_slot >> EQ_SLOT_BITS);
 		out->slot = eqe.event_slot & (EQ_SLOTS_MAX - 1);
 		out->token = (uint64_t)eqe.token[1] << 32 | eqe.token[0];
-		if ((unsigned)out->event >= EQ_EVENTS_MAX || out->slot >= consumer->slots) {
-			consumer->invalid++;
-			continue;
+		bool valid = (unsigned)out->event < EQ_EVENTS_MAX && out->slot < consumer->slots;
+		/* First the mark, then the place: if we die between them our successor takes
+		 * the entry again. The other way round the mark would stay for ever, and
+		 * keep the event from ever being entered again.
+		 * acq_rel: partner is the setting in eq_poster_add(). */
+		if (valid)
+			atomic_fetch_and_explicit(&consumer->marks[out->slot],
+						  ~(1u << out->event), memory_order_acq_rel);
+		eq_ring_release(&consumer->ring, 1);
+		if (valid) {
+			consumer->consumed++;
+			return true;
 		}
-		/* acq_rel: partner is the setting in eq_poster_add(). */
-		atomic_fetch_and_explicit(&consumer->marks[out->slot], ~(1u << out->event),
-					  memory_order_acq_rel);
-		consumer->consumed++;
-		return true;
+		consumer->invalid++;
 	}
 	return false;
 }
@@ -197,8 +206,9 @@ static inline bool eq_consumer_end(struct eq_consumer *consumer)
 }
 
 /*
- * After a drain: true if the poster waits for room in the queue and must be told
- * (a guest kicks its host with it). Costs a fence.
+ * After a drain: true if the poster waits for room in the queue and must be told: a
+ * guest kicks its host, which calls eq_guest_resume(). A poster of level 1 looks by
+ * itself and never asks. Costs a fence.
  */
 static inline bool eq_consumer_must_wake_poster(struct eq_consumer *consumer)
 {
