@@ -73,34 +73,36 @@ static inline uint32_t eq_interrupt_take(struct eq_interrupts *interrupts, uint3
 /* The owner runs and looks at these subclasses by itself: no alerts for them. */
 static inline void eq_interrupt_run(struct eq_interrupts *interrupts, uint32_t iscs)
 {
-	uint32_t old = atomic_load_explicit(&interrupts->word, memory_order_relaxed);
-	uint32_t new;
-
-	do {
-		new = old & ~(iscs << EQ_ALERT_SHIFT | EQ_ISC_ALL << EQ_ENABLED_SHIFT);
-		new |= iscs << EQ_ENABLED_SHIFT | EQ_RUNNING;
-	} while (!atomic_compare_exchange_weak_explicit(&interrupts->word, &old, new,
-							memory_order_relaxed, memory_order_relaxed));
+	/* Two steps are enough: whatever comes between them, the owner is awake. relaxed:
+	 * they order nothing but this word. */
+	atomic_fetch_and_explicit(&interrupts->word,
+				  ~(iscs << EQ_ALERT_SHIFT | EQ_ISC_ALL << EQ_ENABLED_SHIFT),
+				  memory_order_relaxed);
+	atomic_fetch_or_explicit(&interrupts->word, iscs << EQ_ENABLED_SHIFT | EQ_RUNNING,
+				 memory_order_relaxed);
 }
 
 /*
  * Before sleeping: true if none of them is pending; the owner counts as not running
  * from then on, and the next post on one of them wakes it. False: one is pending
- * and nothing has changed.
+ * and nothing has changed; or the other side changes the word all the time.
  */
 static inline bool eq_interrupt_sleep(struct eq_interrupts *interrupts, uint32_t iscs)
 {
 	uint32_t old = atomic_load_explicit(&interrupts->word, memory_order_acquire);
-	uint32_t new;
 
-	do {
+	/* Posters set each bit once: an honest word stands still before this ends. */
+	for (unsigned tries = 0; tries < 64; tries++) {
 		if (old & iscs << EQ_PENDING_SHIFT)
 			return false;
-		new = (old & ~EQ_RUNNING) | iscs << EQ_ALERT_SHIFT;
+		uint32_t new = (old & ~EQ_RUNNING) | iscs << EQ_ALERT_SHIFT;
 		/* acquire: as eq_interrupt_pending(), in case a bit is found. */
-	} while (!atomic_compare_exchange_weak_explicit(&interrupts->word, &old, new,
-							memory_order_acq_rel, memory_order_acquire));
-	return true;
+		if (atomic_compare_exchange_weak_explicit(&interrupts->word, &old, new,
+							  memory_order_acq_rel,
+							  memory_order_acquire))
+			return true;
+	}
+	return false;
 }
 
 #endif
