@@ -14,13 +14,11 @@
  *   queues share an event queue; several event queues share a summary byte.
  *
  * Threads: the host's calls from one thread; an adapter's from one thread. The
- * adapter trusts the storage (it is its own hypervisor's); the host does not trust
- * what an adapter posts.
+ * adapter trusts the storage (it is its own hypervisor's). The host trusts nothing in
+ * it: it works on contexts of its own, and only publishes them in the storage.
  */
 #ifndef EQ_ADAPTER_H
 #define EQ_ADAPTER_H
-
-#include <stddef.h>
 
 #include "eq_queue.h"
 
@@ -28,12 +26,14 @@ enum eq_resource { EQ_RESOURCE_ADAPTER, EQ_RESOURCE_CQ, EQ_RESOURCE_QP };
 
 /* ---- Storage: HOST and ADAPTER ----------------------------------------------- */
 
-/* An adapter storage that is mapped here. Treat the fields as read-only. */
+/* An adapter storage that is mapped here. Treat the fields as read-only. A copy of it
+ * is as good, until it is closed. */
 struct eq_storage {
 	struct eq_storage_header *header;
+	void *contexts; /* HOST: its own; NULL: ADAPTER */
 	uint64_t bytes;
 	uint32_t eqs, cqs, qps; /* contexts of each kind */
-	struct eq_eq_context *eq;
+	struct eq_eq_context *eq; /* HOST: in `contexts`; ADAPTER: in the storage */
 	struct eq_cq_context *cq;
 	struct eq_qp_context *qp;
 	uint64_t queues_offset; /* where event queues and summary bytes may lie */
@@ -50,12 +50,14 @@ struct eq_storage {
  */
 uint64_t eq_storage_bytes(uint32_t eqs, uint32_t cqs, uint32_t qps, uint32_t capacity);
 
-/* Makes an empty storage of zeroed memory, aligned to a page. -EINVAL: out of range,
- * or `bytes` are too few. */
+/* HOST: makes an empty storage of zeroed memory, aligned to a page. -EINVAL: out of
+ * range, or `bytes` are too few; -ENOMEM. */
 int eq_storage_format(void *memory, uint64_t bytes, uint32_t eqs, uint32_t cqs, uint32_t qps,
 		      struct eq_storage *out);
-/* Opens one that was made, by the size that the file has. -EPROTO: it is none. */
+/* ADAPTER: opens one that was made, by the size that the file has. -EPROTO: it is none. */
 int eq_storage_open(void *memory, uint64_t bytes, struct eq_storage *out);
+/* Either; the memory stays. Nobody uses a copy of `storage` any more. */
+void eq_storage_close(struct eq_storage *storage);
 
 /* Slots that an event queue of this adapter has, and whose they are. */
 static inline uint32_t eq_storage_slots(const struct eq_storage *storage)
@@ -90,7 +92,8 @@ int eq_allocate_eq(struct eq_storage *storage, const struct eq_eq_spec *spec);
 int eq_allocate_cq(struct eq_storage *storage);
 int eq_allocate_qp(struct eq_storage *storage);
 
-/* -EBUSY: something is still associated with it. */
+/* -EBUSY: something is still associated with it. The memory of an event queue is used
+ * again by the next one: its adapter does not run, or knows that it is gone. */
 int eq_deallocate_eq(struct eq_storage *storage, uint32_t eq);
 int eq_deallocate_cq(struct eq_storage *storage, uint32_t cq);
 int eq_deallocate_qp(struct eq_storage *storage, uint32_t qp);

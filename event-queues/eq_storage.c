@@ -4,8 +4,13 @@
  * what may be associated with what (004). ALLOCATE, STORE, LOAD, DEALLOCATE. The
  * host's one thread writes; an adapter may read at the same time, so `valid` is set
  * last and cleared first, and fields that change while it is set are atomic.
+ *
+ * The adapter can write the whole storage. So the host keeps contexts of its own, in
+ * the same layout, reads those only, and copies into the storage what it changes.
  */
 #include "eq_adapter.h"
+
+#include <stdlib.h>
 
 #define PAGE_BYTES 4096u
 #define SUMMARIES 64u /* at the start of the queue memory; the first is not used */
@@ -44,13 +49,15 @@ uint64_t eq_storage_bytes(uint32_t eqs, uint32_t cqs, uint32_t qps, uint32_t cap
 			PAGE_BYTES);
 }
 
-static void fill(struct eq_storage *out, void *memory, uint64_t bytes, uint32_t eqs, uint32_t cqs,
-		 uint32_t qps)
+/* `contexts` are the host's own; NULL: those in the storage. */
+static void fill(struct eq_storage *out, void *memory, uint64_t bytes, void *contexts, uint32_t eqs,
+		 uint32_t cqs, uint32_t qps)
 {
-	uint8_t *at = (uint8_t *)memory + sizeof(struct eq_storage_header);
+	uint8_t *at = contexts ? contexts : (uint8_t *)memory + sizeof(struct eq_storage_header);
 
 	*out = (struct eq_storage){
-		.header = memory, .bytes = bytes, .eqs = eqs, .cqs = cqs, .qps = qps,
+		.header = memory, .contexts = contexts, .bytes = bytes,
+		.eqs = eqs, .cqs = cqs, .qps = qps,
 		.queues_offset = contexts_bytes(eqs, cqs, qps),
 	};
 	out->eq = (struct eq_eq_context *)at;
@@ -58,6 +65,13 @@ static void fill(struct eq_storage *out, void *memory, uint64_t bytes, uint32_t 
 	out->cq = (struct eq_cq_context *)at;
 	at += round_up((uint64_t)cqs * sizeof(struct eq_cq_context), EQ_LINE_BYTES);
 	out->qp = (struct eq_qp_context *)at;
+}
+
+/* HOST: where that part of its own contexts is in the storage. */
+static void *published(const struct eq_storage *storage, void *field)
+{
+	return (uint8_t *)(storage->header + 1) +
+	       ((uint8_t *)field - (uint8_t *)storage->contexts);
 }
 
 /* Summary bytes are stored as 32-bit offsets. */
@@ -73,7 +87,10 @@ int eq_storage_format(void *memory, uint64_t bytes, uint32_t eqs, uint32_t cqs, 
 	if ((uintptr_t)memory % EQ_LINE_BYTES || !counts_valid(eqs, cqs, qps) ||
 	    !bytes_valid(bytes, eqs, cqs, qps))
 		return -EINVAL;
-	fill(out, memory, bytes, eqs, cqs, qps);
+	void *contexts = calloc(1, contexts_bytes(eqs, cqs, qps) - sizeof(struct eq_storage_header));
+	if (!contexts)
+		return -ENOMEM;
+	fill(out, memory, bytes, contexts, eqs, cqs, qps);
 	struct eq_storage_header *header = out->header;
 
 	header->version = EQ_LAYOUT_VERSION;
@@ -98,8 +115,14 @@ int eq_storage_open(void *memory, uint64_t bytes, struct eq_storage *out)
 	    copy.bytes != bytes || !counts_valid(copy.eqs, copy.cqs, copy.qps) ||
 	    !bytes_valid(bytes, copy.eqs, copy.cqs, copy.qps))
 		return -EPROTO;
-	fill(out, memory, bytes, copy.eqs, copy.cqs, copy.qps);
+	fill(out, memory, bytes, NULL, copy.eqs, copy.cqs, copy.qps);
 	return 0;
+}
+
+void eq_storage_close(struct eq_storage *storage)
+{
+	free(storage->contexts);
+	*storage = (struct eq_storage){0};
 }
 
 enum eq_resource eq_storage_resource(const struct eq_storage *storage, uint32_t slot,
@@ -128,9 +151,20 @@ static uint32_t load(const _Atomic uint32_t *word)
 }
 
 /* release: an adapter that reads it sees what the association leads to. */
-static void store(_Atomic uint32_t *word, uint32_t value)
+static void store(const struct eq_storage *storage, _Atomic uint32_t *word, uint32_t value)
 {
-	atomic_store_explicit(word, value, memory_order_release);
+	_Atomic uint32_t *copy = published(storage, word);
+
+	atomic_store_explicit(word, value, memory_order_relaxed);
+	atomic_store_explicit(copy, value, memory_order_release);
+}
+
+static void store_token(const struct eq_storage *storage, _Atomic uint64_t *token, uint64_t value)
+{
+	_Atomic uint64_t *copy = published(storage, token);
+
+	atomic_store_explicit(token, value, memory_order_relaxed);
+	atomic_store_explicit(copy, value, memory_order_release);
 }
 
 static bool eq_valid(const struct eq_storage *storage, uint32_t eq)
@@ -193,9 +227,10 @@ int eq_allocate_eq(struct eq_storage *storage, const struct eq_eq_spec *spec)
 		context->delay_us = spec->delay_us;
 		context->isc = spec->isc;
 		context->generation++;
-		store(&context->asb_offset, 0);
-		store(&context->psb_offset, 0);
-		store(&context->valid, 1);
+		atomic_store_explicit(&context->asb_offset, 0, memory_order_relaxed);
+		atomic_store_explicit(&context->psb_offset, 0, memory_order_relaxed);
+		memcpy(published(storage, context), context, sizeof(*context));
+		store(storage, &context->valid, 1);
 		return (int)i;
 	}
 	return -ENOSPC;
@@ -210,9 +245,9 @@ int eq_allocate_cq(struct eq_storage *storage)
 		storage->hint_cq = (i + 1) % storage->cqs;
 		if (is_valid(&context->valid))
 			continue;
-		store(&context->eq, EQ_NONE);
-		atomic_store_explicit(&context->token, 0, memory_order_relaxed);
-		store(&context->valid, 1);
+		store(storage, &context->eq, EQ_NONE);
+		store_token(storage, &context->token, 0);
+		store(storage, &context->valid, 1);
 		return (int)i;
 	}
 	return -ENOSPC;
@@ -227,11 +262,11 @@ int eq_allocate_qp(struct eq_storage *storage)
 		storage->hint_qp = (i + 1) % storage->qps;
 		if (is_valid(&context->valid))
 			continue;
-		store(&context->eq, EQ_NONE);
-		store(&context->send_cq, EQ_NONE);
-		store(&context->receive_cq, EQ_NONE);
-		atomic_store_explicit(&context->token, 0, memory_order_relaxed);
-		store(&context->valid, 1);
+		store(storage, &context->eq, EQ_NONE);
+		store(storage, &context->send_cq, EQ_NONE);
+		store(storage, &context->receive_cq, EQ_NONE);
+		store_token(storage, &context->token, 0);
+		store(storage, &context->valid, 1);
 		return (int)i;
 	}
 	return -ENOSPC;
@@ -249,7 +284,7 @@ int eq_deallocate_eq(struct eq_storage *storage, uint32_t eq)
 		if (qp_valid(storage, i) && load(&storage->qp[i].eq) == eq)
 			return -EBUSY;
 	}
-	store(&storage->eq[eq].valid, 0);
+	store(storage, &storage->eq[eq].valid, 0);
 	return 0;
 }
 
@@ -264,7 +299,7 @@ int eq_deallocate_cq(struct eq_storage *storage, uint32_t cq)
 		    (load(&context->send_cq) == cq || load(&context->receive_cq) == cq))
 			return -EBUSY;
 	}
-	store(&storage->cq[cq].valid, 0);
+	store(storage, &storage->cq[cq].valid, 0);
 	return 0;
 }
 
@@ -272,7 +307,7 @@ int eq_deallocate_qp(struct eq_storage *storage, uint32_t qp)
 {
 	if (!qp_valid(storage, qp))
 		return -ENOENT;
-	store(&storage->qp[qp].valid, 0);
+	store(storage, &storage->qp[qp].valid, 0);
 	return 0;
 }
 
@@ -285,7 +320,7 @@ static int associate(const struct eq_storage *storage, _Atomic uint32_t *field, 
 		return -ENOENT;
 	if (eq != EQ_NONE && load(field) != EQ_NONE && load(field) != eq)
 		return -EBUSY;
-	store(field, eq);
+	store(storage, field, eq);
 	return 0;
 }
 
@@ -311,8 +346,8 @@ int eq_store_qp_cqs(struct eq_storage *storage, uint32_t qp, uint32_t send_cq, u
 	if ((load(&context->send_cq) != EQ_NONE && load(&context->send_cq) != send_cq) ||
 	    (load(&context->receive_cq) != EQ_NONE && load(&context->receive_cq) != receive_cq))
 		return -EBUSY;
-	store(&context->send_cq, send_cq);
-	store(&context->receive_cq, receive_cq);
+	store(storage, &context->send_cq, send_cq);
+	store(storage, &context->receive_cq, receive_cq);
 	return 0;
 }
 
@@ -320,7 +355,7 @@ int eq_store_cq_token(struct eq_storage *storage, uint32_t cq, uint64_t token)
 {
 	if (!cq_valid(storage, cq))
 		return -ENOENT;
-	atomic_store_explicit(&storage->cq[cq].token, token, memory_order_release);
+	store_token(storage, &storage->cq[cq].token, token);
 	return 0;
 }
 
@@ -328,7 +363,7 @@ int eq_store_qp_token(struct eq_storage *storage, uint32_t qp, uint64_t token)
 {
 	if (!qp_valid(storage, qp))
 		return -ENOENT;
-	atomic_store_explicit(&storage->qp[qp].token, token, memory_order_release);
+	store_token(storage, &storage->qp[qp].token, token);
 	return 0;
 }
 
@@ -343,7 +378,7 @@ int eq_store_eq_asb(struct eq_storage *storage, uint32_t eq, uint32_t offset)
 		return -ENOENT;
 	if (!summary_valid(storage, offset))
 		return -EINVAL;
-	store(&storage->eq[eq].asb_offset, offset);
+	store(storage, &storage->eq[eq].asb_offset, offset);
 	return 0;
 }
 
@@ -353,7 +388,7 @@ int eq_store_eq_psb(struct eq_storage *storage, uint32_t eq, uint32_t offset)
 		return -ENOENT;
 	if (!summary_valid(storage, offset))
 		return -EINVAL;
-	store(&storage->eq[eq].psb_offset, offset);
+	store(storage, &storage->eq[eq].psb_offset, offset);
 	return 0;
 }
 
