@@ -121,6 +121,21 @@ void eq_adapter_event(struct eq_adapter *adapter, enum eq_resource kind, uint32_
 		post(adapter, qp.eq, slot, event, qp.token);
 }
 
+/*
+ * STORE may have come after the queue was opened, and a queue whose PSB we did not
+ * know of would never be looked at. Whoever is associated with the queue later than
+ * the byte was stored is seen later too: eq_load_cq() has acquired it.
+ */
+static void load_summaries(const struct eq_storage *storage, uint32_t eq, struct eq_queue *queue)
+{
+	const struct eq_eq_context *context = &storage->eq[eq];
+
+	queue->asb = eq_summary_at(storage, atomic_load_explicit(&context->asb_offset,
+								 memory_order_acquire));
+	queue->psb = eq_summary_at(storage, atomic_load_explicit(&context->psb_offset,
+								 memory_order_acquire));
+}
+
 bool eq_adapter_signal(struct eq_adapter *adapter, uint64_t now_ns)
 {
 	bool wake = false;
@@ -131,6 +146,7 @@ bool eq_adapter_signal(struct eq_adapter *adapter, uint64_t now_ns)
 		if (!entry->touched)
 			continue;
 		entry->touched = false;
+		load_summaries(&adapter->storage, i, &entry->poster.queue);
 		wake |= eq_poster_signal(&entry->poster, now_ns);
 	}
 	return wake;
@@ -141,8 +157,12 @@ bool eq_adapter_tick(struct eq_adapter *adapter, uint64_t now_ns)
 	bool wake = false;
 
 	for (uint32_t i = 0; i < adapter->storage.eqs; i++) {
-		if (poster_of(adapter, i))
-			wake |= eq_poster_tick(&adapter->eq[i].poster, now_ns);
+		struct eq_poster *poster = poster_of(adapter, i);
+
+		if (!poster)
+			continue;
+		load_summaries(&adapter->storage, i, &poster->queue);
+		wake |= eq_poster_tick(poster, now_ns);
 	}
 	return wake;
 }
@@ -152,8 +172,14 @@ uint64_t eq_adapter_next_tick(const struct eq_adapter *adapter)
 	uint64_t next = UINT64_MAX;
 
 	for (uint32_t i = 0; i < adapter->storage.eqs; i++) {
-		uint64_t at = adapter->eq[i].generation ?
-				      eq_poster_next_tick(&adapter->eq[i].poster) : UINT64_MAX;
+		const struct eq_eq_context *context = &adapter->storage.eq[i];
+
+		if (!atomic_load_explicit(&context->valid, memory_order_acquire))
+			continue;
+		/* Not opened yet: a predecessor may have left something in it. */
+		if (adapter->eq[i].generation != context->generation)
+			return 0;
+		uint64_t at = eq_poster_next_tick(&adapter->eq[i].poster);
 		if (at < next)
 			next = at;
 	}

@@ -174,7 +174,8 @@ void eq_adapter_event(struct eq_adapter *adapter, enum eq_resource kind, uint32_
 /* After a burst, FIG. 5 and 6. True: an alert; ring the partition's host. */
 bool eq_adapter_signal(struct eq_adapter *adapter, uint64_t now_ns);
 
-/* As eq_poster_tick() and eq_poster_next_tick(), for all of the adapter's queues. */
+/* As eq_poster_tick() and eq_poster_next_tick(), for all of the adapter's queues; those
+ * that were not posted to yet are opened, with what a predecessor left in them. */
 bool eq_adapter_tick(struct eq_adapter *adapter, uint64_t now_ns);
 uint64_t eq_adapter_next_tick(const struct eq_adapter *adapter);
 

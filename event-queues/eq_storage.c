@@ -145,9 +145,10 @@ static bool is_valid(const _Atomic uint32_t *valid)
 	return atomic_load_explicit(valid, memory_order_acquire) == 1;
 }
 
+/* acquire: partner is store(). */
 static uint32_t load(const _Atomic uint32_t *word)
 {
-	return atomic_load_explicit(word, memory_order_relaxed);
+	return atomic_load_explicit(word, memory_order_acquire);
 }
 
 /* release: an adapter that reads it sees what the association leads to. */
