@@ -86,21 +86,22 @@ undo:
 /* A free place in the adapter's table, or -ENOMEM. */
 static int free_id(struct eq_host_adapter *adapter)
 {
-	if (adapter->geqcbs < adapter->geqcbs_max) {
-		for (uint32_t i = 0; i < adapter->geqcbs_max; i++) {
-			if (!adapter->geqcb[i])
-				return (int)i;
-		}
+	if (adapter->geqcbs == adapter->geqcbs_max) {
+		uint32_t max = adapter->geqcbs_max ? 2 * adapter->geqcbs_max : 16;
+		struct eq_geqcb **grown = reallocarray(adapter->geqcb, max, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		memset(grown + adapter->geqcbs_max, 0,
+		       (max - adapter->geqcbs_max) * sizeof(*grown));
+		adapter->geqcb_hint = adapter->geqcbs_max;
+		adapter->geqcb = grown;
+		adapter->geqcbs_max = max;
 	}
-	uint32_t max = adapter->geqcbs_max ? 2 * adapter->geqcbs_max : 16;
-	struct eq_geqcb **grown = reallocarray(adapter->geqcb, max, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	memset(grown + adapter->geqcbs_max, 0, (max - adapter->geqcbs_max) * sizeof(*grown));
-	int index = (int)adapter->geqcbs_max;
-	adapter->geqcb = grown;
-	adapter->geqcbs_max = max;
-	return index;
+	/* From where the last one was found: not from the start for each of thousands. */
+	while (adapter->geqcb[adapter->geqcb_hint])
+		adapter->geqcb_hint = (adapter->geqcb_hint + 1) % adapter->geqcbs_max;
+	return (int)adapter->geqcb_hint;
 }
 
 static int check_ring(const struct eq_guest *guest, uint64_t ring_offset, uint32_t capacity)
@@ -111,18 +112,50 @@ static int check_ring(const struct eq_guest *guest, uint64_t ring_offset, uint32
 		       ? 0 : -EINVAL;
 }
 
+/*
+ * Whether a host before us put something here, and what it marked and did not enter,
+ * or held, or had not yet taken from its type-1 queue, is gone with it. Then no mark is
+ * good for anything: without them an event may be entered twice, but none is swallowed.
+ */
+static bool was_used(const struct eq_geqcb *geqcb, const struct eq_ring *ring)
+{
+	bool used = atomic_load_explicit(&eq_ring_entry_at(ring, 0)->sequence,
+					 memory_order_relaxed) != 0;
+
+	for (uint32_t i = 0; i < geqcb->spec.slots; i++) {
+		if (!atomic_load_explicit(&geqcb->marks[i], memory_order_relaxed))
+			continue;
+		used = true;
+		atomic_store_explicit(&geqcb->marks[i], 0, memory_order_relaxed);
+	}
+	return used;
+}
+
 /* Goes on where entries end: the guest may have had this queue from an earlier host. */
-static int use_ring(struct eq_geqcb *geqcb, uint64_t ring_offset, uint32_t capacity)
+static int use_ring(struct eq_geqcb *geqcb, uint64_t ring_offset, uint32_t capacity,
+		    bool first)
 {
 	struct eq_ring ring;
 
 	if (eq_ring_open(&ring, geqcb->guest->memory + ring_offset, capacity, EQ_EQE_BYTES))
 		return -EINVAL;
 	eq_ring_recover_producer(&ring);
+	if (first)
+		geqcb->used = was_used(geqcb, &ring);
 	geqcb->control = ring.control;
 	geqcb->mask = ring.mask;
+	geqcb->counted = ring.position;
 	atomic_store_explicit(&geqcb->next, ring.position, memory_order_release);
 	return 0;
+}
+
+/* Entries put since the last call; at least once in 2^32 of them. */
+static void count_forwarded(struct eq_geqcb *geqcb)
+{
+	uint32_t next = atomic_load_explicit(&geqcb->next, memory_order_acquire);
+
+	geqcb->forwarded += next - geqcb->counted;
+	geqcb->counted = next;
 }
 
 static void free_geqcb(struct eq_geqcb *geqcb)
@@ -135,7 +168,9 @@ static void free_geqcb(struct eq_geqcb *geqcb)
 int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter,
 			 const struct eq_guest_eq_spec *spec, uint32_t *id)
 {
-	if (spec->gisc >= EQ_ISCS || !spec->slots || spec->slots > EQ_SLOTS_MAX ||
+	/* More slots than the adapter has resources would never be given out. */
+	if (spec->gisc >= EQ_ISCS || !spec->slots ||
+	    spec->slots > eq_storage_slots(&adapter->storage) ||
 	    spec->marks_offset % sizeof(eq_marks) ||
 	    !in_storage(guest, spec->marks_offset, (uint64_t)spec->slots * sizeof(eq_marks)) ||
 	    check_ring(guest, spec->ring_offset, spec->capacity))
@@ -149,19 +184,19 @@ int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 	if (!geqcb)
 		return -ENOMEM;
 	memset(geqcb, 0, sizeof(*geqcb));
-	geqcb->slot = calloc(spec->slots, sizeof(struct eq_geqa *));
+	geqcb->slot = calloc(1, sizeof(struct eq_geqa *));
 	geqcb->gisa = guest->gisa;   /* 1002 */
 	geqcb->gisc = spec->gisc;    /* 1004 */
 	geqcb->guest = guest;
 	geqcb->adapter = adapter;
 	geqcb->spec = *spec;
-	geqcb->slots = spec->slots;
+	geqcb->slots = 1;
 	geqcb->marks = (eq_marks *)(guest->memory + spec->marks_offset);
 	geqcb->delay_ns = (uint64_t)spec->delay_us * 1000;
 	geqcb->asb_offset = UINT64_MAX;
 	geqcb->id = adapter->storage.eqs + (uint32_t)index; /* 1106 */
 	atomic_store_explicit(&geqcb->self.geqcb, geqcb, memory_order_relaxed);
-	error = geqcb->slot ? use_ring(geqcb, spec->ring_offset, spec->capacity) : -ENOMEM;
+	error = geqcb->slot ? use_ring(geqcb, spec->ring_offset, spec->capacity, true) : -ENOMEM;
 	if (error) {
 		free_geqcb(geqcb);
 		return error;
@@ -170,6 +205,8 @@ int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 	geqcb->slots_used = 1;
 	adapter->geqcb[index] = geqcb;
 	adapter->geqcbs++;
+	geqcb->next_of_guest = guest->geqcbs;
+	guest->geqcbs = geqcb;
 	guest->pins++;
 	*id = geqcb->id;
 	return 0;
@@ -188,6 +225,10 @@ int eq_guest_deallocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapt
 	eq_geqcb_undefer(geqcb);
 	adapter->geqcb[id - adapter->storage.eqs] = NULL;
 	adapter->geqcbs--;
+	struct eq_geqcb **link = &guest->geqcbs;
+	while (*link != geqcb)
+		link = &(*link)->next_of_guest;
+	*link = geqcb->next_of_guest;
 	guest->pins -= geqcb->asb_offset == UINT64_MAX ? 1 : 2;
 	free_geqcb(geqcb);
 	return 0;
@@ -208,12 +249,11 @@ int eq_guest_resize_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, 
 						     memory_order_acq_rel, memory_order_acquire))
 		return -EINVAL;
 	wait_for_forwarders(guest->host);
-	uint32_t before = atomic_load_explicit(&geqcb->next, memory_order_relaxed);
-	int error = use_ring(geqcb, ring_offset, capacity);
+	count_forwarded(geqcb);
+	int error = use_ring(geqcb, ring_offset, capacity, false);
 	if (!error) {
 		geqcb->spec.ring_offset = ring_offset;
 		geqcb->spec.capacity = capacity;
-		geqcb->forwarded_before += before;
 	}
 	/* seq_cst: partner is hold() in eq_forward.c. */
 	atomic_store_explicit(&geqcb->state, GEQCB_OPEN, memory_order_seq_cst);
@@ -273,12 +313,13 @@ int eq_guest_load_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, ui
 	if (!geqcb)
 		return -ENOENT;
 	uint32_t consumed = atomic_load_explicit(&geqcb->control->consumed, memory_order_acquire);
-	uint32_t next = atomic_load_explicit(&geqcb->next, memory_order_acquire);
+	count_forwarded(geqcb);
+	uint32_t next = geqcb->counted;
 	*out = (struct eq_guest_eq_view){
 		.spec = geqcb->spec,
 		.asb_offset = geqcb->asb_offset,
 		.depth = next - consumed <= geqcb->mask + 1 ? next - consumed : 0,
-		.forwarded = geqcb->forwarded_before + next,
+		.forwarded = geqcb->forwarded,
 		.overruns = atomic_load_explicit(&geqcb->overruns, memory_order_relaxed),
 		.held = held_resources(geqcb),
 		.broken = atomic_load_explicit(&geqcb->state, memory_order_relaxed) == GEQCB_BROKEN,
@@ -320,6 +361,28 @@ static void close_geqa(struct eq_host_adapter *adapter, uint32_t index)
 	adapter->owner[index] = NULL;
 }
 
+/* A free slot in the guest's event queue; -ENOSPC: none is left; -ENOMEM. */
+static int free_slot(struct eq_geqcb *geqcb)
+{
+	/* Slot 0 is never free. */
+	for (uint32_t slot = 1; slot < geqcb->slots && geqcb->slots_used < geqcb->slots; slot++) {
+		if (!geqcb->slot[slot])
+			return (int)slot;
+	}
+	if (geqcb->slots == geqcb->spec.slots)
+		return -ENOSPC;
+	uint32_t slots = geqcb->slots < geqcb->spec.slots / 2 ? 2 * geqcb->slots
+							      : geqcb->spec.slots;
+	struct eq_geqa **grown = reallocarray(geqcb->slot, slots, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + geqcb->slots, 0, (slots - geqcb->slots) * sizeof(*grown));
+	int first = (int)geqcb->slots;
+	geqcb->slot = grown;
+	geqcb->slots = slots;
+	return first;
+}
+
 /* A slot in the guest's event queue, and the pointer to its control block (1212). */
 static int associate(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t *slot)
 {
@@ -328,15 +391,13 @@ static int associate(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t *slo
 	if (now && now != geqcb)
 		return -EBUSY;
 	if (!now) {
-		uint32_t free_slot = 1;
+		int free = free_slot(geqcb);
 
-		while (free_slot < geqcb->slots && geqcb->slot[free_slot])
-			free_slot++;
-		if (free_slot == geqcb->slots)
-			return -ENOSPC;
-		geqcb->slot[free_slot] = geqa;
+		if (free < 0)
+			return free;
+		geqcb->slot[free] = geqa;
 		geqcb->slots_used++;
-		geqa->slot = free_slot;
+		geqa->slot = (uint32_t)free;
 		/* release: partner is look_up() in eq_forward.c. */
 		atomic_store_explicit(&geqa->geqcb, geqcb, memory_order_release);
 	}
@@ -388,7 +449,13 @@ int eq_guest_store_cq_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 		return -ENOENT;
 	int error = associate(geqa, geqcb, slot);
 	/* The adapter's events of it go to the type-1 queue from now on. */
-	return error ? error : eq_store_cq_eq(&adapter->storage, cq, (uint32_t)adapter->type1_eq);
+	if (!error)
+		error = eq_store_cq_eq(&adapter->storage, cq, (uint32_t)adapter->type1_eq);
+	/* What a host before us forgot may have been of this one: the guest looks. At time
+	 * 0, which is in no guest's delay. */
+	if (!error && geqcb->used)
+		eq_deliver(guest->host, host_section(guest->host), geqa, geqcb, EQ_COMPLETION, 0);
+	return error;
 }
 
 int eq_guest_load_cq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t cq,

@@ -140,6 +140,7 @@ int eq_guest_create(struct eq_host *host, void *memory, uint64_t bytes, uint64_t
 	return 0;
 }
 
+/* Our own tables say that nothing is in the way: none of these can fail. */
 static void deallocate_resources(struct eq_guest *guest, struct eq_host_adapter *adapter)
 {
 	/* Queue pairs first: completion queues may not go while they are in use. */
@@ -151,10 +152,6 @@ static void deallocate_resources(struct eq_guest *guest, struct eq_host_adapter 
 		if (adapter->owner[i] == guest)
 			eq_guest_deallocate_cq(guest, adapter, i);
 	}
-	for (uint32_t i = 0; i < adapter->geqcbs_max; i++) {
-		if (adapter->geqcb[i] && adapter->geqcb[i]->guest == guest)
-			eq_guest_deallocate_eq(guest, adapter, adapter->geqcb[i]->id);
-	}
 }
 
 void eq_guest_destroy(struct eq_guest *guest)
@@ -164,6 +161,12 @@ void eq_guest_destroy(struct eq_guest *guest)
 	for (unsigned i = 0; i < EQ_HOST_ADAPTERS_MAX; i++) {
 		if (host->adapter[i])
 			deallocate_resources(guest, host->adapter[i]);
+	}
+	while (guest->geqcbs) {
+		int error = eq_guest_deallocate_eq(guest, guest->geqcbs->adapter,
+						   guest->geqcbs->id);
+		assert(!error);
+		(void)error;
 	}
 	*guest->link = guest->next;
 	if (guest->next)
@@ -178,17 +181,10 @@ unsigned eq_guest_pins(const struct eq_guest *guest)
 
 unsigned eq_guest_resume(struct eq_guest *guest, uint64_t now_ns)
 {
-	struct eq_host *host = guest->host;
 	unsigned resumed = 0;
 
-	for (unsigned i = 0; i < EQ_HOST_ADAPTERS_MAX; i++) {
-		struct eq_host_adapter *adapter = host->adapter[i];
-
-		for (uint32_t j = 0; adapter && j < adapter->geqcbs_max; j++) {
-			if (adapter->geqcb[j] && adapter->geqcb[j]->guest == guest)
-				resumed += eq_geqcb_resume(adapter->geqcb[j], now_ns);
-		}
-	}
+	for (struct eq_geqcb *geqcb = guest->geqcbs; geqcb; geqcb = geqcb->next_of_guest)
+		resumed += eq_geqcb_resume(geqcb, now_ns);
 	return resumed;
 }
 
@@ -215,7 +211,8 @@ void eq_host_stats(const struct eq_host *host, struct eq_host_stats *out)
 
 size_t eq_guest_bytes(unsigned cqs)
 {
-	const size_t contexts = sizeof(struct eq_cq_context) + sizeof(struct eq_geqa) +
+	/* Twice: the host's and the published one. And its part of the type-1 queue. */
+	const size_t contexts = 2 * sizeof(struct eq_cq_context) + sizeof(struct eq_geqa) +
 				sizeof(struct eq_guest *) + 2 * sizeof(eq_marks) + EQ_EQE_BYTES;
 
 	return sizeof(struct eq_guest) + sizeof(struct eq_geqcb) + sizeof(struct eq_geqcb *) +

@@ -103,13 +103,19 @@ struct eq_guest_eq_spec {
 	uint64_t ring_offset;  /* zeroed, eq_ring_size_bytes(capacity, EQ_EQE_BYTES) */
 	uint32_t capacity;     /* one entry is kept for EQ_EQ_OVERRUN */
 	uint64_t marks_offset; /* zeroed, `slots` words */
-	uint32_t slots;        /* 1 for the queue itself, 1 for each CQ and QP */
+	uint32_t slots;        /* 1 for the queue itself, 1 for each CQ and QP; at most
+				  eq_storage_slots() of the adapter */
 	unsigned gisc;         /* the guest's interruption subclass */
 	uint32_t delay_us;     /* at most one interrupt in so long; 0: no limit */
 };
 /*
  * FIG. 10 and 11. The first of all on this adapter also allocates the type-1 and the
  * type-2 event queue. *id is above every event queue id of the adapter itself.
+ *
+ * If a host before this one has forgotten all, the guest's ring and marks are not
+ * zeroed: entries in the ring stay and new ones follow them, marks are cleared, and each
+ * completion queue that is associated with it has one EQ_COMPLETION entered, since
+ * one may have been lost on the way.
  */
 int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter,
 			 const struct eq_guest_eq_spec *spec, uint32_t *id);

@@ -49,10 +49,14 @@ struct eq_geqcb {
 	_Atomic uint32_t blocked;  /* some events are held */
 	struct eq_geqcb *next_deferred;
 	_Atomic uint64_t overruns;
-	uint64_t forwarded_before; /* in rings that were replaced */
 	struct eq_geqa self;       /* for events of the queue itself and of the adapter */
-	struct eq_geqa **slot;     /* whose each slot is; NULL: free */
+	/* What the host alone uses. */
+	struct eq_geqa **slot;     /* whose each slot is; NULL: free; grows up to spec.slots */
 	uint32_t slots, slots_used;
+	uint64_t forwarded;        /* up to `counted` */
+	uint32_t counted;          /* `next` when it was last looked at */
+	bool used;                 /* by a host before us, who left no word */
+	struct eq_geqcb *next_of_guest;
 	struct eq_guest_eq_spec spec;
 	uint64_t asb_offset;
 	uint32_t id;
@@ -73,7 +77,7 @@ struct eq_host_adapter {
 	int type1_eq, type2_eq; /* -1: not allocated */
 	struct eq_guest **owner; /* of each geqa */
 	struct eq_geqcb **geqcb; /* by id - storage.eqs */
-	uint32_t geqcbs, geqcbs_max;
+	uint32_t geqcbs, geqcbs_max, geqcb_hint;
 };
 
 struct eq_guest {
@@ -83,8 +87,8 @@ struct eq_guest {
 	uint64_t bytes;
 	struct eq_interrupts *gisa;
 	void *data;
+	struct eq_geqcb *geqcbs;
 	unsigned pins;
-	bool anything_held;
 };
 
 /* One for each forwarder and one for the host. */
