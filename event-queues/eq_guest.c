@@ -70,6 +70,7 @@ static int allocate_host_eqs(struct eq_host_adapter *adapter)
 	if (eq_load_eq(storage, eq1, &queue1) || eq_load_eq(storage, eq2, &queue2) ||
 	    eq_consumer_open(&adapter->type1, &queue1) || eq_consumer_open(&adapter->type2, &queue2))
 		goto undo;
+	adapter->type2_psb = queue2.psb;
 	/* release: partner is the load in eq_forward(). */
 	atomic_store_explicit(&adapter->psb, queue1.psb, memory_order_release);
 	return 0;

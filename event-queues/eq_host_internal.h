@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Host structures of level 2 (004, FIG. 7-9), private to eq_host.c, eq_guest.c and
- * eq_forward.c. The host's thread writes them; forwarders read them at the same time.
+ * Host structures of level 2 (004, FIG. 7-9), private to eq_host.c, eq_guest.c,
+ * eq_deliver.c and eq_forward.c. The host's thread writes them; forwarders read them at the same time.
  * What a forwarder may still see is freed only after wait_for_forwarders().
  */
 #ifndef EQ_HOST_INTERNAL_H
@@ -66,6 +66,7 @@ struct eq_geqcb {
 struct eq_host_adapter {
 	/* What forwarders use. */
 	_Atomic(eq_summary *) psb;      /* type 1; NULL: no guest has an event queue yet */
+	eq_summary *type2_psb;
 	alignas(EQ_LINE_BYTES) _Atomic uint32_t claim; /* a forwarder takes from type 1 */
 	struct eq_consumer type1;       /* under the claim */
 	struct eq_geqa *geqa;           /* cqs, then qps */
@@ -134,6 +135,9 @@ void wait_for_forwarders(struct eq_host *host);
 /* Forwards one event (FIG. 17, 1704-1716). False: it is held with its resource. */
 bool eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa *geqa,
 		struct eq_geqcb *geqcb, enum eq_event event, uint64_t now_ns);
+
+/* Interrupts whose delay is over. Forwarders' threads. */
+void eq_post_deferred(struct eq_host *host, struct eq_section *section, uint64_t now_ns);
 
 /* Delivers what is held for this event queue. Host's thread. */
 unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns);
