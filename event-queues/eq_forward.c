@@ -157,9 +157,12 @@ unsigned eq_forward(struct eq_host *host, unsigned forwarder, unsigned budget, u
 	struct eq_section *section = &host->section[forwarder];
 	unsigned moved = 0;
 
-	/* From here on the host does not free what we may see. seq_cst: partner is
-	 * wait_for_forwarders(). */
-	atomic_fetch_add_explicit(&section->epoch, 1, memory_order_seq_cst);
+	/* From here on the host does not free what we may see. The fence, not an order of
+	 * the store, keeps what follows behind it; partner is that in wait_for_forwarders().
+	 * release: who sees this instead of the last end has seen that, too. */
+	uint64_t epoch = atomic_load_explicit(&section->epoch, memory_order_relaxed) + 1;
+	atomic_store_explicit(&section->epoch, epoch, memory_order_release);
+	atomic_thread_fence(memory_order_seq_cst);
 	unsigned adapters = atomic_load_explicit(&host->adapters, memory_order_acquire);
 	/* Each time from the next one on: none is always served last. */
 	unsigned at = section->first_adapter >= adapters ? 0 : section->first_adapter;
@@ -173,7 +176,7 @@ unsigned eq_forward(struct eq_host *host, unsigned forwarder, unsigned budget, u
 		at = at + 1 == adapters ? 0 : at + 1;
 	}
 	eq_post_deferred(host, section, now_ns);
-	atomic_fetch_add_explicit(&section->epoch, 1, memory_order_release);
+	atomic_store_explicit(&section->epoch, epoch + 1, memory_order_release);
 	return moved;
 }
 

@@ -44,11 +44,12 @@ void eq_host_destroy(struct eq_host *host)
  */
 void wait_for_forwarders(struct eq_host *host)
 {
-	/* seq_cst: partner is the entry of eq_forward(): either we see it inside, or it
+	/* seq_cst: partner is the fence in eq_forward(): either we see it inside, or it
 	 * sees what we stored before. */
 	atomic_thread_fence(memory_order_seq_cst);
 	for (unsigned i = 0; i < host->forwarders; i++) {
-		uint64_t epoch = atomic_load_explicit(&host->section[i].epoch, memory_order_seq_cst);
+		/* acquire: partner is the end of eq_forward(). */
+		uint64_t epoch = atomic_load_explicit(&host->section[i].epoch, memory_order_acquire);
 
 		while ((epoch & 1) && atomic_load_explicit(&host->section[i].epoch,
 							   memory_order_acquire) == epoch)
