@@ -95,6 +95,8 @@ int eq_allocate_qp(struct eq_storage *storage);
 /* -EBUSY: something is still associated with it. The memory of an event queue is used
  * again by the next one: its adapter does not run, or knows that it is gone. */
 int eq_deallocate_eq(struct eq_storage *storage, uint32_t eq);
+/* An entry of it may still be in its event queue, with its slot and token, and stand for
+ * events of whoever has the index next: whoever takes it looks there (eq_forward() does). */
 int eq_deallocate_cq(struct eq_storage *storage, uint32_t cq);
 int eq_deallocate_qp(struct eq_storage *storage, uint32_t qp);
 

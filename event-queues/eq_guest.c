@@ -396,6 +396,9 @@ static int associate(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t *slo
 
 		if (free < 0)
 			return free;
+		/* An entry of the slot's last owner may still be in the ring: its mark would
+		 * swallow the first event of this one. */
+		atomic_store_explicit(&geqcb->marks[free], 0, memory_order_relaxed);
 		geqcb->slot[free] = geqa;
 		geqcb->slots_used++;
 		geqa->slot = (uint32_t)free;

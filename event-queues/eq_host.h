@@ -125,7 +125,8 @@ int eq_guest_allocate_cq(struct eq_guest *guest, struct eq_host_adapter *adapter
 int eq_guest_allocate_qp(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t *qp);
 
 /* -EBUSY: completion queues or queue pairs of it are still associated. Events of a
- * deallocated resource that are under way are dropped and counted as stale. */
+ * deallocated resource that are under way are dropped and counted as stale; entries of
+ * it that are in the guest's queue stay there, with its token. */
 int eq_guest_deallocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t id);
 int eq_guest_deallocate_cq(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t cq);
 int eq_guest_deallocate_qp(struct eq_guest *guest, struct eq_host_adapter *adapter, uint32_t qp);
@@ -223,7 +224,7 @@ uint64_t eq_host_next_due(const struct eq_host *host);
 /*
  * The guest has made room in an event queue that was full (its
  * eq_consumer_must_wake_poster() said so, and it kicked us): forwards what was held
- * back. Returns how many. Thread: HOST.
+ * back, in the order of slots. Returns how many. Thread: HOST.
  */
 unsigned eq_guest_resume(struct eq_guest *guest, uint64_t now_ns);
 
