@@ -88,3 +88,10 @@ unit_flipper_USES := liboutrigger base eventqueues
 unit_flipper_DPDK := 1
 unit_flipper_OUT := tests/unit/flipper
 unit_flipper_TEST := 1
+
+PROGRAMS += unit_event_queues
+unit_event_queues_SRCS := $(addprefix tests/unit/event_queues/,support.c level1.c associations.c level2.c)
+unit_event_queues_PKGS := criterion
+unit_event_queues_USES := eventqueues
+unit_event_queues_OUT := tests/unit/event_queues
+unit_event_queues_TEST := 1
