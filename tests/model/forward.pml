@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Level 2 (event-queues/eq_forward.c), for Spin: an adapter posts to a type-1 event
- * queue, two forwarders take turns at it and put what they took into one guest's event
- * queue at the same time, and the guest sleeps on its interrupt state area. Proved:
- * the guest sees every event, no entry is written twice, and forwarders that sleep are
- * woken (a lost wake-up shows as an invalid end state).
+ * Level 2 (event-queues/eq_forward.c, eq_deliver.c), for Spin: an adapter posts to a
+ * type-1 event queue, two forwarders take turns at it and put what they took into one
+ * guest's event queue at the same time, and the guest sleeps on its interrupt state
+ * area. Proved: the guest sees every event, no entry is written twice, and forwarders
+ * that sleep are woken (a lost wake-up shows as an invalid end state).
  *
  * Marks are left out (queue.pml has them): each event here is of a resource of its
  * own. Stores wait in a buffer of one word per process, as on x86; read-modify-writes

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest's event queue that is full (event-queues/eq_forward.c: eq_deliver(),
+ * A guest's event queue that is full (event-queues/eq_deliver.c: eq_deliver(),
  * eq_geqcb_resume(); eq_queue.h: eq_consumer_must_wake_poster()), for Spin. A forwarder
  * brings EVENTS events of as many resources to a queue with one place; what finds no
  * room is held with its resource, the queue is armed, and the guest kicks the host

@@ -2,7 +2,7 @@
 /*
  * One event queue, level 1 (event-queues/eq_queue.h and eq_interrupt.h), for Spin:
  * an adapter completes work on two completion queues (CQs) and posts to an event
- * queue of two entries; a program hears of it by interrupt, clears the summary byte,
+ * queue of three entries, one for each CQ and one for that being taken; a program hears of it by interrupt, clears the summary byte,
  * consumes until empty, looks into the CQs that the entries name, rescans once, and
  * sleeps. Proved: it sees every completion (a lost one shows as an invalid end state),
  * and the queue never holds two entries of one CQ.
@@ -25,7 +25,7 @@
 #define COMPLETIONS 4
 #endif
 #define CQS 2
-#define CAPACITY 2
+#define CAPACITY 3
 
 /* Shared words. */
 #define CQ 0                  /* CQ + i: completions recorded in it */
@@ -121,7 +121,7 @@ inline complete(cq)
 	}
 	if
 	:: !marked ->
-		/* One mark a CQ and room for every CQ: never full. */
+		/* One mark a CQ, and room for one more: never full. */
 		load(P, CONSUMED, consumed);
 		assert(position - consumed < CAPACITY);
 		atomic { drain(P); payload[position % CAPACITY] = cq }
@@ -209,12 +209,13 @@ inline consume_all()
 		:: value == at + 1 ->
 			cq = payload[at % CAPACITY];
 			at++;
-			store(C, CONSUMED, at);
 #ifdef PLANT_LATE_MARK
+			store(C, CONSUMED, at);
 			look_into(cq);
 			clear_mark(cq)
 #else
 			clear_mark(cq);
+			store(C, CONSUMED, at);
 			look_into(cq)
 #endif
 		:: else -> break
