@@ -120,6 +120,36 @@ static void reset_hook(struct scene *scene)
 	check_reset(scene, resets + 1);
 }
 
+#define CANARY_LENGTH 777
+
+/* T10: what the owner before had on its way, in or out, is not the next one's. */
+static void left_behind(struct scene *scene)
+{
+	struct driver before = scene->a;
+
+	/* Held in the adapter itself: frames that it took and has not yet sent. */
+	adapter_fault(&scene->adapter, 0, "delay", 10000000);
+	driver_send(&scene->a, MAC_B, MAC_A, 20, CANARY_LENGTH, 0, 0);
+	/* More than it holds, so that the queue it takes from is not empty either. */
+	driver_send(&scene->a, MAC_B, MAC_A, 180, CANARY_LENGTH, 0, 0);
+	/* And in its receive queue, which nobody empties. */
+	driver_send(&scene->b, MAC_A, MAC_B, 100, CANARY_LENGTH, 0, 0);
+	adapter_await(&scene->adapter, 0, "rx_frames", 100);
+	expect_none(&scene->b);
+	adapter_do(&scene->adapter, "ResetVf", json_pack("{s:i}", "index", 0));
+	adapter_event(&scene->adapter, "reset", 0);
+	adapter_fault(&scene->adapter, 0, "delay", 0);
+	driver_open(&scene->a, &scene->adapter, 0);
+	expect_none(&scene->a);
+	expect_none(&scene->b);
+	driver_kill(&before);
+	driver_send(&scene->a, MAC_B, MAC_A, 10, 100, 0, 0);
+	expect_frames(&scene->b, 10, 100);
+	driver_send(&scene->b, MAC_A, MAC_B, 10, 100, 0, 0);
+	expect_frames(&scene->a, 10, 100);
+	expect_none(&scene->c);
+}
+
 static void killed_driver(struct scene *scene)
 {
 	/* In the middle of its traffic, many times: T09. */
@@ -143,6 +173,7 @@ const struct test_case fault_cases[] = {
 	{"fault: corrupt-length", corrupt_length},
 	{"function-level reset", reset},
 	{"fault: reset", reset_hook},
+	{"T10: frames of an owner before are no other's", left_behind},
 	{"T09: drivers killed in their traffic", killed_driver},
 	{0},
 };
