@@ -13,6 +13,8 @@
 #   model/all       tests/model/run.sh
 #   fuzz/NAME       tests/fuzz/run.sh SECONDS NAME
 #   e2e/NAME        tests/e2e/NAME.sh, if executable
+#   e2e-asan/NAME   some of them with every process under AddressSanitizer and UBSan,
+#                   by sanitized.sh
 #
 # A suite that writes TAP lines ("ok - name", "not ok - name", "ok - name # SKIP
 # why") counts for as many tests as it has lines, else for one: exit status 0
@@ -22,6 +24,7 @@
 #   ONLY=REGEX       the suites whose name matches; none is an error
 #   FUZZ_SECONDS=20  for each fuzz target
 #   ATTACHES=2000    times that the neighbour of e2e/hostile_neighbour comes and goes
+#   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   JOBS=N           suites at a time, but for e2e
 #   CI=true          a skip is a failure
@@ -63,6 +66,8 @@ done
 for script in tests/e2e/*.sh; do
 	[ ! -x "$script" ] || add "e2e/$(basename "$script" .sh)"
 done
+# Those in which most is attached, unmapped and killed.
+for name in adjunct churn soft_adapter; do add "e2e-asan/$name"; done
 if [ ${#suites[@]} -eq 0 ]; then
 	echo "No test matches ONLY=$only."
 	exit 1
@@ -101,7 +106,10 @@ release=()
 	! wanted race-plain/ || release+=($(targets build race))
 	build release "${release[@]}"
 	! wanted race/ || build tsan $(targets build/tsan race)
-	! wanted unit-asan || build asan $(targets build/asan unit) build/asan/tests/gate/leaky
+	asan=()
+	! wanted unit-asan || asan+=($(targets build/asan unit) build/asan/tests/gate/leaky)
+	! wanted e2e-asan/ || asan+=(all $(targets build/asan e2e))
+	build asan "${asan[@]}"
 	! wanted fuzz/ || build fuzz fuzz-programs
 }
 
@@ -119,6 +127,7 @@ run_suite() { # SUITE LOG
 	model/*) command=(tests/model/run.sh) ;;
 	fuzz/*) command=(tests/fuzz/run.sh "$fuzz_seconds" "$name") ;;
 	e2e/*) command=("tests/e2e/$name.sh") ;;
+	e2e-asan/*) command=(tests/sanitized.sh "$name") ;;
 	esac
 	# timeout hands a signal on to all that its command started.
 	exec timeout -k 10 "$suite_seconds" "${command[@]}" >"$2" 2>&1 </dev/null
@@ -184,7 +193,7 @@ finish_one() {
 trap 'kill "${!suite_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
 
 for suite in "${suites[@]}"; do
-	[[ $suite != e2e/* ]] || jobs=1
+	[[ $suite != e2e* ]] || jobs=1
 	while [ ${#suite_of[@]} -ge "$jobs" ]; do finish_one; done
 	log=$logs/${suite//\//-}.log
 	rm -f "$log" "$log.tap"

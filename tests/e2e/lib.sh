@@ -93,6 +93,10 @@ skip() { # REASON: of the whole test
 	exit 77
 }
 finish() {
+	# tests/sanitized.sh runs all this under sanitizers; children log with the daemon.
+	if grep -nE -A 30 'AddressSanitizer: |runtime error: ' "$daemon_log" 2>/dev/null; then
+		report 1 "no sanitizer reported"
+	fi
 	say "$number checks, $failures failed"
 	[ $failures = 0 ] || exit 1
 	exit 0
