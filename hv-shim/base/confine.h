@@ -43,11 +43,21 @@ int confine_files(const char *device);
  * confine_begin() has made meaningless.
  */
 int confine_capabilities(uint64_t permitted, uint64_t effective);
+/* Only the bounding set, which is most of the work: what is not in `keep` leaves it. */
+int confine_bounding_set(uint64_t keep);
 /*
  * In every thread, for good: only these system calls, and mappings that are
  * neither executable nor anonymous and shared; all else answers EPERM. `more`
  * (NULL: nothing) ends with -1.
  */
 int confine_seccomp(const int *allowed, size_t count, const int *more);
+/*
+ * The same in two steps, for who has no time later: the list is translated, which
+ * takes most of the time, and put into force. *out is the caller's until enforced.
+ */
+struct sock_fprog;
+int confine_seccomp_translate(const int *allowed, size_t count, const int *more,
+			      struct sock_fprog *out);
+int confine_seccomp_enforce(struct sock_fprog *program);
 
 #endif

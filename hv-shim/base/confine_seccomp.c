@@ -4,9 +4,15 @@
  * it holds for all of them.
  */
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "confine.h"
 #include "log.h"
@@ -32,14 +38,45 @@ static int allow_mappings(scmp_filter_ctx filter)
 	return result;
 }
 
-int confine_seccomp(const int *allowed, size_t count, const int *more)
+/* libseccomp hands its translation out through a descriptor. */
+static int program_read(scmp_filter_ctx filter, struct sock_fprog *out)
+{
+	int fd = memfd_create("seccomp", MFD_CLOEXEC);
+	struct stat status;
+	int result = fd < 0 ? -errno : seccomp_export_bpf(filter, fd);
+
+	if (!result && fstat(fd, &status))
+		result = -errno;
+	if (!result) {
+		size_t bytes = (size_t)status.st_size;
+
+		out->filter = malloc(bytes);
+		out->len = (unsigned short)(bytes / sizeof(*out->filter));
+		if (!out->filter)
+			result = -ENOMEM;
+		else if (pread(fd, out->filter, bytes, 0) != (ssize_t)bytes)
+			result = -EIO;
+	}
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+static int fail(int error)
+{
+	log_error("cannot be confined: seccomp: %s", strerror(-error));
+	return error;
+}
+
+int confine_seccomp_translate(const int *allowed, size_t count, const int *more,
+			      struct sock_fprog *out)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int result = filter ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) : -ENOMEM;
-
 	/* Calls by the tables of other machines (i386, x32) are none of ours. */
-	if (!result)
-		result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
+	int result = filter ? seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM))
+			    : -ENOMEM;
+
+	*out = (struct sock_fprog){0};
 	for (size_t i = 0; i < count && !result; i++)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (!result)
@@ -52,10 +89,31 @@ int confine_seccomp(const int *allowed, size_t count, const int *more)
 	for (const int *number = more; number && *number >= 0 && !result; number++)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, *number, 0);
 	if (!result)
-		result = seccomp_load(filter);
+		result = program_read(filter, out);
 	if (filter)
 		seccomp_release(filter);
-	if (result)
-		log_error("cannot be confined: seccomp: %s", strerror(-result));
-	return result;
+	if (!result)
+		return 0;
+	free(out->filter);
+	*out = (struct sock_fprog){0};
+	return fail(result);
+}
+
+int confine_seccomp_enforce(struct sock_fprog *program)
+{
+	/* 0, or the thread that cannot take the list, or -1. */
+	long thread = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program);
+	int result = thread < 0 ? -errno : thread > 0 ? -ESRCH : 0;
+
+	free(program->filter);
+	*program = (struct sock_fprog){0};
+	return result ? fail(result) : 0;
+}
+
+int confine_seccomp(const int *allowed, size_t count, const int *more)
+{
+	struct sock_fprog program;
+	int result = confine_seccomp_translate(allowed, count, more, &program);
+
+	return result ? result : confine_seccomp_enforce(&program);
 }
