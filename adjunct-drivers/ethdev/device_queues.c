@@ -16,9 +16,11 @@
 #define RX_DESCRIPTORS_MAX 1024
 #define TX_DESCRIPTORS 256
 #define POOL_CACHE_FRAMES 128
-/* A pool must fill the descriptors, its cache and the bursts in hand. */
+/* A pool must fill the descriptors, its cache and the bursts in hand. More would
+ * be more pages to touch at a start, and to give back at an end. */
 #define POOL_FRAMES_MIN 511u
-#define POOL_FRAMES_MAX 4095u
+#define RX_POOL_FRAMES_MAX 2047u
+#define TX_POOL_FRAMES(rx_frames) RTE_MAX((rx_frames) / 2, POOL_FRAMES_MIN)
 /* What DPDK itself takes of the donated memory: queues, rings, port data. */
 #define DPDK_OWN_BYTES (3u << 20)
 /* One mbuf with its pool header, as rte_mempool spreads them. */
@@ -85,10 +87,10 @@ int device_make_pools(struct device *device)
 {
 	const struct adj_env *env = device->env;
 	size_t usable = env->memory_bytes > DPDK_OWN_BYTES ? env->memory_bytes - DPDK_OWN_BYTES : 0;
-	unsigned frames = POOL_FRAMES_MAX;
+	unsigned frames = RX_POOL_FRAMES_MAX;
 
 	/* One less than a power of two is what the pool's ring can hold. */
-	while (frames >= POOL_FRAMES_MIN && 2 * frames * MBUF_BYTES > usable)
+	while (frames >= POOL_FRAMES_MIN && (frames + TX_POOL_FRAMES(frames)) * MBUF_BYTES > usable)
 		frames /= 2;
 	if (frames < POOL_FRAMES_MIN) {
 		env->log(env, ADJ_LOG_ERROR,
@@ -96,7 +98,7 @@ int device_make_pools(struct device *device)
 			 DPDK_OWN_BYTES + 2 * POOL_FRAMES_MIN * MBUF_BYTES);
 		return -ENOMEM;
 	}
-	device->tx_pool = pool_make(env, "tx", frames);
+	device->tx_pool = pool_make(env, "tx", TX_POOL_FRAMES(frames));
 	device->rx_pool = device->tx_pool ? pool_make(env, "rx", frames) : NULL;
 	return device->rx_pool ? 0 : -ENOMEM;
 }

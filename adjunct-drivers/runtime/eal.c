@@ -1,82 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Brings DPDK up inside the memory the partition donated. Without huge pages
- * the EAL makes its whole heap of one memfd that it creates itself; the linker
- * (-Wl,--wrap=memfd_create) leads that call here, and it gets the donated memfd
- * instead. So every mbuf, ring and queue of the driver is donated memory, and
- * nothing had to be changed in DPDK (22.11 to 25.11 make the same call: name
- * "nohuge", then ftruncate to the size it already has, then mmap).
- *
- * Runs once, on the serving thread, from start.c.
+ * Brings DPDK up inside the memory the partition donated, with the help of
+ * eal_calls.c, which stands between it and the system meanwhile. Runs once, on
+ * the serving thread, from start.c.
  */
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "eal_calls.h"
 #include "runtime.h"
-
-/* While eal_start() runs: what the EAL's heap is made of; else -1. */
-static int donated_fd = -1;
-/* On the thread on which it runs. */
-static _Thread_local bool starting;
-
-#define CALIBRATION_NS 5000000
-
-int __real_memfd_create(const char *name, unsigned flags);
-int __wrap_memfd_create(const char *name, unsigned flags);
-
-int __wrap_memfd_create(const char *name, unsigned flags)
-{
-	if (donated_fd >= 0 && !strcmp(name, "nohuge")) {
-		int fd = donated_fd;
-
-		donated_fd = -1; /* once: the caller owns it now */
-		return fd;
-	}
-	return __real_memfd_create(name, flags);
-}
-
-int __real_mkdir(const char *path, mode_t mode);
-int __wrap_mkdir(const char *path, mode_t mode);
-
-/*
- * The EAL makes a runtime folder that, with --no-shconf, nothing is put into,
- * and complains where it may not. While it starts it hears that it is there.
- */
-int __wrap_mkdir(const char *path, mode_t mode)
-{
-	if (donated_fd < 0)
-		return __real_mkdir(path, mode);
-	errno = EEXIST;
-	return -1;
-}
-
-int __real_nanosleep(const struct timespec *time, struct timespec *left);
-int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
-
-/*
- * To learn how fast the processor's clock counter runs, the EAL counts through a
- * tenth of a second, nearly all of the time it needs to start. It asks the
- * system's clock how long the nap really was, and rounds to 10 MHz, for which
- * a few milliseconds do.
- */
-int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
-{
-	const struct timespec nap = {.tv_nsec = CALIBRATION_NS};
-
-	if (starting && !time->tv_sec && time->tv_nsec > CALIBRATION_NS)
-		time = &nap;
-	return __real_nanosleep(time, left);
-}
 
 /* DPDK's drivers may say the same for every interrupt; once is enough. */
 static bool said_before(const char *line, size_t bytes)
@@ -166,25 +103,20 @@ int eal_start(struct adj_env *env, int memory_fd)
 
 	if (result)
 		return result;
-	donated_fd = fcntl(memory_fd, F_DUPFD_CLOEXEC, CONTROL_LISTEN_FD + 1);
-	if (donated_fd < 0)
-		return -errno;
-	starting = true;
+	result = eal_calls_begin(memory_fd, env->memory_bytes);
+	if (result)
+		return result;
 	result = eal_init(env);
-	starting = false;
 	/* The EAL has pinned this thread to its logical core. A shared adjunct floats
 	 * over whatever it was given; a dedicated one was given one CPU. */
 	if (restore)
 		(void)sched_setaffinity(0, sizeof(before), &before);
 	if (result)
 		env->log(env, ADJ_LOG_ERROR, "DPDK does not start: %s", strerror(-result));
-	if (donated_fd >= 0) {
-		close(donated_fd);
-		donated_fd = -1;
-		if (!result) {
-			env->log(env, ADJ_LOG_ERROR, "DPDK did not take the donated memory");
-			result = -ENOTSUP;
-		}
+	env->memory = eal_calls_end();
+	if (!result && !env->memory) {
+		env->log(env, ADJ_LOG_ERROR, "DPDK did not take the donated memory");
+		result = -ENOTSUP;
 	}
 	return result;
 }
