@@ -113,6 +113,8 @@ struct adj_ops {
 	const char *name;           /* "ethdev", as in the image's manifest */
 	uint32_t interface_version; /* ADJ_INTERFACE_VERSION */
 	bool uses_dpdk;             /* the runtime brings up the EAL before init */
+	bool opens_nothing;         /* init needs no file and no path: a standby is confined
+				       for good before it is told its port */
 	const int *syscalls;        /* needed while serving, besides the runtime's list
 				       (runtime/confine.c); -1 ends; or NULL */
 

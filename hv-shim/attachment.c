@@ -92,6 +92,7 @@ void attachment_close(struct attachment *attachment)
 		guest_drop_device(device->events);
 		events_attach(device, NULL, NULL);
 	}
+	standby_detach(device);
 	sd_event_source_disable_unref(attachment->exit_source);
 	close_descriptors(attachment);
 	free(attachment);
@@ -179,6 +180,7 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 				    (json_int_t)device->spec.ring_entries, "layout_version",
 				    NET_LAYOUT_VERSION),
 			  attachment->fds, ATTACHMENT_FDS);
+	standby_attach(device, attachment->fds, ATTACHMENT_FDS);
 	close_descriptors(attachment);
 	state_changed(device->partition->shim);
 }

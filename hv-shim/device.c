@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "close_later.h"
 #include "events/events.h"
 #include "log.h"
 #include "shim.h"
@@ -46,40 +47,15 @@ void device_close_fds(struct device *device)
 	device->memory_sent = false;
 }
 
-static void *free_memory(void *data)
-{
-	close((int)(intptr_t)data);
-	return NULL;
-}
-
-/* A thread, for as long as the kernel takes to free the pages. It shares nothing. */
-void device_free_memory(int *fd)
-{
-	sigset_t all, before;
-	pthread_t thread;
-
-	if (*fd < 0)
-		return;
-	/* Signals are the event loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&thread, NULL, free_memory, (void *)(intptr_t)*fd))
-		close(*fd);
-	else
-		pthread_detach(thread);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	*fd = -1;
-}
-
 /* The adjunct that serves now has the memory of the standby it was, or what it
- * was sent; its predecessor's is freed. */
+ * was sent; its predecessor's is freed soon. */
 static void device_keep_memory(struct device *device)
 {
 	int *now = device->memory_sent ? &device->fds[0] : &device->standby_memory_fd;
 
 	if (*now < 0)
 		return;
-	device_free_memory(&device->memory_fd);
+	close_later(device->partition->shim->event, &device->memory_fd);
 	device->memory_fd = *now;
 	*now = -1;
 }
@@ -100,8 +76,8 @@ void device_free(struct device *device)
 	attachment_close(device->attachment);
 	device_vhost_close(device, false);
 	device_close_fds(device);
-	device_free_memory(&device->memory_fd);
-	device_free_memory(&device->standby_memory_fd);
+	close_apart(&device->memory_fd);
+	close_apart(&device->standby_memory_fd);
 	peer_free(device->adjunct);
 	json_decref(device->counters);
 	free(device);
@@ -137,10 +113,12 @@ static void device_running(struct device *device)
 	state_changed(device->partition->shim);
 	change_settle(&device->change, NULL);
 	events_device_running(device);
-	if (device->walk == device_recover_steps)
+	if (device->walk == device_recover_steps) {
+		standby_promoted(device);
 		standby_start_later(device);
-	else
+	} else {
 		standby_start(device);
+	}
 }
 
 /* Everything is undone. Gone for good, or starting again, or failed. */
@@ -150,7 +128,7 @@ static void device_undone(struct device *device)
 	struct adapter *adapter = device->adapter;
 
 	device_close_fds(device);
-	device_free_memory(&device->memory_fd);
+	close_apart(&device->memory_fd);
 	events_device_gone(device);
 	device->abort = false;
 	state_changed(partition->shim);

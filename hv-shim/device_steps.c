@@ -17,6 +17,13 @@
 #include "log.h"
 #include "shim.h"
 
+#define HUGE_PAGE_BYTES (2 << 20)
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26) /* linux/memfd.h */
+#endif
+/* The kernel clears huge pages while the event loop waits, some 10 GB a second. */
+#define HUGE_BYTES_MAX (256 << 20)
+
 #define DONE 1
 #define PENDING 0
 
@@ -59,13 +66,31 @@ static int wait_for_others(struct device *device)
 											  : PENDING;
 }
 
+/* A memfd of huge pages, all of them its own now; -errno: there are not as many. */
+static int make_huge(const char *name, int64_t bytes)
+{
+	int fd = -EINVAL;
+
+	if (bytes % HUGE_PAGE_BYTES == 0 && bytes <= HUGE_BYTES_MAX)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, bytes) || fallocate(fd, 0, 0, bytes)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return fd;
+}
+
 int device_donate(struct device *device)
 {
 	char label[DEVICE_LABEL_BYTES], name[DEVICE_LABEL_BYTES + 16];
 
 	device_label(device, label);
 	snprintf(name, sizeof(name), "outrigger:%s", label);
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = make_huge(name, device->spec.adjunct.memory_bytes);
+	if (fd < 0)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return fail_step(device, -errno, "no memory file: %s", strerror(errno));
 	/* Sealed, so that nobody can cut it short (T05). */
@@ -130,14 +155,15 @@ static int make_port(struct device *device)
 	return PENDING;
 }
 
-/* The same port for the next adjunct: its interface, or its program's window. */
+/* The same port for the next adjunct: its interface, or its program's window, unless
+ * that is the standby's already. */
 static int fetch_port(struct device *device)
 {
 	char name[DEVICE_LABEL_BYTES];
 
 	if (device->spec.kind == ADJ_PORT_TAP)
 		snprintf(name, sizeof(name), "%s", device->spec.name);
-	else if (device->attachment)
+	else if (device->attachment && (device->memory_sent || !device->window_told))
 		attachment_store_name(device, name);
 	else
 		return DONE;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "close_later.h"
 #include "log.h"
 #include "spawn.h"
 #include "unix_socket.h"
@@ -50,6 +51,7 @@ struct peer {
 	char *name, *socket_path;
 	struct peer_identity identity;
 	int pidfd;
+	int namespaces[SPAWN_NAMESPACES]; /* held, if it has its own; else -1 */
 	bool ended; /* its status was collected, or is init's to collect */
 	sd_event_source *exit_source;
 	struct link *calls, *monitors;
@@ -121,6 +123,8 @@ static void peer_destroy(struct peer *peer)
 		close(peer->pidfd);
 	else if (peer->pidfd >= 0)
 		reap_later(peer->event, peer->pidfd);
+	for (int i = 0; i < SPAWN_NAMESPACES; i++)
+		close_later(peer->event, &peer->namespaces[i]);
 	free(peer->name);
 	free(peer->socket_path);
 	free(peer);
@@ -482,7 +486,8 @@ static struct peer *peer_new(sd_event *event, const char *name, const char *sock
 
 	if (!peer)
 		return NULL;
-	*peer = (struct peer){.event = event, .pidfd = -1, .on_exit = on_exit, .data = data};
+	*peer = (struct peer){.event = event, .pidfd = -1, .namespaces = {-1, -1},
+			      .on_exit = on_exit, .data = data};
 	peer->name = strdup(name);
 	peer->socket_path = strdup(socket_path);
 	if (!peer->name || !peer->socket_path) {
@@ -513,7 +518,8 @@ int peer_spawn(sd_event *event, const char *executable, const char *name, const 
 	error = listen_fd = unix_listen(socket_path, 0600);
 	if (listen_fd < 0)
 		goto fail;
-	error = spawn(executable, name, listen_fd, isolation, &peer->identity.pid, &peer->pidfd);
+	error = spawn(executable, name, listen_fd, isolation, &peer->identity.pid, &peer->pidfd,
+		      peer->namespaces);
 	if (error)
 		goto fail;
 	error = peer_watch(peer);

@@ -56,7 +56,7 @@ struct adapter {
 	struct doc_adapter spec;
 	enum object_state state;
 	char message[SHIM_MESSAGE_BYTES]; /* why it failed */
-	struct peer *peer;                /* NULL: a DPDK device string has no process */
+	struct peer *peer;                /* NULL: only the embedded adapter is a process */
 	struct device *owners[DOC_VFS_MAX];
 	char model[64], serial[64], firmware_version[32];
 	bool link_up;
@@ -127,7 +127,9 @@ struct device {
 	struct peer *adjunct;
 	unsigned slot; /* 0 or 1: which of two names its socket has; the other is the standby's */
 	struct peer *standby;
+	struct window_fetch *window_fetch; /* standby.c */
 	bool standby_ready;
+	bool window_told; /* the standby, or the adjunct it became, has the program's window */
 	sd_event_source *standby_timer;
 	/* What they were donated, or -1: kept so that a dying adjunct need not free it,
 	 * which takes milliseconds, before its end is seen. Never mapped here. */
@@ -270,8 +272,6 @@ static inline bool device_undoing(const struct device *device)
 #define DEVICE_RECOVER_END_STEP 1
 #define DEVICE_RECOVER_WAIT_STEP 3
 void device_close_fds(struct device *device);
-/* Closes it and frees the memory behind it, elsewhere than in the event loop; then -1. */
-void device_free_memory(int *fd);
 /* Goes on with the walk from where it stands. */
 void device_walk(struct device *device);
 void device_step_done(struct device *device, const char *problem);
@@ -331,6 +331,12 @@ void standby_start_later(struct device *device);
 void standby_end(struct device *device);
 /* It becomes the device's adjunct: true; false: none is ready. */
 bool standby_promote(struct device *device);
+/* Once it serves: removes what its predecessor left. */
+void standby_promoted(struct device *device);
+/* What a native device's standby hears of the program, ahead of its turn: `fds` are what
+ * AttachPort takes, and stay the caller's. */
+void standby_attach(struct device *device, const int *fds, unsigned fd_count);
+void standby_detach(struct device *device);
 /* Of the adjunct's control socket; `slot` 0 or 1. */
 #define SLOT_SUFFIX ".1"
 int device_socket_path(const struct device *device, unsigned slot, char out[SHIM_PATH_BYTES]);

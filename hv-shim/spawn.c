@@ -14,16 +14,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define CHILD_SOCKET_FD 3
 #define STACK_BYTES (64u << 10)
 
+/* What the kernel takes long to give up when the last process has left it. */
+static const char *const held_namespaces[SPAWN_NAMESPACES] = {"/proc/self/ns/mnt", "/proc/self/ns/net"};
+
 struct child {
 	const char *executable, *here; /* by its whole path, and in the working folder */
 	char *const *argv;
 	int listen_fd;
+	int namespace_socket; /* where descriptors of its namespaces go; -1: nowhere */
 	bool map_user;
 	char uid_map[32], gid_map[32];
 	volatile int error; /* set by the child, whose memory is ours */
@@ -59,6 +64,49 @@ static int map_user(const struct child *child)
 	return error;
 }
 
+/* Only it may open them. A shim that does not get them does without. */
+static void send_namespaces(const struct child *child)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int[SPAWN_NAMESPACES]))];
+	} control = {.header = {.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS,
+				.cmsg_len = CMSG_LEN(sizeof(int[SPAWN_NAMESPACES]))}};
+	char byte = 0;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	int fds[SPAWN_NAMESPACES];
+
+	for (int i = 0; i < SPAWN_NAMESPACES; i++) {
+		fds[i] = open(held_namespaces[i], O_RDONLY | O_CLOEXEC);
+		if (fds[i] < 0)
+			return; /* all are closed with everything else */
+	}
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	(void)!sendmsg(child->namespace_socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Either all of them, or all -1. */
+static void receive_namespaces(int socket_fd, int namespaces[SPAWN_NAMESPACES])
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int[SPAWN_NAMESPACES]))];
+	} control;
+	char byte;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+
+	/* It was sent before the child executed, on memory of ours: by us, so to speak. */
+	if (recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1 &&
+	    message.msg_controllen >= sizeof(struct cmsghdr) &&
+	    control.header.cmsg_len == CMSG_LEN(sizeof(int[SPAWN_NAMESPACES])))
+		memcpy(namespaces, CMSG_DATA(&control.header), sizeof(int[SPAWN_NAMESPACES]));
+}
+
 static int set_descriptors(const struct child *child)
 {
 	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -82,6 +130,8 @@ static int child_main(void *data)
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
 	child->error = child->map_user ? map_user(child) : 0;
+	if (child->namespace_socket >= 0)
+		send_namespaces(child);
 	if (!child->error)
 		child->error = set_descriptors(child);
 	if (!child->error) {
@@ -97,10 +147,12 @@ static int child_main(void *data)
 }
 
 int spawn(const char *executable, const char *name, int listen_fd, enum spawn_isolation isolation,
-	  pid_t *pid, int *pidfd)
+	  pid_t *pid, int *pidfd, int namespaces[SPAWN_NAMESPACES])
 {
 	char *const argv[] = {(char *)executable, (char *)name, NULL};
-	struct child child = {.executable = executable, .argv = argv, .listen_fd = listen_fd};
+	struct child child = {.executable = executable, .argv = argv, .listen_fd = listen_fd,
+			      .namespace_socket = -1};
+	int sockets[2] = {-1, -1};
 	const char *slash = strrchr(executable, '/');
 	int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
 	sigset_t all, before;
@@ -120,6 +172,10 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
 		return -errno;
+	for (int i = 0; i < SPAWN_NAMESPACES; i++)
+		namespaces[i] = -1;
+	if (isolation == SPAWN_ISOLATED && !socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets))
+		child.namespace_socket = sockets[1];
 	/* No handler of ours may run on the child's borrowed memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
@@ -127,7 +183,15 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 	int error = cloned < 0 ? -errno : child.error;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, STACK_BYTES);
+	if (child.namespace_socket >= 0) {
+		receive_namespaces(sockets[0], namespaces);
+		close(sockets[0]);
+		close(sockets[1]);
+	}
 	if (cloned > 0 && error) {
+		for (int i = 0; i < SPAWN_NAMESPACES; i++)
+			if (namespaces[i] >= 0)
+				close(namespaces[i]);
 		waitpid(cloned, NULL, 0);
 		close(*pidfd);
 		return error;

@@ -10,12 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "close_later.h"
 #include "log.h"
 #include "shim.h"
 
 #define ANOTHER_US (1000 * 1000)
-/* After a takeover the partition's backlog has the processors first. */
-#define AFTER_TAKEOVER_US (200 * 1000)
 
 /* Of the adjunct's control socket; a promoted standby keeps the name it has. */
 int device_socket_path(const struct device *device, unsigned slot, char out[SHIM_PATH_BYTES])
@@ -61,11 +60,90 @@ static void on_standby_exit(void *data, const char *how)
 	log_info("device %s/%s: its standby %s", device->partition->name, device->spec.name, how);
 	peer_free(device->standby);
 	device->standby = NULL;
-	device->standby_ready = false;
-	device_free_memory(&device->standby_memory_fd);
+	device->standby_ready = device->window_told = false;
+	close_apart(&device->standby_memory_fd);
 	state_changed(device->partition->shim);
 	start_after(device, ANOTHER_US);
 }
+
+/* ---- The program's window ------------------------------------------------------- */
+
+/* The keeper's answer may come when the device is gone. */
+struct window_fetch {
+	struct device *device;
+};
+
+static void on_window_told(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+
+	(void)answer;
+	if (!problem || !device->standby)
+		return;
+	log_debug("device %s/%s: its standby does not take the window: %s", device->partition->name,
+		  device->spec.name, problem);
+	device->window_told = false;
+}
+
+void standby_attach(struct device *device, const int *fds, unsigned fd_count)
+{
+	if (!device->standby_ready)
+		return; /* it fetches the window once it is */
+	peer_call(device->standby, "org.outrigger.Adjunct.AttachPort",
+		  json_pack("{s:I}", "ring_entries", (json_int_t)device->spec.ring_entries), fds,
+		  fd_count, SHIM_CALL_MS, on_window_told, device);
+	/* It hears things in order: a Start that follows finds the window there. */
+	device->window_told = true;
+}
+
+void standby_detach(struct device *device)
+{
+	if (!device->window_told || !device->standby)
+		return;
+	device->window_told = false;
+	peer_call(device->standby, "org.outrigger.Adjunct.DetachPort", NULL, NULL, 0, SHIM_CALL_MS,
+		  on_window_told, device);
+}
+
+static void on_window(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct window_fetch *fetch = data;
+	struct device *device = fetch->device;
+
+	free(fetch);
+	if (!device)
+		return;
+	device->window_fetch = NULL;
+	/* A program that has opened the device since is still waiting for the adjunct. */
+	if (!problem && device->attachment && !device->attaching)
+		standby_attach(device, answer->fds, answer->fd_count);
+}
+
+/* A program has the device open: its standby gets to know the window now, not when
+ * the program waits for it. */
+static void window_fetch(struct device *device)
+{
+	char name[DEVICE_LABEL_BYTES];
+
+	if (!device->attachment || device->attaching || device->window_fetch)
+		return;
+	device->window_fetch = malloc(sizeof(*device->window_fetch));
+	if (!device->window_fetch)
+		return;
+	device->window_fetch->device = device;
+	attachment_store_name(device, name);
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.Fetch", json_pack("{s:s}", "name", name),
+		  NULL, 0, SHIM_CALL_MS, on_window, device->window_fetch);
+}
+
+static void window_fetch_forget(struct device *device)
+{
+	if (device->window_fetch)
+		device->window_fetch->device = NULL;
+	device->window_fetch = NULL;
+}
+
+/* ---- Beginning and end -------------------------------------------------------------- */
 
 static void on_prepared(void *data, const char *problem, struct varlink_answer *answer)
 {
@@ -79,6 +157,7 @@ static void on_prepared(void *data, const char *problem, struct varlink_answer *
 		return;
 	}
 	device->standby_ready = true;
+	window_fetch(device);
 	log_info("device %s/%s: a standby waits", device->partition->name, device->spec.name);
 }
 
@@ -112,7 +191,7 @@ void standby_start(struct device *device)
 			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
 				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),
 			  &memory_fd, 1, SHIM_START_MS, on_prepared, device);
-	device_free_memory(&device->standby_memory_fd);
+	close_apart(&device->standby_memory_fd);
 	device->standby_memory_fd = memory_fd < 0 ? -1 : memory_fd;
 	device->message[0] = '\0'; /* the device itself is well */
 	state_changed(shim);
@@ -121,29 +200,39 @@ void standby_start(struct device *device)
 void standby_end(struct device *device)
 {
 	device->standby_timer = sd_event_source_disable_unref(device->standby_timer);
+	window_fetch_forget(device);
 	if (!device->standby)
 		return;
 	peer_kill(device->standby);
 	peer_free(device->standby);
 	device->standby = NULL;
-	device->standby_ready = false;
-	device_free_memory(&device->standby_memory_fd);
+	device->standby_ready = device->window_told = false;
+	close_apart(&device->standby_memory_fd);
 }
 
 bool standby_promote(struct device *device)
 {
-	char path[SHIM_PATH_BYTES];
-
 	if (!device->standby_ready)
 		return false;
-	if (!device_socket_path(device, device->slot, path))
-		unlink(path);
-	if (!device_vhost_path(device, device->slot, path))
-		unlink(path);
+	window_fetch_forget(device);
 	device->adjunct = device->standby;
 	peer_set_exit(device->adjunct, device_on_adjunct_exit);
 	device->standby = NULL;
 	device->standby_ready = false;
 	device->slot = !device->slot;
 	return true;
+}
+
+void standby_promoted(struct device *device)
+{
+	char path[SHIM_PATH_BYTES];
+
+	device->window_told = false;
+	/* The next standby, if there is one yet, listens at the other name. */
+	if (device->standby)
+		return;
+	if (!device_socket_path(device, !device->slot, path))
+		unlink(path);
+	if (!device_vhost_path(device, !device->slot, path))
+		unlink(path);
 }

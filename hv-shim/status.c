@@ -117,24 +117,27 @@ json_t *status_partitions(const struct shim *shim)
 
 /*
  * Private bytes of a process: its anonymous memory. What was donated, windows and
- * guests' memory are files. -1: it cannot be read. Not from smaps, though that
- * tells file by file: the shim may not look into processes (privileges.c).
+ * guests' memory are files. And how much of what was donated is made of huge pages
+ * that the system had set aside: it has no other such memory. Not from smaps, though
+ * that tells file by file: the shim may not look into processes (privileges.c).
  */
-static json_int_t private_bytes(pid_t pid)
+static void add_memory(json_t *object, pid_t pid)
 {
 	char path[40], line[128];
 	unsigned long kib;
-	json_int_t bytes = -1;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	FILE *file = fopen(path, "re");
 	if (!file)
-		return -1;
-	while (bytes < 0 && fgets(line, sizeof(line), file))
-		if (sscanf(line, "RssAnon: %lu", &kib) == 1)
-			bytes = (json_int_t)kib * 1024;
+		return;
+	while (fgets(line, sizeof(line), file)) {
+		const char *key = sscanf(line, "RssAnon: %lu", &kib) == 1	 ? "private_bytes"
+				  : sscanf(line, "HugetlbPages: %lu", &kib) == 1 ? "huge_bytes"
+										  : NULL;
+		if (key)
+			json_object_set_new(object, key, json_integer((json_int_t)kib * 1024));
+	}
 	fclose(file);
-	return bytes;
 }
 
 /* From the process's start time, which does not depend on which shim started it. */
@@ -154,7 +157,7 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 	char label[DEVICE_LABEL_BYTES], drives[2 * DOC_STRING_BYTES];
 
 	device_label(device, label);
-	if (device->adapter->spec.kind == DOC_ADAPTER_EMBEDDED)
+	if (device->adapter->spec.kind != DOC_ADAPTER_DPDK)
 		snprintf(drives, sizeof(drives), "%s function %lld", device->adapter->spec.name,
 			 (long long)device->spec.vf.index);
 	else
@@ -172,11 +175,8 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 	if (device->adjunct)
 		json_object_set_new(object, "uptime_ns",
 				    json_integer(process_uptime_ns(peer_identity(device->adjunct))));
-	if (detailed && device->adjunct) {
-		json_int_t bytes = private_bytes(peer_identity(device->adjunct).pid);
-		if (bytes >= 0)
-			json_object_set_new(object, "private_bytes", json_integer(bytes));
-	}
+	if (detailed && device->adjunct)
+		add_memory(object, peer_identity(device->adjunct).pid);
 	return object;
 }
 

@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Takes from an adjunct what serving does not need. The shim started it inside
- * namespaces of its own (hv-shim/spawn.c); the rest happens here, in two steps,
+ * namespaces of its own (hv-shim/spawn.c); the rest happens here, in steps,
  * because DPDK's initialisation needs files that serving does not:
  *
  *   adjunct_confine_begin()   first thing in the process: limits, no new
  *                             privileges, not traceable. What stays until the
- *                             second step: reading /sys and /proc (the EAL counts
+ *                             last step: reading /sys and /proc (the EAL counts
  *                             processors), connecting to the device's socket,
  *                             making the partition's.
+ *   adjunct_confine_prepare() what takes time and hinders nothing: the bounding
+ *                             set, and the translation of the list below. A
+ *                             standby does it while nobody waits for it; else it
+ *                             is part of the last step.
  *   adjunct_confine_finish()  once the driver is up, before the shim hears so: an
  *                             empty root, no capabilities, the list below.
  *
- * Threads that DPDK starts in between hold no capabilities from their first
- * instruction (confine_thread.c): only the serving thread can take the second
- * step. Anything that cannot be taken away fails the start.
+ * A driver that opens nothing by name takes the last step before it is told its
+ * port. Threads that DPDK starts in between hold no capabilities from their first
+ * instruction (confine_thread.c): only the serving thread can take the last step.
+ * Anything that cannot be taken away fails the start.
  */
+#include <linux/filter.h>
 #include <seccomp.h>
 #include <unistd.h>
 
@@ -73,15 +79,35 @@ static bool namespaces_are_ours(void)
 	return getpid() == 1;
 }
 
+/* The list, translated; no filter: not yet, or in force. */
+static struct sock_fprog program;
+
+int adjunct_confine_prepare(const int *extra_syscalls)
+{
+	int error = program.filter ? 0 : confine_bounding_set(CONFINE_NONE);
+
+	if (!error && !program.filter)
+		error = confine_seccomp_translate(allowed, sizeof(allowed) / sizeof(allowed[0]),
+						  extra_syscalls, &program);
+	return error;
+}
+
 int adjunct_confine_finish(const int *extra_syscalls)
 {
-	int error = namespaces_are_ours() ? confine_empty_root(NULL) : 0;
+	static bool finished;
 
+	if (finished)
+		return 0;
+	int error = adjunct_confine_prepare(extra_syscalls);
+
+	if (!error && namespaces_are_ours())
+		error = confine_empty_root(NULL);
 	if (!error)
 		error = confine_files(NULL);
 	if (!error)
 		error = confine_capabilities(CONFINE_NONE, CONFINE_NONE);
 	if (!error)
-		error = confine_seccomp(allowed, sizeof(allowed) / sizeof(allowed[0]), extra_syscalls);
+		error = confine_seccomp_enforce(&program);
+	finished = !error;
 	return error;
 }

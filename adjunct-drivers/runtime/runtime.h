@@ -49,6 +49,7 @@ struct runtime {
 	/* What env points to. */
 	char name[65], device[257], vhost_path[108];
 	size_t window_bytes;
+	bool memory_huge; /* the donated memory is made of huge pages */
 	char last_error[MESSAGE_BYTES_MAX]; /* newest ADJ_LOG_ERROR line */
 
 	/* epoll_control: listening socket, connections, signals. epoll_all: that
@@ -120,6 +121,7 @@ __attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
 /* confine.c: each 0 or -errno, logged. `extra_syscalls`: what the driver needs
  * besides the runtime's list; -1 ends; or NULL. */
 int adjunct_confine_begin(void);
+int adjunct_confine_prepare(const int *extra_syscalls);
 int adjunct_confine_finish(const int *extra_syscalls);
 
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters

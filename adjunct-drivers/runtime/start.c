@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net_layout.h"
@@ -20,6 +21,10 @@
 
 #define MEMORY_UNIT_BYTES ((json_int_t)1 << 20)
 #define MEMORY_BYTES_MAX ((json_int_t)1 << 40)
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of others with 4 KiB pages */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* linux/mman.h of 6.1 */
+#endif
 #define WINDOW_FDS 3 /* the window and two doorbells */
 #define MTU_MIN 68   /* RFC 791 */
 #define MTU_MAX 2016 /* net_layout.h's frame less header and VLAN tag */
@@ -30,6 +35,7 @@ struct start_request {
 	size_t memory_bytes;
 	struct adj_port port; /* descriptors still -1 */
 	unsigned fds;         /* that must come along */
+	bool window_kept;     /* unless the standby has the window already */
 };
 
 /* ---- Parameters -------------------------------------------------------- */
@@ -270,11 +276,30 @@ static int memory_take(struct runtime *rt, int memory_fd)
 	return 0;
 }
 
+/*
+ * Unless the donated memory is of huge pages already, the kernel gathers what was
+ * touched into such pages, if it knows how (Linux 6.1) and may: fewer to map,
+ * and far fewer for it to give back when this process dies, which its successor
+ * must wait for. Takes milliseconds for each, so only a standby does it. Where
+ * it does not work out, as where nothing was touched, small pages serve as well.
+ */
+static void memory_gather(struct runtime *rt)
+{
+	uintptr_t begin = (uintptr_t)rt->env.memory, end = begin + rt->env.memory_bytes;
+
+	if (rt->memory_huge || begin % HUGE_PAGE_BYTES)
+		return;
+	for (uintptr_t at = begin; at + HUGE_PAGE_BYTES <= end; at += HUGE_PAGE_BYTES)
+		(void)madvise((void *)at, HUGE_PAGE_BYTES, MADV_COLLAPSE);
+}
+
 static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 {
 	void *driver = rt->prepared;
-	int result = rt->ops->init(&rt->env, &driver);
+	int result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops->syscalls) : 0;
 
+	if (!result)
+		result = rt->ops->init(&rt->env, &driver);
 	if (result)
 		return result;
 	if (saved_bytes) {
@@ -308,7 +333,34 @@ static void request_adopt(struct runtime *rt, const struct start_request *reques
 	request_adopt_common(rt, request);
 	snprintf(rt->vhost_path, sizeof(rt->vhost_path), "%s", request->path ? request->path : "");
 	rt->dedicated = !strcmp(request->cpu, "dedicated");
-	rt->env.port = request->port;
+	if (!request->window_kept) {
+		rt->env.port = request->port;
+		return;
+	}
+	rt->env.port.kind = ADJ_PORT_NATIVE;
+	memcpy(rt->env.port.mac, request->port.mac, sizeof(rt->env.port.mac));
+	rt->env.port.mtu = request->port.mtu;
+}
+
+/*
+ * NULL, or what is wrong. A standby has its memory already, and may have been
+ * told of the program's window by AttachPort; what comes along is newer.
+ */
+static const char *descriptors_check(struct runtime *rt, struct varlink_call *call,
+				     struct start_request *request)
+{
+	unsigned count = varlink_call_fd_count(call);
+
+	if (rt->state == RUNTIME_PREPARED)
+		request->fds--;
+	request->window_kept = !count && request->fds == WINDOW_FDS &&
+			       rt->env.port.bell_adjunct_fd >= 0 &&
+			       request->port.ring_entries == rt->env.port.ring_entries;
+	if (count != request->fds && !request->window_kept)
+		return "descriptors";
+	if (!request->window_kept)
+		port_close(rt);
+	return NULL;
 }
 
 static void answer_failed(struct runtime *rt, struct varlink_call *call, int error)
@@ -322,10 +374,14 @@ static void answer_failed(struct runtime *rt, struct varlink_call *call, int err
 static int donation_take(struct runtime *rt, struct varlink_call *call)
 {
 	int memory_fd = varlink_call_take_fd(call, 0);
+	struct stat status;
 	int result = descriptor_check_memory(&rt->env, "donated memory", memory_fd,
 					     rt->env.memory_bytes);
 
 	if (!result) {
+		/* Of hugetlbfs a file's blocks are its pages. */
+		rt->memory_huge = !fstat(memory_fd, &status) &&
+				  status.st_blksize >= (long)HUGE_PAGE_BYTES;
 		result = memory_take(rt, memory_fd);
 		rt->state = result ? RUNTIME_FAILED : RUNTIME_PREPARED;
 	}
@@ -355,6 +411,11 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 
 	if (!result && rt->ops->prepare)
 		result = rt->ops->prepare(&rt->env, &rt->prepared);
+	if (!result)
+		memory_gather(rt);
+	if (!result)
+		result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops->syscalls)
+						: adjunct_confine_prepare(rt->ops->syscalls);
 	if (result) {
 		rt->state = RUNTIME_FAILED;
 		answer_failed(rt, call, result);
@@ -388,19 +449,20 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 	}
 	if (!wrong && prepared)
 		wrong = differs_from_prepared(rt, &request);
-	if (!wrong && varlink_call_fd_count(call) != request.fds - prepared)
-		wrong = "descriptors";
 	if (!wrong && request.state) {
 		saved_bytes = base64_decode(request.state, saved, sizeof(saved));
 		if (saved_bytes < 0)
 			wrong = "state";
 	}
+	if (!wrong)
+		wrong = descriptors_check(rt, call, &request);
 	if (wrong) {
 		varlink_error_parameter(call, wrong);
 		return;
 	}
 	request_adopt(rt, &request);
-	result = port_open(rt, call, prepared ? 0 : 1);
+	if (!request.window_kept)
+		result = port_open(rt, call, prepared ? 0 : 1);
 	if (!result && !prepared)
 		result = donation_take(rt, call);
 	if (!result) {
@@ -420,7 +482,9 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 
 static bool is_native(struct runtime *rt, struct varlink_call *call)
 {
-	bool native = rt->state == RUNTIME_SERVING && rt->env.port.kind == ADJ_PORT_NATIVE;
+	/* A standby does not know yet what its port will be: it takes our word. */
+	bool native = rt->state == RUNTIME_PREPARED ||
+		      (rt->state == RUNTIME_SERVING && rt->env.port.kind == ADJ_PORT_NATIVE);
 
 	if (!native)
 		varlink_errorf(call, "org.outrigger.Adjunct.WrongState",
@@ -430,7 +494,8 @@ static bool is_native(struct runtime *rt, struct varlink_call *call)
 
 static void port_detach(struct runtime *rt)
 {
-	rt->ops->detach(rt->driver);
+	if (rt->state == RUNTIME_SERVING)
+		rt->ops->detach(rt->driver);
 	port_close(rt);
 	rt->env.port.ring_entries = 0;
 }
@@ -455,7 +520,7 @@ void attach_handle(struct varlink_call *call, json_t *parameters, void *context)
 	rt->last_error[0] = '\0';
 	int result = window_open(rt, call, 0);
 
-	if (!result)
+	if (!result && rt->state == RUNTIME_SERVING)
 		result = rt->ops->attach(rt->driver);
 	if (result) {
 		port_detach(rt);

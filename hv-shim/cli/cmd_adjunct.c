@@ -68,6 +68,9 @@ static void show_adjunct(const json_t *adjunct)
 	output_fact(facts, "cpu", PAINT_NONE, "%s", value_text(adjunct, "cpu"));
 	output_fact(facts, "donated memory", PAINT_NONE, "%s",
 		    unit_memory(value_number(adjunct, "memory_bytes")).text);
+	if (value_number(adjunct, "huge_bytes") > 0)
+		output_fact(facts, "in huge pages", PAINT_NONE, "%s",
+			    unit_memory(value_number(adjunct, "huge_bytes")).text);
 	if (value_is_set(adjunct, "private_bytes"))
 		output_fact(facts, "private memory", PAINT_NONE, "%s",
 			    unit_memory(value_number(adjunct, "private_bytes")).text);

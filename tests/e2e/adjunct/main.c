@@ -327,6 +327,69 @@ static void test_refusals(void)
 	window_close(&window);
 }
 
+static void standby_prepare(struct adjunct *adjunct)
+{
+	int memory = memory_make(TEST_MEMORY_BYTES, SEALS);
+
+	adjunct_spawn(adjunct);
+	json_decref(adjunct_call(adjunct, "Prepare",
+				 json_pack("{s:s,s:s,s:I}", "name", "test.net0", "device", "net_ring0",
+					   "memory_bytes", (json_int_t)TEST_MEMORY_BYTES),
+				 &memory, 1, NULL));
+	close(memory);
+}
+
+static void standby_attach(struct adjunct *adjunct, const struct window *window)
+{
+	const int fds[] = {window->memory_fd, window->bells[NET_BELL_ADJUNCT],
+			   window->bells[NET_BELL_PARTITION]};
+
+	json_decref(adjunct_call(adjunct, "AttachPort",
+				 json_pack("{s:I}", "ring_entries",
+					   (json_int_t)window->layout.ring_entries),
+				 fds, 3, NULL));
+}
+
+/* It knows the window before the one it replaces is dead, and does nothing with it. */
+static void test_standby(void)
+{
+	const char *const invalid = "org.varlink.service.InvalidParameter";
+	struct adjunct first, second, third;
+	struct window window, other;
+
+	window_open(&window, RING);
+	window_open(&other, RING / 2);
+	adjunct_spawn(&first);
+	adjunct_start_native(&first, "net_ring0", &window, NULL);
+	check(echo(&window, 0, 1000, 5000));
+	standby_prepare(&second);
+	refuse(&second, start_native("net_ring0", &window, NULL), NULL, 0, invalid);
+	standby_attach(&second, &window);
+	check(echo(&window, 1000, 2000, 5000));
+	adjunct_end(&first);
+	/* Its program closes the device and opens it again. */
+	json_decref(adjunct_call(&second, "DetachPort", NULL, NULL, 0, NULL));
+	refuse(&second, start_native("net_ring0", &window, NULL), NULL, 0, invalid);
+	standby_attach(&second, &window);
+	refuse(&second, start_native("net_ring0", &other, NULL), NULL, 0, invalid);
+	json_decref(adjunct_call(&second, "Start", start_native("net_ring0", &window, NULL), NULL, 0,
+				 NULL));
+	check(echo(&window, 2000, 3000, 5000));
+	check(adjunct_counter(&second, "tx_frames") == 1000);
+	adjunct_end(&second);
+	/* What Start brings is newer than what AttachPort brought. */
+	standby_prepare(&third);
+	standby_attach(&third, &other);
+	const int fds[] = {window.memory_fd, window.bells[NET_BELL_ADJUNCT],
+			   window.bells[NET_BELL_PARTITION]};
+	json_decref(adjunct_call(&third, "Start", start_native("net_ring0", &window, NULL), fds, 3,
+				 NULL));
+	check(echo(&window, 3000, 4000, 5000));
+	adjunct_end(&third);
+	window_close(&other);
+	window_close(&window);
+}
+
 static bool adjunct_becomes(struct adjunct *adjunct, const char *wanted)
 {
 	for (unsigned i = 0; i < 200; i++, sleep_ms(10)) {
@@ -420,6 +483,7 @@ static const struct {
 	{"frames come back whole and in order; private memory is small", test_echo},
 	{"wrong lengths and flags are dropped and counted, the rest goes on", test_bad_frames},
 	{"a successor goes on where the rings were", test_successor},
+	{"a standby is told the window ahead of its turn", test_standby},
 	{"a partition that does not consume loses nothing and costs nothing", test_back_pressure},
 	{"a broken ring shuts the port, not the device", test_protocol},
 	{"Start refuses what is wrong and leaks nothing", test_refusals},
