@@ -91,7 +91,7 @@ static void wait_with(struct device *device)
 bool adapter_is_ready(const struct adapter *adapter)
 {
 	return adapter->state == STATE_RUNNING && !adapter->restarting &&
-	       (adapter->spec.kind == DOC_ADAPTER_DPDK ||
+	       (adapter->spec.kind != DOC_ADAPTER_EMBEDDED ||
 		(adapter->peer && !peer_has_ended(adapter->peer)));
 }
 
@@ -338,7 +338,7 @@ static void adapter_start_process(struct adapter *adapter)
 	adapter->link_up = true;
 	log_info("adapter %s: starting (%s, %lld functions)", adapter->spec.name,
 		 doc_adapter_kinds[adapter->spec.kind], (long long)adapter->spec.vfs);
-	if (adapter->spec.kind == DOC_ADAPTER_DPDK) {
+	if (adapter->spec.kind != DOC_ADAPTER_EMBEDDED) {
 		snprintf(adapter->model, sizeof(adapter->model), "%.60s", adapter->spec.device);
 		adapter_rest(adapter, NULL);
 		return;
@@ -355,12 +355,12 @@ bool adapter_adopt(struct adapter *adapter, struct peer_identity identity)
 {
 	char socket_path[SHIM_PATH_BYTES];
 
-	if (adapter->spec.kind == DOC_ADAPTER_DPDK || identity.pid <= 0 ||
+	if (adapter->spec.kind != DOC_ADAPTER_EMBEDDED || identity.pid <= 0 ||
 	    shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path) ||
 	    peer_adopt(adapter->shim->event, identity, socket_path, on_exit_of_adapter, adapter,
 		       &adapter->peer)) {
 		adapter_start(adapter);
-		return adapter->spec.kind == DOC_ADAPTER_DPDK;
+		return adapter->spec.kind != DOC_ADAPTER_EMBEDDED;
 	}
 	adapter->state = STATE_STARTING;
 	adapter->adopting = true;
@@ -421,6 +421,8 @@ int adapter_device_string(const struct adapter *adapter, const struct device *de
 
 	if (adapter->spec.kind == DOC_ADAPTER_DPDK) {
 		length = snprintf(out, out_bytes, "%s", adapter->spec.device);
+	} else if (adapter->spec.kind == DOC_ADAPTER_ECHO) {
+		length = snprintf(out, out_bytes, "echo%lld", (long long)device->spec.vf.index);
 	} else {
 		int error = vf_directory(adapter, directory);
 		if (error)

@@ -34,6 +34,7 @@
 enum doc_adapter_kind {
 	DOC_ADAPTER_EMBEDDED, /* a soft adapter's process */
 	DOC_ADAPTER_DPDK,     /* one port that DPDK knows by a device string */
+	DOC_ADAPTER_ECHO,     /* none: what is sent comes back; for measuring and tests */
 };
 
 struct doc_adapter {

@@ -9,7 +9,7 @@
 
 #define MIB (INT64_C(1) << 20)
 
-const char *const doc_adapter_kinds[] = {"embedded", "dpdk", NULL};
+const char *const doc_adapter_kinds[] = {"embedded", "dpdk", "echo", NULL};
 const char *const doc_port_kinds[] = {"tap", "vhost-user", "native", NULL};
 const char *const doc_link_states[] = {"auto", "enable", "disable", NULL};
 const char *const doc_vlan_protos[] = {"802.1Q", "802.1ad", NULL};

@@ -210,8 +210,8 @@ int image_device_id(const struct doc_adapter *adapter, char *out, size_t out_byt
 	unsigned domain, bus, slot, function, vendor, device;
 	char address[DOC_STRING_BYTES];
 
-	if (adapter->kind == DOC_ADAPTER_EMBEDDED) {
-		snprintf(out, out_bytes, "embedded");
+	if (adapter->kind != DOC_ADAPTER_DPDK) {
+		snprintf(out, out_bytes, "%s", doc_adapter_kinds[adapter->kind]);
 		return 0;
 	}
 	size_t length = strcspn(adapter->device, ",");

@@ -54,7 +54,7 @@ const struct image *image_find(const struct image_list *list, const char *wanted
 			       const char *device_id, int port_kind, char *why, size_t why_bytes);
 
 /*
- * What manifests match against: "embedded", "vdev:net_ring" for net_ring0,...,
+ * What manifests match against: "embedded", "echo", "vdev:net_ring" for net_ring0,...,
  * "pci:8086:10ca" for a PCI address, whose ids sysfs tells. 0 or -errno.
  */
 int image_device_id(const struct doc_adapter *adapter, char *out, size_t out_bytes);

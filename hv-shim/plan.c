@@ -328,8 +328,8 @@ static int resolve_image(struct planner *planner, const char *name, struct doc_d
 			      "device %s: adjunct: none hands the function itself to the partition; "
 			      "adapter %s is %s, and its functions have no kernel driver and no PCI "
 			      "address to hand over; leave adjunct out, or name an image", name,
-			      adapter->name, adapter->kind == DOC_ADAPTER_EMBEDDED ? "embedded"
-										   : "a DPDK port");
+			      adapter->name, adapter->kind == DOC_ADAPTER_DPDK ? "a DPDK port"
+							: doc_adapter_kinds[adapter->kind]);
 	const struct image *image = image_find(&planner->shim->images, device->adjunct.image, id,
 					       device->kind, why, sizeof(why));
 	if (!image) /* step 730 */

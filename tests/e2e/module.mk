@@ -64,3 +64,9 @@ neighbour_PKGS := jansson
 neighbour_USES := liboutrigger base
 neighbour_OUT := tests/e2e/neighbour
 neighbour_TEST := 1
+
+PROGRAMS += numbered
+numbered_SRCS := tests/e2e/numbered.c
+numbered_USES := liboutrigger base eventqueues
+numbered_OUT := tests/e2e/numbered
+numbered_TEST := 1

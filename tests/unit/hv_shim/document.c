@@ -110,7 +110,7 @@ static const struct {
 	{"version: 1\nadapters: {}", 2, "is an object, not a list"},
 	{"version: 1\nadapters: [3]", 2, "entry 0 is a number"},
 	{"version: 1\nadapters:\n  - name: a", 0, "adapters[0].kind: is missing"},
-	{"version: 1\nadapters:\n  - {name: a,\n     kind: pf}", 4, "choose one of: embedded, dpdk"},
+	{"version: 1\nadapters:\n  - {name: a,\n     kind: pf}", 4, "choose one of: embedded, dpdk, echo"},
 	{"version: 1\nadapters:\n  - {name: a, kind: dpdk}", 0, "device: is missing"},
 	{"version: 1\nadapters:\n  - {name: a, kind: embedded, vfs: 65}", 3, "65 is not from 1 to 64"},
 	{"version: 1\nadapters:\n  - {name: a, kind: embedded}\n  - {name: a, kind: embedded}", 4,
