@@ -154,9 +154,9 @@ eth_embedded() {
 
 # ---- Restarts ------------------------------------------------------------
 
-# A new adjunct counts as steady after so long; the shim delays the next one's
-# successor otherwise.
-STEADY_SECONDS=0.3
+# A new adjunct counts as steady after 0.2 s, of which the client has looked for gaps
+# through 0.1; the shim delays the next one's successor otherwise.
+STEADY_SECONDS=0.15
 
 standbys_ready() { (($(grep -c 'a standby waits' "$work/daemon.log") >= $1)); }
 
@@ -171,12 +171,32 @@ restart_daemon_start() { # [CPU]
 	return $ret
 }
 
-# kills STANDBY COUNT: the adjunct dies COUNT times while a client sends; the gaps,
-# in ns, one a line, are in $work/gaps.
+# echo_document STANDBY: the image that drives nothing.
+echo_document() {
+	cat <<-END
+	version: 1
+	adapters:
+	  - {name: echo0, kind: echo}
+	partitions:
+	  - name: bench
+	    devices:
+	      - name: net0
+	        kind: native
+	        vf: {adapter: echo0, index: 0}
+	        adjunct: {image: echo, cpu: dedicated, memory: 2M, standby: $1}
+	END
+}
+
+# kills STANDBY COUNT: the adjunct of $image dies COUNT times while a client sends; the
+# gaps, in ns, one a line, are in $work/gaps.
 kills() {
 	local standby=$1 count=$2 pid gap i before ret=0 to_client from_client
 	before=$(grep -c 'a standby waits' "$work/daemon.log" 2>/dev/null)
-	loopback_document native "$standby" >"$work/kills.yaml"
+	if [[ $image == echo ]]; then
+		echo_document "$standby"
+	else
+		loopback_document native "$standby"
+	fi >"$work/kills.yaml"
 	up "$work/kills.yaml" || return 1
 	coproc client { exec "$programs/native_client" "$work/state/partition/bench.sock" net0 kills \
 		--size 64 --cpu "$cpu_a" 2>"$work/client.log"; }
@@ -187,6 +207,7 @@ kills() {
 		sleep "$STEADY_SECONDS"
 		[[ $standby == no ]] || wait_for 10 standbys_ready $((before + i)) ||
 			{ fail 'the standby is not prepared'; ret=1; break; }
+		((i % 100)) || say "  $i of $count, largest so far $(human "$(sort -n "$work/gaps" | tail -n 1)") ns"
 		pid=$(adjunct_pid bench.net0) && echo "$pid" >&"$to_client" &&
 			read -r -t 20 gap <&"$from_client" && echo "$gap" >>"$work/gaps" ||
 			{ show_log "$work/client.log"; fail "the client gives no gap for kill $i"; ret=1; break; }
@@ -207,10 +228,10 @@ restart_floor() {
 	figure=$("$programs/restart_floor" "$floor" $KILLS_PER_RUN "$cpu_a" "$cpu_b") ||
 		fail 'the floor could not be measured'
 }
-# restart cold|standby
+# restart cold|standby [IMAGE]
 restart() {
 	local ret
-	floor=$1 standby=no
+	floor=$1 standby=no image=${2:-ethdev}
 	[[ $1 == cold ]] || standby=yes
 	restart_daemon_start || return 1
 	peer_name='a bare two-process program'
@@ -222,7 +243,7 @@ restart() {
 	return $ret
 }
 
-# The largest of BENCH_KILLS gaps, in one run.
+# The largest of BENCH_KILLS gaps, in one run. [IMAGE]
 restart_max_ours() {
 	kills yes "$kill_count" || return 1
 	figure=$(sort -n "$work/gaps" | tail -n 1)
@@ -233,6 +254,7 @@ restart_max_ours() {
 restart_max_goal() { figure=5000000; }
 restart_max() {
 	local RUNS=1 ret
+	image=${1:-ethdev}
 	kill_count=${BENCH_KILLS:-1000}
 	crosses_cpus=0
 	restart_daemon_start || return 1
