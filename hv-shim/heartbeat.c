@@ -25,7 +25,9 @@ static void on_adjunct(void *data, const char *problem, struct varlink_answer *a
 	device->heartbeat_pending = false;
 	if (!problem || device->state != STATE_RUNNING || !device->adjunct)
 		return;
-	/* One that has died is on its way to us, too; to kill it again is no harm. */
+	/* The end of one that has died is on its way to us. */
+	if (peer_has_ended(device->adjunct))
+		return;
 	log_warning("device %s/%s: its adjunct %s, and is ended", device->partition->name,
 		    device->spec.name, problem);
 	peer_kill(device->adjunct);
