@@ -20,6 +20,7 @@
 #include "dataplane.h"
 #include "events.h"
 #include "log.h"
+#include "methods.h"
 #include "vhost_port.h"
 
 /* ---- The lock ---------------------------------------------------------- */
@@ -149,6 +150,7 @@ void adapter_stop(struct adapter *adapter)
 {
 	if (adapter->name[0])
 		vhost_ports_close(adapter);
+	(void)methods_answer_resets(adapter); /* every function is free now */
 	free(adapter->vfs);
 	adapter->vfs = NULL;
 	adapter->vfs_count = 0;

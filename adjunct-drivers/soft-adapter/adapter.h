@@ -33,6 +33,7 @@ struct rte_mbuf;
 struct rte_mempool;
 struct events;
 struct control;
+struct varlink_call;
 
 /* A function's vhost-user socket and the driver behind it (vhost_port.c). */
 struct vhost_port {
@@ -51,6 +52,10 @@ struct delayed {
 
 struct vf {
 	unsigned index;
+	/* Frames taken from drivers' transmit queues: of sessions that have ended, and
+	 * of the present one. Modulo 2^32; no reset clears them. */
+	uint32_t taken, session_taken;
+	struct varlink_call *reset_call; /* answered once the driver's connection has gone */
 	struct vf_settings settings;
 	struct vf_counters counters;
 	uint64_t resets;
@@ -82,6 +87,7 @@ struct adapter {
 
 	/* Sets of functions, bit i for function i. */
 	uint64_t attached;   /* a driver is there, its rings may be used */
+	uint64_t leaving;    /* it has gone; librte_vhost's thread waits for the drain */
 	uint64_t active;     /* polled; the other attached ones will kick */
 	uint64_t guaranteed; /* min_tx_rate is set */
 	uint64_t delaying;   /* frames are held back */

@@ -186,7 +186,7 @@ static json_t *event_json(const struct event *event)
 
 void control_tell(struct adapter *adapter)
 {
-	bool told = false;
+	bool told = methods_answer_resets(adapter);
 	struct event event;
 
 	while (events_take(adapter, &event)) {

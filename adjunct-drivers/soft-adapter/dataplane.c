@@ -192,9 +192,43 @@ static bool serve_set(struct adapter *adapter, uint64_t set, uint64_t now_ns)
 	return moved;
 }
 
+void dataplane_drain(struct adapter *adapter, struct vf *vf)
+{
+	uint64_t now_ns = clock_now_ns();
+	struct burst burst = {0};
+	unsigned left = VHOST_QUEUE_SIZE_MAX, taken;
+
+	if (vf->port.vid < 0 || vf->faults.value[FAULT_STALL])
+		return;
+	do {
+		watchdog_touch(now_ns);
+		taken = forward_ring_take(adapter, vf, burst.frames,
+					  left < DATAPLANE_BURST ? left : DATAPLANE_BURST);
+		left -= taken;
+		burst.count = taken;
+		if (vf->faults.any)
+			apply_faults(vf, &burst);
+		forward_burst(adapter, vf, &burst, now_ns);
+	} while (left && taken);
+}
+
+/* Drivers that have gone: librte_vhost's thread waits with unmapping their rings. */
+static void drain_leaving(struct adapter *adapter)
+{
+	for (; adapter->leaving; adapter->leaving &= adapter->leaving - 1) {
+		struct vf *vf = &adapter->vfs[__builtin_ctzll(adapter->leaving)];
+
+		dataplane_drain(adapter, vf);
+		vhost_port_detach(adapter, vf);
+	}
+}
+
 bool dataplane_pass(struct adapter *adapter, uint64_t now_ns)
 {
 	uint64_t first = 0;
+
+	if (adapter->leaving)
+		drain_leaving(adapter);
 
 	/* Functions below their guaranteed rate come first, and alone as long as
 	 * they have something to send: that is what guarantees it. */

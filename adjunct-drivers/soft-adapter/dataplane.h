@@ -36,6 +36,11 @@ bool dataplane_pass(struct adapter *adapter, uint64_t now_ns);
  * a doorbell rings.
  */
 uint64_t dataplane_settle(struct adapter *adapter, uint64_t now_ns);
+/*
+ * Forwards what the function's driver had handed over, ahead of every limit:
+ * before its rings go. At most one queue full; nothing with the stall hook.
+ */
+void dataplane_drain(struct adapter *adapter, struct vf *vf);
 /* Frees what the function's delay hook holds back. */
 void dataplane_forget(struct adapter *adapter, struct vf *vf);
 

@@ -71,6 +71,7 @@ unsigned forward_ring_take(struct adapter *adapter, struct vf *vf, struct rte_mb
 
 	if (watchdog_count() != fired)
 		suspect(vf, VHOST_QUEUE_TRANSMIT);
+	vf->session_taken += taken;
 	return taken;
 }
 

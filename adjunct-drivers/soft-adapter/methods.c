@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dataplane.h"
+#include "vhost_port.h"
 #include "text/org.outrigger.Adapter.varlink.h"
 
 #define INTERFACE "org.outrigger.Adapter"
@@ -148,17 +150,50 @@ static void handle_configure_vf(struct varlink_call *call, json_t *parameters, v
 		return;
 	}
 	adapter_configure(context, vf->index, &settings);
-	varlink_reply(call, NULL);
+	varlink_reply(call, json_pack("{s:I}", "taken", (json_int_t)vhost_port_taken(vf)));
 }
 
+static void on_reset_cancel(void *data)
+{
+	((struct vf *)data)->reset_call = NULL;
+}
+
+bool methods_answer_resets(struct adapter *adapter)
+{
+	bool answered = false;
+
+	for (unsigned i = 0; i < adapter->vfs_count; i++) {
+		struct varlink_call *call = adapter->vfs[i].reset_call;
+
+		if (!call || !vhost_port_is_free(&adapter->vfs[i]))
+			continue;
+		adapter->vfs[i].reset_call = NULL;
+		varlink_reply(call, NULL);
+		answered = true;
+	}
+	return answered;
+}
+
+/* Answered once the driver's connection has gone: until then it may still be
+ * setting the function up, and `taken` is not its last word. */
 static void handle_reset_vf(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct vf *vf = vf_get(context, call, parameters);
 
 	if (!vf)
 		return;
+	if (vf->reset_call) {
+		varlink_errorf(call, ERROR_WRONG_STATE, "function %u is being reset", vf->index);
+		return;
+	}
+	dataplane_drain(context, vf);
 	adapter_reset(context, vf->index);
-	varlink_reply(call, NULL);
+	if (vhost_port_is_free(vf)) {
+		varlink_reply(call, NULL);
+		return;
+	}
+	vf->reset_call = call;
+	varlink_call_on_cancel(call, on_reset_cancel, vf);
 }
 
 static void handle_set_link(struct varlink_call *call, json_t *parameters, void *context)

@@ -12,6 +12,9 @@
 /* One service for all connections; belongs to methods.c. */
 const struct varlink_service *methods_service(struct adapter *adapter);
 
+/* Answers each ResetVf whose function has become free; true if there was one. */
+bool methods_answer_resets(struct adapter *adapter);
+
 /* control.c: the call's connection gets every event from now on. */
 void control_monitor(struct adapter *adapter, struct varlink_call *call);
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -37,6 +38,9 @@
 	 BIT(13) | BIT(14) /* HOST_TSO4, TSO6, ECN, UFO */ | BIT(21) /* GUEST_ANNOUNCE */ |        \
 	 BIT(22) /* MQ */ | BIT(26) /* LOG_ALL */ | BIT(34) /* RING_PACKED */)
 
+/* For the data thread to come round, whatever else it is busy with. */
+#define DRAIN_NS (200 * NS_PER_MS)
+
 /* librte_vhost's callbacks carry no context of ours. */
 static struct adapter *the_adapter;
 
@@ -54,15 +58,36 @@ static struct vf *vf_of_device(int vid)
 
 /* ---- Any thread, lock held --------------------------------------------- */
 
+uint32_t vhost_port_taken(const struct vf *vf)
+{
+	uint32_t session = vf->session_taken;
+	uint16_t available, used;
+
+	/* Exact: what librte_vhost refused was taken too, and it counts modulo 2^16,
+	 * from 0, where a driver's session begins. */
+	if (vf->port.vid >= 0 && !rte_vhost_get_vring_base(vf->port.vid, VHOST_QUEUE_TRANSMIT,
+							   &available, &used))
+		session += (uint16_t)(available - session);
+	return vf->taken + session;
+}
+
+bool vhost_port_is_free(const struct vf *vf)
+{
+	return vf->port.vid < 0 && vf->port.conn_vid < 0;
+}
+
 void vhost_port_detach(struct adapter *adapter, struct vf *vf)
 {
 	uint64_t bit = UINT64_C(1) << vf->index;
 
 	if (vf->port.vid < 0)
 		return;
+	vf->taken = vhost_port_taken(vf);
+	vf->session_taken = 0;
 	vf->port.vid = -1;
 	adapter->attached &= ~bit;
 	adapter->active &= ~bit;
+	adapter->leaving &= ~bit;
 	/* The duplicate goes, so its registration goes with it only if no other
 	 * process has the eventfd: the driver has, so remove it by hand. */
 	if (epoll_ctl(adapter->epoll_fd, EPOLL_CTL_DEL, vf->port.kick_fd, NULL) < 0)
@@ -137,12 +162,38 @@ static int on_new_device(int vid)
 	return error ? -1 : 0;
 }
 
+/*
+ * What the driver handed over before it went is forwarded yet: by the data
+ * thread, which alone may be interrupted if a receiver's doorbell blocks. Lock
+ * held, and given up meanwhile.
+ */
+static void wait_for_drain(struct adapter *adapter, const struct vf *vf, int vid)
+{
+	uint64_t bit = UINT64_C(1) << vf->index, until_ns = clock_now_ns() + DRAIN_NS;
+
+	if (adapter->stopping)
+		return; /* the data thread does not pass any more; it may be this one */
+	adapter->leaving |= bit;
+	while (vf->port.vid == vid && adapter->leaving & bit && clock_now_ns() < until_ns) {
+		adapter_unlock(adapter);
+		adapter_wake(adapter);
+		sched_yield();
+		adapter_lock_guest(adapter);
+	}
+}
+
 static void on_destroy_device(int vid)
 {
 	adapter_lock_guest(the_adapter);
-	for (unsigned i = 0; i < the_adapter->vfs_count; i++)
-		if (the_adapter->vfs[i].port.vid == vid)
-			vhost_port_detach(the_adapter, &the_adapter->vfs[i]);
+	for (unsigned i = 0; i < the_adapter->vfs_count; i++) {
+		struct vf *vf = &the_adapter->vfs[i];
+
+		if (vf->port.vid != vid)
+			continue;
+		wait_for_drain(the_adapter, vf, vid);
+		if (vf->port.vid == vid)
+			vhost_port_detach(the_adapter, vf);
+	}
 	adapter_unlock(the_adapter);
 	adapter_wake(the_adapter);
 }
@@ -171,6 +222,7 @@ static void on_destroy_connection(int vid)
 		fd_close(&port->conn_fd);
 	}
 	adapter_unlock(the_adapter);
+	adapter_wake(the_adapter); /* a reset may wait for it */
 }
 
 static const struct rte_vhost_device_ops device_ops = {
@@ -235,6 +287,8 @@ void vhost_ports_close(struct adapter *adapter)
 		rte_vhost_driver_unregister(adapter->vfs[i].port.path);
 	adapter_lock(adapter);
 	/* That path calls destroy_device, but not always destroy_connection. */
-	for (unsigned i = 0; i < adapter->vfs_count; i++)
+	for (unsigned i = 0; i < adapter->vfs_count; i++) {
 		fd_close(&adapter->vfs[i].port.conn_fd);
+		adapter->vfs[i].port.conn_vid = -1;
+	}
 }

@@ -7,6 +7,7 @@
 #ifndef VHOST_PORT_H
 #define VHOST_PORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "adapter.h"
@@ -32,6 +33,14 @@ void vhost_port_drop(struct adapter *adapter, struct vf *vf);
 
 /* The data thread may no longer use the function's rings. Lock held. */
 void vhost_port_detach(struct adapter *adapter, struct vf *vf);
+
+/*
+ * Frames that the function took from all its drivers' transmit queues so far,
+ * modulo 2^32: what an adjunct's successor is told (adj_inflight.h). Lock held.
+ */
+uint32_t vhost_port_taken(const struct vf *vf);
+/* Nobody has the function open, and nothing of whoever had is still to come. */
+bool vhost_port_is_free(const struct vf *vf);
 
 /* vhost_guard.c: which adapter the guard looks after; NULL: none. */
 void vhost_guard_set(struct adapter *adapter);
