@@ -188,15 +188,15 @@ bool eq_host_sleep(struct eq_host *host)
 		struct eq_host_adapter *adapter = atomic_load_explicit(&host->adapter[i],
 								       memory_order_acquire);
 
-		eq_summary *psb = adapter ? atomic_load_explicit(&adapter->psb, memory_order_acquire)
-					  : NULL;
 
-		if (!psb)
+		if (!adapter)
 			continue;
+		/* Also one whose first guest is yet to come: nobody else wakes us for it. */
 		if (!eq_interrupt_sleep(&adapter->storage.header->izone, iscs))
 			return false;
+		eq_summary *psb = atomic_load_explicit(&adapter->psb, memory_order_acquire);
 		/* Left over from a budget, and nobody is at it. */
-		if (atomic_load_explicit(psb, memory_order_acquire) &&
+		if (psb && atomic_load_explicit(psb, memory_order_acquire) &&
 		    !atomic_load_explicit(&adapter->claim, memory_order_acquire))
 			return false;
 	}

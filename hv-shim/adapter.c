@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "log.h"
 #include "shim.h"
 
@@ -225,6 +226,8 @@ static void on_adapter_event(void *data, const char *problem, struct varlink_ans
 		return;
 	}
 	struct device *device = adapter->owners[vf];
+	if (device)
+		events_raise(device, event);
 	if (device && link_event) {
 		device->link_up = !strcmp(event, "link-up");
 		device_event(device, event, message);

@@ -89,6 +89,8 @@ void attachment_close(struct attachment *attachment)
 	}
 	/* The guest that took the device has it no more: its window is gone. */
 	if (device->events && device->events->guest && !device->partition->shim->closing) {
+		if (device_undoing(device))
+			events_raise(device, "device-failed"); /* the last it hears */
 		guest_drop_device(device->events);
 		events_attach(device, NULL, NULL);
 	}

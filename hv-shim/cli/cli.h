@@ -44,7 +44,7 @@ struct cli {
 	const char *socket, *state_dir, *file, *format;
 	const char *devices[CLI_DEVICES_MAX];
 	unsigned device_count;
-	unsigned lines, interval_ms;
+	unsigned lines, interval_ms, count;
 
 	bool silent;               /* failures are not told */
 	char *socket_path;         /* once connected, or tried */
@@ -126,6 +126,8 @@ int cmd_exec(struct cli *cli);
 int cmd_device_list(struct cli *cli);
 int cmd_device_show(struct cli *cli);
 int cmd_device_stats(struct cli *cli);
+int cmd_events_show(struct cli *cli);
+int cmd_events_top(struct cli *cli);
 int cmd_adjunct_list(struct cli *cli);
 int cmd_adjunct_show(struct cli *cli);
 int cmd_adjunct_restart(struct cli *cli);

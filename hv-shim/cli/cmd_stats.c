@@ -230,26 +230,6 @@ static char *rates_table(const json_t *list, const json_t *before)
 	return output_table_string(table);
 }
 
-/* Over the lines drawn before, cut to what the screen has. Answers with the lines drawn. */
-static unsigned draw(const char *text, unsigned drawn)
-{
-	bool terminal = output_is_terminal(stdout);
-	unsigned room = terminal ? output_rows(stdout) - 1 : UINT32_MAX, lines = 0;
-
-	if (terminal && drawn)
-		printf("\033[%uA\033[J", drawn);
-	while (text && *text && lines < room) {
-		size_t length = strcspn(text, "\n");
-
-		fwrite(text, 1, length, stdout);
-		putchar('\n');
-		text += length + (text[length] == '\n');
-		lines++;
-	}
-	fflush(stdout);
-	return lines;
-}
-
 /* The answer as it came, and to each device its rates. */
 static void print_json(json_t *list, const json_t *before)
 {
@@ -304,7 +284,7 @@ static int watch(struct cli *cli, json_t *parameters, const char *subject)
 		} else if (before || output_is_terminal(stdout)) { /* the first has no rates yet */
 			char *text = rates_table(list, before);
 
-			drawn = draw(text, drawn);
+			drawn = output_redraw(text, drawn);
 			free(text);
 		}
 		json_decref(before);

@@ -47,6 +47,12 @@ static const struct command_option stats_options[] = {
 	{OPTION_END},
 };
 
+static const struct command_option top_options[] = {
+	{OPTION_INTERVAL, 'i', "interval", "SECONDS", "time between two rates, 0.1 to 60 (1)"},
+	{OPTION_COUNT, 'n', "count", "N", "end after N rates, 1 to 1000000"},
+	{OPTION_END},
+};
+
 static const struct command_option log_options[] = {
 	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with every later line, until interrupted"},
 	{OPTION_LINES, 'n', "lines", "N", "begin with the last N lines, 0 to 1000 (100)"},
@@ -106,6 +112,15 @@ const struct command command_table[] = {
 	 "virtual function lost. For one device, all counters are shown: the adjunct's, and "
 	 "beside them the virtual function's where the adapter can tell.",
 	 cmd_device_stats},
+	{DEVICES, "events", "show", "[PARTITION]", 0, 1, COMPLETES_PARTITION, NULL,
+	 "show event queues and guests",
+	 "A guest is a program that waits for many native devices at once. Forwarded are the "
+	 "events put into guests' queues; coalesced, those whose guest had not yet taken the "
+	 "last; interrupts, the times a sleeping guest was woken; held, events that found a "
+	 "queue full and wait; stale, events of resources that are gone.",
+	 cmd_events_show},
+	{DEVICES, "events", "top", "[PARTITION]", 0, 1, COMPLETES_PARTITION, top_options,
+	 "show event rates, again and again, until interrupted", NULL, cmd_events_top},
 	{DEVICES, "adjunct", "list", "", 0, 0, COMPLETES_NOTHING, NULL,
 	 "list the adjuncts", NULL, cmd_adjunct_list},
 	{DEVICES, "adjunct", "show", "NAME", 1, 1, COMPLETES_ADJUNCT, NULL,
@@ -145,7 +160,8 @@ const struct command *command_find(char *const *words, size_t count, size_t *use
 	for (const struct command *c = command_table; count > 0 && c->noun; c++) {
 		if (strcmp(c->noun, words[0]) != 0)
 			continue;
-		if (c->verb && strcmp(c->verb, verb_given ? words[1] : "list") != 0)
+		/* Without a verb, the first: "list" where there is one. */
+		if (c->verb && verb_given && strcmp(c->verb, words[1]) != 0)
 			continue;
 		*used = c->verb && verb_given ? 2 : 1;
 		return c;

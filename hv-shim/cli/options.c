@@ -67,6 +67,17 @@ static int parse_lines(struct cli *cli, const char *text)
 	return CLI_DONE;
 }
 
+static int parse_count(struct cli *cli, const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (end == text || *end || value < 1 || value > 1000000)
+		return cli_usage(cli, "--count %s: a number from 1 to 1000000 is expected", text);
+	cli->count = (unsigned)value;
+	return CLI_DONE;
+}
+
 static int parse_interval(struct cli *cli, const char *text)
 {
 	char *end;
@@ -97,6 +108,7 @@ static int apply(struct cli *cli, enum option_id id, const char *value)
 	case OPTION_FORMAT: cli->format = value; break;
 	case OPTION_LINES: return parse_lines(cli, value);
 	case OPTION_INTERVAL: return parse_interval(cli, value);
+	case OPTION_COUNT: return parse_count(cli, value);
 	case OPTION_DEVICE:
 		if (cli->device_count == CLI_DEVICES_MAX)
 			return cli_usage(cli, "more than %d devices", CLI_DEVICES_MAX);

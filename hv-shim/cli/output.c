@@ -287,3 +287,22 @@ const char *output_subject(const char *kind, const char *name)
 	snprintf(subject, sizeof(subject), "%s %s", kind, name);
 	return subject;
 }
+
+unsigned output_redraw(const char *text, unsigned drawn)
+{
+	bool terminal = output_is_terminal(stdout);
+	unsigned room = terminal ? output_rows(stdout) - 1 : UINT32_MAX, lines = 0;
+
+	if (terminal && drawn)
+		printf("\033[%uA\033[J", drawn);
+	while (text && *text && lines < room) {
+		size_t length = strcspn(text, "\n");
+
+		fwrite(text, 1, length, stdout);
+		putchar('\n');
+		text += length + (text[length] == '\n');
+		lines++;
+	}
+	fflush(stdout);
+	return lines;
+}

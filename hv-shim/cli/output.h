@@ -19,6 +19,9 @@ void output_open(bool color);
 bool output_is_terminal(FILE *stream);
 unsigned output_columns(FILE *stream); /* of the terminal, 80 if it does not say */
 unsigned output_rows(FILE *stream);
+/* To standard output, on a terminal over the lines drawn before, cut to what the screen
+ * has. Answers with the lines drawn. */
+unsigned output_redraw(const char *text, unsigned drawn);
 /* Room for a table's less important columns: a wide terminal, or a file. */
 bool output_is_wide(void);
 /* `utf8` where the terminal can show it, else `ascii`. */

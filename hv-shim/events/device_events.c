@@ -142,13 +142,25 @@ void events_device_gone(struct device *device)
 	if (!events)
 		return;
 	device->events = NULL;
-	if (events->guest) {
-		/* A shim that ends leaves the device running. */
-		if (!device->partition->shim->closing)
-			eq_host_raise(events->adapter, EQ_DEVICE_FAILED, clock_now_ns());
-		guest_drop_device(events);
-	}
+	guest_drop_device(events);
 	events_free(events);
+}
+
+void events_raise(struct device *device, const char *event)
+{
+	static const struct {
+		const char *name;
+		enum eq_event event;
+	} table[] = {
+		{"link-down", EQ_LINK_DOWN},
+		{"link-up", EQ_LINK_UP},
+		{"reset", EQ_DEVICE_RESET},
+		{"device-failed", EQ_DEVICE_FAILED},
+	};
+
+	for (size_t i = 0; device->events && i < sizeof(table) / sizeof(table[0]); i++)
+		if (!strcmp(table[i].name, event))
+			eq_host_raise(device->events->adapter, table[i].event, clock_now_ns());
 }
 
 void events_partition_gone(struct partition *partition)

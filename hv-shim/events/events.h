@@ -69,8 +69,11 @@ struct guest_alert {
 
 /* An adjunct serves, the first or another: it is told where to post. */
 void events_device_running(struct device *device);
-/* The device is taken down or has failed: its guest is told, and has it no more. */
+/* The device is taken down or has failed. */
 void events_device_gone(struct device *device);
+/* The adapter itself told the shim of the device's function: "link-down" and such. What
+ * the adjunct notices it posts itself. */
+void events_raise(struct device *device, const char *event);
 void events_partition_gone(struct partition *partition);
 /* Tells the adjunct anew, after a guest has come or gone. `done` may be NULL. */
 void events_attach(struct device *device, void (*done)(void *data, const char *problem), void *data);

@@ -70,6 +70,8 @@ void otr_window_unmap(struct otr_net *net);
 int otr_events_start(struct otr_net *net);
 /* For a handle with an error: returns it, with the sentence kept. */
 int otr_broken(const struct otr_net *net);
+/* Between two looks while polling. */
+void otr_pause(void);
 /* Wakes the adjunct. */
 void otr_ring_adjunct(struct otr_net *net);
 

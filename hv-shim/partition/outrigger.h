@@ -205,6 +205,81 @@ OTR_API int otr_net_fd(const struct otr_net *net); /* the library's; only poll i
 OTR_API int otr_net_arm(struct otr_net *net, unsigned what);
 OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
 
+/* ---- Guests: many devices, one wait ----------------------------------------- */
+
+/*
+ * A guest hears of all its devices through event queues in one piece of shared memory
+ * (seed 004): waiting costs no more with a thousand devices than with one, and one
+ * descriptor wakes it. While it polls there is no system call.
+ *
+ *	otr_guest_open(otr, 64, &guest);
+ *	otr_guest_add(guest, net, OTR_RX, my_net);         for each net that is open
+ *	while ((count = otr_guest_wait(guest, events, 16, otr_deadline_ms(1000))) >= 0)
+ *		for (int i = 0; i < count; i++)
+ *			... receive from events[i].user until it has no more ...
+ *
+ * Level-triggered: what was reported and is still ready is reported again. A net that
+ * belongs to a guest must not be waited for with otr_net_wait() or otr_net_arm().
+ *
+ * After a restart of the shim the guest is made anew by the next otr_guest_wait(), which
+ * then looks into every device once; until that is done it looks into all of them every
+ * millisecond.
+ */
+struct otr_guest;
+
+struct otr_guest_event {
+	struct otr_net *net;
+	void *user;
+	unsigned what; /* enum otr_ready */
+	/* With OTR_EVENT, its name, as in struct otr_event; otr_net_event() has the sentence
+	 * for people, a moment later. Else "". */
+	char event[32];
+};
+
+/*
+ * A guest for up to `devices_max` (1 to 1,024) nets of this partition. It is used by one
+ * thread at a time, and belongs to the process: a child of fork() has none.
+ * -EBUSY: the partition has too many guests; errors as otr_attach().
+ */
+OTR_API int otr_guest_open(struct otr *otr, unsigned devices_max, struct otr_guest **out);
+/* Its nets stay open, and can be waited for one by one again. NULL is fine. */
+OTR_API void otr_guest_close(struct otr_guest *guest);
+
+/*
+ * The guest takes a net that this process has open; `what` is OTR_RX, OTR_TX or both.
+ * A second time: changes `what` and `user`. -EBUSY: devices_max are there, or it is
+ * another guest's; -EINVAL: `what`.
+ */
+OTR_API int otr_guest_add(struct otr_guest *guest, struct otr_net *net, unsigned what, void *user);
+/* Before the net is closed. -ENOENT: it is not this guest's. */
+OTR_API int otr_guest_remove(struct otr_guest *guest, struct otr_net *net);
+
+/*
+ * Waits until a device has something, or the deadline passes: how many events were
+ * written, up to `events_max`; 0: the deadline passed; -EINTR: a signal handler ran.
+ */
+OTR_API int otr_guest_wait(struct otr_guest *guest, struct otr_guest_event *events,
+			   unsigned events_max, uint64_t deadline_ns);
+
+/* As otr_net_set_polling(). */
+OTR_API void otr_guest_set_polling(struct otr_guest *guest, uint64_t polling_max_ns);
+
+/*
+ * For programs with an event loop of their own. Before it sleeps: otr_guest_arm(); 1:
+ * something is there already, do not sleep. When the descriptor is readable, or the loop
+ * woke for another reason: otr_guest_wait() with deadline 0.
+ */
+OTR_API int otr_guest_fd(const struct otr_guest *guest);
+OTR_API int otr_guest_arm(struct otr_guest *guest);
+
+struct otr_guest_stats {
+	uint64_t events; /* taken from event queues */
+	uint64_t sleeps; /* times it slept */
+	uint64_t wakes;  /* times it was rung */
+	uint64_t shims;  /* times it was made anew, after a restart of the shim */
+};
+OTR_API void otr_guest_stats(const struct otr_guest *guest, struct otr_guest_stats *out);
+
 /* ---- Events --------------------------------------------------------------- */
 
 /*

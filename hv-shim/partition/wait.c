@@ -208,7 +208,7 @@ void otr_net_set_polling(struct otr_net *net, uint64_t polling_max_ns)
 	net->polling_ns = polling_max_ns;
 }
 
-static void pause_briefly(void)
+void otr_pause(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
 	__builtin_ia32_pause();
@@ -237,7 +237,7 @@ static int poll_for_a_while(struct otr_net *net, unsigned what, uint64_t deadlin
 							  : net->polling_max_ns;
 				return ready;
 			}
-			pause_briefly();
+			otr_pause();
 		}
 		now_ns = clock_now_ns();
 	}
