@@ -43,7 +43,7 @@ static void recover_marks(struct eq_poster *poster)
 	for (uint32_t at = poster->ring.released; at != poster->ring.position; at++) {
 		struct eq_eqe eqe;
 
-		memcpy(&eqe, eq_ring_entry_at(&poster->ring, at)->payload, sizeof(eqe));
+		eq_ring_copy_in(&eqe, eq_ring_entry_at(&poster->ring, at), sizeof(eqe));
 		uint32_t event = eqe.event_slot >> EQ_SLOT_BITS;
 		uint32_t slot = eqe.event_slot & (EQ_SLOTS_MAX - 1);
 		if (event < EQ_EVENTS_MAX && slot < poster->queue.slots)
