@@ -48,13 +48,10 @@ static inline uint8_t *buffer_at(uint8_t *buffers, const struct eq_ring *ring, u
 	return buffers + (size_t)(position & ring->mask) * NET_BUFFER_BYTES;
 }
 
-static void ring_bell(struct echo *echo)
+static void wake_partition(struct echo *echo, enum adj_direction direction)
 {
-	const uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so the partition has been rung enough. */
-	if (write(echo->env->port.bell_partition_fd, &one, sizeof(one)) == sizeof(one))
-		echo->stats.doorbells++;
+	echo->env->wake_partition(echo->env, direction);
+	echo->stats.doorbells++;
 }
 
 static void shut(struct echo *echo)
@@ -128,7 +125,7 @@ static uint32_t take(struct echo *echo, uint32_t ready, struct net_entry *frames
 	}
 	eq_ring_release(ring, ready);
 	if (eq_ring_must_wake_producer(ring))
-		ring_bell(echo);
+		wake_partition(echo, ADJ_SEND);
 	echo->stats.tx_frames += good;
 	echo->stats.tx_dropped += ready - good;
 	return good;
@@ -145,7 +142,7 @@ static void give(struct echo *echo, uint32_t count, const struct net_entry *fram
 		echo->stats.tx_bytes += frames[i].length_bytes;
 	}
 	if (count && eq_ring_must_wake_consumer(ring))
-		ring_bell(echo);
+		wake_partition(echo, ADJ_RECEIVE);
 }
 
 static int echo_dispatch(void *state, unsigned budget)
