@@ -25,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "adj_inflight.h"
+
 #define ADJ_INTERFACE_VERSION 1
 
 enum adj_log_level { ADJ_LOG_ERROR, ADJ_LOG_WARNING, ADJ_LOG_INFO, ADJ_LOG_DEBUG };
@@ -43,8 +45,9 @@ struct adj_port {
 	uint16_t mtu;
 	int tap_fd;             /* TAP: non-blocking, IFF_NO_PI; else -1 */
 	const char *vhost_path; /* VHOST_USER: where to listen for the shim; else NULL */
-	/* NATIVE, while a program has the device open; else NULL, 0, -1, -1. */
+	/* NATIVE, while a program has the device open; else NULL, NULL, 0, -1, -1. */
 	void *window; /* net_layout.h region, mapped */
+	struct adj_inflight *inflight; /* how far predecessors served it, mapped */
 	uint32_t ring_entries;
 	int bell_adjunct_fd;   /* eventfd the partition rings */
 	int bell_partition_fd; /* eventfd the adjunct rings */
@@ -74,6 +77,10 @@ struct adj_env {
 	 * before init runs; drivers that do not use DPDK have it to themselves. */
 	void *memory;
 	size_t memory_bytes;
+	/* Frames that the device had taken from its drivers before this one began,
+	 * modulo 2^32, if whoever owns the device can tell (adj_inflight.h). */
+	bool device_counts;
+	uint32_t device_taken;
 	struct adj_port port;
 
 	void (*log)(const struct adj_env *env, enum adj_log_level level, const char *format, ...)
@@ -141,7 +148,7 @@ struct adj_ops {
 	/* A watched descriptor became ready. The driver reads it empty. */
 	void (*interrupt)(void *state, int fd);
 	/*
-	 * A program opened the native device: env->port has its window, zeroed; or
+	 * A program opened the native device: env->port has its window and record, zeroed; or
 	 * it closed it: the driver lets go of the window before it returns. Frames
 	 * for a partition without a program are dropped and counted. attach follows
 	 * only init or detach. NULL in drivers without a native port.

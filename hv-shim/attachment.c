@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A program's hold on a native device. Each opening gets a window of its own,
- * zeroed, made and sealed here (T05), and two doorbells; the adjunct and the
- * program get copies of the descriptors, the shim keeps none. The hold ends
+ * zeroed, made and sealed here (T05), two doorbells, and an in-flight record
+ * (adj_inflight.h); the adjunct and the program get copies of the descriptors, but
+ * the program none of the record; the shim keeps none. The hold ends
  * when the program closes the device, its connection, or its life; a shim that
  * restarts only knows the process. Event-loop thread.
  */
@@ -22,7 +23,8 @@
 #include "shim.h"
 #include "unix_socket.h"
 
-#define ATTACHMENT_FDS (1 + NET_BELLS)
+#define PROGRAM_FDS (1 + NET_BELLS)        /* what the program gets */
+#define ATTACHMENT_FDS (PROGRAM_FDS + 1) /* and the adjunct: the in-flight record as well */
 
 struct attachment {
 	struct device *device;
@@ -131,17 +133,27 @@ static int watch_program(struct attachment *attachment)
 	return peer_identity_of(&attachment->identity);
 }
 
+static int make_memory(const char *name, size_t bytes, int *out)
+{
+	*out = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*out < 0 || ftruncate(*out, (off_t)bytes) ||
+	    fcntl(*out, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	return 0;
+}
+
 static int make_window(struct attachment *attachment, uint32_t ring_entries)
 {
 	struct net_layout layout;
 	int error = net_layout_compute(ring_entries, &layout);
 
+	if (!error)
+		error = make_memory("outrigger:window", layout.size_bytes, &attachment->fds[0]);
+	if (!error)
+		error = make_memory("outrigger:inflight", ADJ_INFLIGHT_BYTES,
+				    &attachment->fds[PROGRAM_FDS]);
 	if (error)
 		return error;
-	attachment->fds[0] = memfd_create("outrigger:window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (attachment->fds[0] < 0 || ftruncate(attachment->fds[0], (off_t)layout.size_bytes) ||
-	    fcntl(attachment->fds[0], F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return -errno;
 	for (int bell = 0; bell < NET_BELLS; bell++) {
 		attachment->fds[1 + bell] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (attachment->fds[1 + bell] < 0)
@@ -181,7 +193,7 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 				    (json_int_t)device->spec.mtu, "ring_entries",
 				    (json_int_t)device->spec.ring_entries, "layout_version",
 				    NET_LAYOUT_VERSION),
-			  attachment->fds, ATTACHMENT_FDS);
+			  attachment->fds, PROGRAM_FDS);
 	standby_attach(device, attachment->fds, ATTACHMENT_FDS);
 	close_descriptors(attachment);
 	state_changed(device->partition->shim);

@@ -172,11 +172,21 @@ static int fetch_port(struct device *device)
 	return PENDING;
 }
 
+static void on_assigned(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	json_t *taken = problem ? NULL : json_object_get(answer->parameters, "taken");
+
+	device->vf_taken = json_is_integer(taken) ? json_integer_value(taken) : -1;
+	device_step_done(device, problem);
+}
+
 static int assign_function(struct device *device)
 {
+	device->vf_taken = -1;
 	if (!device->adapter->peer)
 		return DONE;
-	adapter_configure_vf(device->adapter, device, on_answer, device);
+	adapter_configure_vf(device->adapter, device, on_assigned, device);
 	return PENDING;
 }
 
@@ -244,6 +254,8 @@ static int dispatch_adjunct(struct device *device)
 		json_pack("{s:s,s:s,s:I,s:o,s:s}", "name", label, "device", device_string,
 			  "memory_bytes", (json_int_t)spec->adjunct.memory_bytes, "port", port, "cpu",
 			  doc_cpus[spec->adjunct.cpu]);
+	if (device->vf_taken >= 0)
+		json_object_set_new(parameters, "taken", json_integer(device->vf_taken));
 	if (device->adjunct_state)
 		json_object_set_new(parameters, "state", json_string(device->adjunct_state));
 	peer_call(device->adjunct, "org.outrigger.Adjunct.Start",

@@ -22,7 +22,7 @@
 
 #define SHIM_PATH_BYTES 108 /* a Unix socket's path, with its NUL */
 #define SHIM_MESSAGE_BYTES 400
-#define SHIM_FDS_MAX 4
+#define SHIM_FDS_MAX 5
 
 /* How long a child may take. Starting includes DPDK's initialisation. */
 #define SHIM_CALL_MS 5000
@@ -138,6 +138,9 @@ struct device {
 	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
 	unsigned fd_count;
 	bool memory_sent; /* the first of them is donated memory */
+	/* What the function took of its drivers before the next one, as its adapter
+	 * told when it was assigned (adj_inflight.h); -1: it does not count. */
+	json_int_t vf_taken;
 	bool link_up;
 	uint64_t starting_ns, start_ns; /* start_ns 0: an earlier shim started it */
 

@@ -9,7 +9,8 @@
  *   device full      the partition's frames wait in its own rings;
  *   partition full   the device is not polled, so an overload is dropped, and
  *                    counted, by the adapter.
- * Nothing taken is lost. A full partition wakes us when it makes room; for room
+ * Nothing taken is lost, and by a native port not even if we die: its entries are
+ * given back only once the device has their frames (port_ops.passed). A full partition wakes us when it makes room; for room
  * in a transmit queue DPDK has no interrupt, so then arm() asks to be polled.
  */
 #include "ethdev.h"
@@ -67,6 +68,9 @@ static unsigned flush_to_device(struct ethdev *ethdev)
 	unsigned sent = rte_eth_tx_burst(ethdev->device.port_id, 0, tx->frames + tx->first,
 					 (uint16_t)tx->count);
 
+	ethdev->port->device_taken += sent;
+	if (sent && ethdev->port->ops->passed)
+		ethdev->port->ops->passed(ethdev->port, sent);
 	burst_advance(tx, sent);
 	return sent;
 }
@@ -220,9 +224,12 @@ static void ethdev_detach(void *state)
 {
 	struct ethdev *ethdev = state;
 
-	/* What was on its way to the program that has left is not the next one's. */
+	/* What was on its way to the program that has left is not the next one's,
+	 * and what came from it is in a ring that is not the next one's. */
 	ethdev->port->counters.rx_dropped += ethdev->rx.count;
+	ethdev->port->counters.tx_dropped += ethdev->tx.count;
 	burst_free(&ethdev->rx);
+	burst_free(&ethdev->tx);
 	port_native_detach(ethdev->port);
 }
 
@@ -276,8 +283,14 @@ static int ethdev_save(void *state, void *buffer, size_t size_bytes)
 
 	if (size_bytes < sizeof(saved))
 		return -ENOSPC;
-	/* What could not be handed over in time goes with us. */
-	saved.counters.tx_dropped += ethdev->tx.count;
+	/* What could not be handed over in time goes with us, or, from a port that
+	 * still has it, is taken again. */
+	if (!ethdev->port->ops->passed)
+		saved.counters.tx_dropped += ethdev->tx.count;
+	for (unsigned i = 0; ethdev->port->ops->passed && i < ethdev->tx.count; i++) {
+		saved.counters.tx_frames--;
+		saved.counters.tx_bytes -= ethdev->tx.frames[ethdev->tx.first + i]->pkt_len;
+	}
 	saved.counters.rx_dropped += ethdev->rx.count;
 	ethdev->port->ops->save(ethdev->port, &saved.positions);
 	memcpy(buffer, &saved, sizeof(saved));

@@ -33,6 +33,12 @@ struct port_ops {
 	 */
 	int (*take)(struct port *port, struct rte_mbuf **frames, unsigned most);
 	/*
+	 * The device has the oldest `count` frames of those that take returned: only
+	 * now is what they came from given back to the partition. Between takes, all
+	 * of them are passed or dropped. NULL: take has given it back already.
+	 */
+	void (*passed)(struct port *port, unsigned count);
+	/*
 	 * Gives frames to the partition, oldest first; those accepted (or dropped
 	 * and counted) are the port's. Fewer than `count`: the partition has no
 	 * room now, the caller keeps the rest.
@@ -63,6 +69,7 @@ struct port {
 	const struct adj_env *env;
 	struct rte_mempool *pool; /* of frames that leave the partition */
 	uint16_t frame_max;       /* the MTU's frame, with a VLAN tag */
+	uint32_t device_taken;    /* frames the device has of all its drivers, modulo 2^32 */
 	bool shut;                /* the partition broke the protocol, or its end is gone */
 	unsigned spare_count;     /* buffers of the pool that wait, empty, in the port */
 	struct port_counters counters;
@@ -85,6 +92,7 @@ static inline void port_init(struct port *port, const struct port_ops *ops,
 		.env = env,
 		.pool = pool,
 		.frame_max = (uint16_t)(env->port.mtu + NET_FRAME_MIN + VLAN_TAG_BYTES),
+		.device_taken = env->device_taken,
 	};
 }
 

@@ -10,6 +10,17 @@
  * checked against a buffer whose place follows from the slot number alone. The
  * frame's octets are copied into the adjunct's own memory, so that what the
  * device sends is what was copied, whatever the partition does meanwhile.
+ *
+ * A request is an entry of the transmit ring. It is done once, and complete once
+ * `consumed` has passed it, whenever the adjunct may die (THREATS.md T07):
+ *   take     copies; the ring's index stays, so a successor would take it again
+ *   (the driver) passes the frames to the device: done, by one store of the
+ *            device's queue, which whoever owns the device counts
+ *   passed   stores in the record how far that is, then moves the ring's index
+ * See adj_inflight.h for what a successor makes of it. For a device that does not
+ * count, a death between passing and storing passes that burst again: once or, at
+ * worst and for one burst, twice. A frame for the partition is on the wire until
+ * its entry is in the receive ring: put once, in order, or lost with the adjunct.
  */
 #include <errno.h>
 #include <rte_prefetch.h>
@@ -26,7 +37,9 @@ struct port_native {
 	struct eq_ring transmit; /* we consume */
 	struct eq_ring receive;  /* we produce */
 	uint8_t *transmit_buffers, *receive_buffers;
-	bool attached; /* a program has the device open; else the rest is void */
+	struct adj_inflight *inflight;
+	unsigned refused; /* wrong entries behind the frames taken, given back with them */
+	bool attached;    /* a program has the device open; else the rest is void */
 };
 
 static inline uint8_t *buffer_at(uint8_t *buffers, const struct eq_ring *ring, uint32_t position)
@@ -69,6 +82,32 @@ static inline bool entry_ok(const struct port *port, const struct net_entry *ent
 	return port_length_ok(port, entry->length_bytes) && entry->flags == 0;
 }
 
+/* The oldest `count` entries are done with: the record first, then the ring. */
+static inline void entries_done(struct port_native *native, uint32_t count)
+{
+	struct eq_ring *ring = &native->transmit;
+	uint64_t position = ring->released + count;
+
+	/* release: after the device's index; the ring's comes after it. Its reader is
+	 * a successor, to whom everything this process stored has happened. */
+	atomic_store_explicit(&native->inflight->transmit,
+			      position << 32 | native->port.device_taken, memory_order_release);
+	eq_ring_release(ring, count);
+	if (eq_ring_must_wake_producer(ring))
+		wake_partition(native, ADJ_SEND);
+}
+
+static void native_passed(struct port *port, unsigned count)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	if (eq_ring_held(&native->transmit) == count + native->refused) {
+		count += native->refused;
+		native->refused = 0;
+	}
+	entries_done(native, count);
+}
+
 static int native_take(struct port *port, struct rte_mbuf **frames, unsigned most)
 {
 	struct port_native *native = (struct port_native *)port;
@@ -86,12 +125,21 @@ static int native_take(struct port *port, struct rte_mbuf **frames, unsigned mos
 		const uint8_t *buffer = buffer_at(native->transmit_buffers, ring, ring->position);
 		struct net_entry entry;
 
+		/* Behind a wrong entry comes another burst, so that the frames of one
+		 * have entries in a row, and counting the first counts the second. */
+		if (unlikely(native->refused) && taken)
+			break;
 		/* Whether the entry is still there was settled by eq_ring_ready_count();
 		 * a partition that takes it back only fools itself. */
 		eq_ring_take_ready(ring, &entry, sizeof(entry));
 		if (!entry_ok(port, &entry)) {
+			native->refused++;
 			port->counters.tx_dropped++;
 			continue;
+		}
+		if (unlikely(native->refused)) {
+			entries_done(native, native->refused);
+			native->refused = 0;
 		}
 		port_frame_init(frames[taken], entry.length_bytes);
 		frame_copy_in(frames[taken], buffer, entry.length_bytes);
@@ -101,9 +149,10 @@ static int native_take(struct port *port, struct rte_mbuf **frames, unsigned mos
 	port->counters.tx_frames += taken;
 	if (taken < ready)
 		rte_mempool_put_bulk(port->pool, (void **)(frames + taken), ready - taken);
-	eq_ring_release(ring, ready);
-	if (eq_ring_must_wake_producer(ring))
-		wake_partition(native, ADJ_SEND);
+	if (unlikely(!taken)) {
+		entries_done(native, native->refused);
+		native->refused = 0;
+	}
 	return (int)taken;
 }
 
@@ -223,7 +272,7 @@ static void native_save(const struct port *port, struct port_positions *out)
 	const struct port_native *native = (const struct port_native *)port;
 
 	*out = (struct port_positions){
-		.transmit = native->transmit.position,
+		.transmit = native->transmit.released,
 		.receive = native->receive.position,
 	};
 }
@@ -234,11 +283,42 @@ static int native_restore(struct port *port, const struct port_positions *positi
 
 	if (!native->attached)
 		return 0;
-	/* Everything taken was released before the predecessor saved. */
-	eq_ring_resume_consumer(&native->transmit, positions->transmit);
+	/* Where the transmit ring goes on, the in-flight record has told. */
 	if (eq_ring_resume_producer(&native->receive, positions->receive))
 		port_shut(native);
 	return 0;
+}
+
+/*
+ * Where the transmit ring goes on (adj_inflight.h). Stored at once as what this
+ * adjunct starts from: said twice it comes to the same, so a death here is none.
+ * The record was a predecessor's to write: it is copied, and believed no further
+ * than that a burst at most was passed on and not recorded.
+ */
+static void transmit_recover(struct port_native *native)
+{
+	const struct adj_env *env = native->port.env;
+	struct adj_inflight *inflight = native->inflight;
+	/* acquire: partner is entries_done() in a process that has ended. */
+	uint64_t word = atomic_load_explicit(&inflight->transmit, memory_order_acquire);
+	uint32_t position = (uint32_t)(word >> 32);
+	uint32_t passed = env->device_taken - (uint32_t)word;
+
+	if (!env->device_counts)
+		passed = 0;
+	if (passed > BURST_FRAMES) {
+		env->log(env, ADJ_LOG_WARNING, "the device took %d frames more than were recorded",
+			 (int32_t)passed);
+		passed = 0;
+	}
+	/* A new window has no record; its ring's index is 0. */
+	if (atomic_load_explicit(&inflight->version, memory_order_relaxed) == ADJ_INFLIGHT_VERSION)
+		eq_ring_resume_consumer(&native->transmit, position + passed);
+	else
+		eq_ring_recover_consumer(&native->transmit);
+	native->refused = 0;
+	entries_done(native, 0);
+	atomic_store_explicit(&inflight->version, ADJ_INFLIGHT_VERSION, memory_order_release);
 }
 
 int port_native_attach(struct port *port)
@@ -264,6 +344,8 @@ int port_native_attach(struct port *port)
 	}
 	native->transmit_buffers = window + layout.tx_buffers;
 	native->receive_buffers = window + layout.rx_buffers;
+	native->inflight = end->inflight;
+	transmit_recover(native);
 	native->attached = true;
 	port->shut = false;
 	return 0;
@@ -287,6 +369,7 @@ static void native_close(struct port *port)
 
 static const struct port_ops native_ops = {
 	.take = native_take,
+	.passed = native_passed,
 	.give = native_give,
 	.arm = native_arm,
 	.disarm = native_disarm,
@@ -309,7 +392,6 @@ int port_native_open(const struct adj_env *env, struct rte_mempool *pool, struct
 	/* A program was there before us: its rings go on where our predecessor
 	 * died, or, once restored, where it stopped. */
 	if (!result && native->attached) {
-		eq_ring_recover_consumer(&native->transmit);
 		eq_ring_recover_producer(&native->receive);
 		/* It may have died between a store and the doorbell for it, even with the
 		 * arming already taken back: whoever sleeps looks again (T08). */

@@ -25,7 +25,7 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* linux/mman.h of 6.1 */
 #endif
-#define WINDOW_FDS 3 /* the window and two doorbells */
+#define WINDOW_FDS 4 /* the window, two doorbells, the in-flight record */
 #define MTU_MIN 68   /* RFC 791 */
 #define MTU_MAX 2016 /* net_layout.h's frame less header and VLAN tag */
 
@@ -33,6 +33,7 @@
 struct start_request {
 	const char *name, *device, *cpu, *state, *path;
 	size_t memory_bytes;
+	json_int_t taken; /* -1: the device does not count */
 	struct adj_port port; /* descriptors still -1 */
 	unsigned fds;         /* that must come along */
 	bool window_kept;     /* unless the standby has the window already */
@@ -153,8 +154,10 @@ static const char *request_parse(json_t *parameters, struct start_request *out)
 {
 	json_t *port = json_object_get(parameters, "port");
 	json_t *state = json_object_get(parameters, "state");
+	json_t *taken = json_object_get(parameters, "taken");
 
 	*out = (struct start_request){
+		.taken = -1,
 		.cpu = text_get(parameters, "cpu", 16),
 		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
 	};
@@ -169,6 +172,9 @@ static const char *request_parse(json_t *parameters, struct start_request *out)
 		if (!out->state)
 			return "state";
 	}
+	if (taken && !json_is_null(taken) &&
+	    !integer_get(parameters, "taken", 0, UINT32_MAX, &out->taken))
+		return "taken";
 	return json_is_object(port) ? port_parse(port, out) : "port";
 }
 
@@ -187,40 +193,50 @@ static void port_close(struct runtime *rt)
 	if (port->window)
 		munmap(port->window, rt->window_bytes);
 	port->window = NULL;
+	if (port->inflight)
+		munmap(port->inflight, ADJ_INFLIGHT_BYTES);
+	port->inflight = NULL;
 }
 
-static int window_map(struct runtime *rt, int fd)
+/* Maps what others hold too; the mapping keeps the memory, `fd` is closed. */
+static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes, void **out)
 {
-	struct net_layout layout;
-	int result = net_layout_compute(rt->env.port.ring_entries, &layout);
+	int result = descriptor_check_memory(&rt->env, what, fd, bytes);
+	void *memory = result ? MAP_FAILED
+			      : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_POPULATE, fd, 0);
 
-	if (!result)
-		result = descriptor_check_memory(&rt->env, "window", fd, layout.size_bytes);
-	if (result)
-		return result;
-	void *window = mmap(NULL, layout.size_bytes, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_POPULATE, fd, 0);
-
-	if (window == MAP_FAILED) {
-		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the window: %s", strerror(errno));
-		return -errno;
+	if (!result && memory == MAP_FAILED) {
+		result = -errno;
+		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the %s: %s", what,
+			    strerror(-result));
 	}
-	rt->env.port.window = window;
-	rt->window_bytes = layout.size_bytes;
-	return 0;
+	close(fd);
+	if (!result)
+		*out = memory;
+	return result;
 }
 
-/* Takes the window and doorbells that stand from descriptor `first` on. */
+/* Takes the window, doorbells and record that stand from descriptor `first` on. */
 static int window_open(struct runtime *rt, struct varlink_call *call, unsigned first)
 {
 	struct adj_port *port = &rt->env.port;
-	int window_fd = varlink_call_take_fd(call, first);
+	struct net_layout layout;
+	void *inflight;
+	int result = net_layout_compute(port->ring_entries, &layout);
 
+	if (result)
+		return result;
 	port->bell_adjunct_fd = varlink_call_take_fd(call, first + 1);
 	port->bell_partition_fd = varlink_call_take_fd(call, first + 2);
-	int result = window_map(rt, window_fd);
-
-	close(window_fd); /* the mapping keeps the memory */
+	rt->window_bytes = layout.size_bytes;
+	result = shared_map(rt, "window", varlink_call_take_fd(call, first), layout.size_bytes,
+			    &port->window);
+	if (!result) {
+		result = shared_map(rt, "in-flight record", varlink_call_take_fd(call, first + 3),
+				    ADJ_INFLIGHT_BYTES, &inflight);
+		port->inflight = result ? NULL : inflight;
+	}
 	if (!result)
 		result = descriptor_check_eventfd(&rt->env, "adjunct's doorbell",
 						  port->bell_adjunct_fd);
@@ -333,6 +349,8 @@ static void request_adopt(struct runtime *rt, const struct start_request *reques
 	request_adopt_common(rt, request);
 	snprintf(rt->vhost_path, sizeof(rt->vhost_path), "%s", request->path ? request->path : "");
 	rt->dedicated = !strcmp(request->cpu, "dedicated");
+	rt->env.device_counts = request->taken >= 0;
+	rt->env.device_taken = request->taken >= 0 ? (uint32_t)request->taken : 0;
 	if (!request->window_kept) {
 		rt->env.port = request->port;
 		return;

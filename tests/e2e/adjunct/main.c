@@ -260,7 +260,7 @@ static void refuse_changed(struct adjunct *adjunct, struct window *window, const
 
 	json_object_set_new(dot ? json_object_get(parameters, "port") : parameters,
 			    dot ? dot + 1 : key, value);
-	refuse(adjunct, parameters, fds, 4, "org.varlink.service.InvalidParameter");
+	refuse(adjunct, parameters, fds, 5, "org.varlink.service.InvalidParameter");
 }
 
 /* T04, T05, T06: whatever is wrong is refused, leaks nothing, and Start may follow. */
@@ -283,7 +283,7 @@ static void test_refusals(void)
 		die("pipe");
 	json_decref(adjunct_call(&adjunct, "GetStatus", NULL, NULL, 0, NULL));
 	unsigned fds_before = adjunct_fd_count(&adjunct);
-	const int right[] = {good, window.memory_fd, adj, part};
+	const int right[] = {good, window.memory_fd, adj, part, window.inflight_fd};
 
 	refuse_changed(&adjunct, &window, right, "name", json_string(""));
 	refuse_changed(&adjunct, &window, right, "device", json_string("net\n_ring0"));
@@ -298,24 +298,28 @@ static void test_refusals(void)
 	refuse_changed(&adjunct, &window, right, "port.mac", json_string("02:00:00:00:00"));
 	refuse_changed(&adjunct, &window, right, "port.mtu", json_integer(9000));
 	refuse_changed(&adjunct, &window, right, "port.ring_entries", json_integer(100));
-	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 3, invalid);
-	const int wrong[][4] = {
-		{small, window.memory_fd, adj, part},    {loose, window.memory_fd, adj, part},
-		{tube[0], window.memory_fd, adj, part},  {good, small, adj, part},
-		{good, window.memory_fd, tube[0], part}, {good, window.memory_fd, adj, good},
+	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 4, invalid);
+	refuse_changed(&adjunct, &window, right, "taken", json_integer(-2));
+	refuse_changed(&adjunct, &window, right, "taken", json_integer(1ll << 32));
+	int window_fd = window.memory_fd, record = window.inflight_fd;
+	const int wrong[][5] = {
+		{small, window_fd, adj, part, record},    {loose, window_fd, adj, part, record},
+		{tube[0], window_fd, adj, part, record},  {good, small, adj, part, record},
+		{good, window_fd, tube[0], part, record}, {good, window_fd, adj, good, record},
+		{good, window_fd, adj, part, good},       {good, window_fd, adj, part, adj},
 	};
 
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		refuse(&adjunct, start_native("net_ring0", &window, NULL), wrong[i], 4, failed);
+		refuse(&adjunct, start_native("net_ring0", &window, NULL), wrong[i], 5, failed);
 	check(adjunct_fd_count(&adjunct) == fds_before);
 	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
 	check(echo(&window, 0, 100, 2000));
-	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 4,
+	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 5,
 	       "org.outrigger.Adjunct.WrongState");
 	adjunct_end(&adjunct);
 
 	adjunct_spawn(&adjunct);
-	refuse(&adjunct, start_native("net_nonsense0", &window, NULL), right, 4, failed);
+	refuse(&adjunct, start_native("net_nonsense0", &window, NULL), right, 5, failed);
 	json_decref(adjunct_call(&adjunct, "Stop", NULL, NULL, 0, NULL));
 	check(adjunct_wait(&adjunct) == 1);
 	adjunct_end(&adjunct);

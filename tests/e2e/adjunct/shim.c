@@ -255,10 +255,11 @@ void adjunct_start_native(struct adjunct *adjunct, const char *device, struct wi
 			  const char *state)
 {
 	const int fds[] = {memory_make(TEST_MEMORY_BYTES, SEALS), window->memory_fd,
-			   window->bells[NET_BELL_ADJUNCT], window->bells[NET_BELL_PARTITION]};
+			   window->bells[NET_BELL_ADJUNCT], window->bells[NET_BELL_PARTITION],
+			   window->inflight_fd};
 
 	json_decref(
-		adjunct_call(adjunct, "Start", start_native(device, window, state), fds, 4, NULL));
+		adjunct_call(adjunct, "Start", start_native(device, window, state), fds, 5, NULL));
 	close(fds[0]);
 }
 

@@ -24,7 +24,7 @@
 
 struct window {
 	struct net_layout layout;
-	int memory_fd, bells[NET_BELLS];
+	int memory_fd, inflight_fd, bells[NET_BELLS];
 	uint8_t *base;
 	struct eq_ring tx, rx;
 };

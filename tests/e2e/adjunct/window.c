@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "adj_inflight.h"
 #include "shim.h"
 
 void window_open(struct window *window, uint32_t ring_entries)
@@ -16,6 +17,8 @@ void window_open(struct window *window, uint32_t ring_entries)
 		die("ring_entries %u", ring_entries);
 	window->memory_fd =
 		memory_make(window->layout.size_bytes, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+	window->inflight_fd =
+		memory_make(ADJ_INFLIGHT_BYTES, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 	for (unsigned i = 0; i < NET_BELLS; i++)
 		window->bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	window->base = mmap(NULL, window->layout.size_bytes, PROT_READ | PROT_WRITE,
@@ -33,6 +36,7 @@ void window_close(struct window *window)
 {
 	munmap(window->base, window->layout.size_bytes);
 	close(window->memory_fd);
+	close(window->inflight_fd);
 	for (unsigned i = 0; i < NET_BELLS; i++)
 		close(window->bells[i]);
 }

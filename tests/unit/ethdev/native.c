@@ -25,6 +25,7 @@ static struct net_layout layout;
 static uint8_t *window;
 static struct eq_ring tx, rx; /* the partition's sides */
 static struct adj_env env;
+static struct adj_inflight inflight;
 static struct rte_mempool *pool;
 static struct port *port;
 static unsigned protocol_events;
@@ -87,12 +88,15 @@ static void open_all(void)
 	cr_assert_eq(eq_ring_open(&rx, window + layout.rx_ring, RING, NET_ENTRY_BYTES), 0);
 	env = (struct adj_env){
 		.name = "test",
+		.device_counts = true,
+		.device_taken = UINT32_MAX - 20, /* so that it wraps round */
 		.port =
 			{
 				.kind = ADJ_PORT_NATIVE,
 				.mtu = MTU,
 				.tap_fd = -1,
 				.window = window,
+				.inflight = &inflight,
 				.ring_entries = RING,
 				.bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
 				.bell_partition_fd = eventfd(0, EFD_NONBLOCK),
@@ -134,6 +138,14 @@ static void put(uint16_t length, uint16_t flags, uint8_t octet)
 	eq_ring_put(&tx, &entry, sizeof(entry));
 }
 
+/* The device has the frames. */
+static void pass(struct rte_mbuf **frames, unsigned count)
+{
+	port->device_taken += count;
+	port->ops->passed(port, count);
+	rte_pktmbuf_free_bulk(frames, count);
+}
+
 Test(native, takes_what_is_right_and_counts_what_is_not)
 {
 	struct rte_mbuf *frames[BURST_FRAMES];
@@ -147,23 +159,25 @@ Test(native, takes_what_is_right_and_counts_what_is_not)
 	put(100, 1, 7);
 	put(100, 0x8000, 8);
 	put(100, 0, 9);
-	cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 3);
 	static const struct {
 		uint16_t length;
 		uint8_t octet;
 	} good[] = {{NET_FRAME_MIN, 1}, {FRAME_MAX, 4}, {100, 9}};
 
+	/* A burst ends with the first wrong entry and those right behind it. */
 	for (unsigned i = 0; i < 3; i++) {
-		cr_expect_eq(frames[i]->pkt_len, good[i].length);
-		cr_expect_eq(frames[i]->data_len, good[i].length);
-		cr_expect_eq(frames[i]->nb_segs, 1);
+		cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 1);
+		cr_expect_eq(frames[0]->pkt_len, good[i].length);
+		cr_expect_eq(frames[0]->data_len, good[i].length);
+		cr_expect_eq(frames[0]->nb_segs, 1);
 		for (unsigned j = 0; j < good[i].length; j++)
-			cr_assert_eq(rte_pktmbuf_mtod(frames[i], uint8_t *)[j], good[i].octet);
+			cr_assert_eq(rte_pktmbuf_mtod(frames[0], uint8_t *)[j], good[i].octet);
+		pass(frames, 1);
 	}
+	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), 0);
 	cr_expect_eq(port->counters.tx_dropped, 6);
 	cr_expect_eq(port->counters.tx_frames, 3);
 	cr_expect_eq(port->counters.tx_bytes, NET_FRAME_MIN + FRAME_MAX + 100);
-	rte_pktmbuf_free_bulk(frames, 3);
 	cr_expect_eq(eq_ring_space(&tx, RING), RING, "every slot came back");
 }
 
@@ -274,9 +288,10 @@ Test(native, a_successor_takes_the_next_frame)
 	for (unsigned i = 0; i < 10; i++)
 		put(100, 0, (uint8_t)i);
 	cr_assert_eq(port->ops->take(port, frames, 7), 7);
-	rte_pktmbuf_free_bulk(frames, 7);
+	pass(frames, 7);
 	cr_assert_eq(port->ops->give(port, frames, frames_make(frames, 5, 60)), 5);
 	port->ops->save(port, &positions);
+	env.device_taken += 7;
 	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
 	cr_assert_eq(successor->ops->restore(successor, &positions), 0);
 	cr_assert_eq(successor->ops->take(successor, frames, BURST_FRAMES), 3);
@@ -303,6 +318,115 @@ Test(native, a_successor_wakes_a_partition_that_its_predecessor_left_asleep)
 	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
 	cr_assert_eq(successor->ops->give(successor, frames, frames_make(frames, 1, 61)), 1);
 	cr_expect_eq(eq_ring_ready_count(&rx, RING), 2, "behind what the other one put");
+	successor->ops->close(successor);
+}
+
+/*
+ * T07: a predecessor that had taken 12 of 20 entries, the 5th of them wrong, and
+ * died: the device has `device` frames of it, of which `recorded` were recorded.
+ * The successor's first frame is to be the one in entry `next`.
+ */
+static void succeed_a_dead_one(unsigned recorded, unsigned device, uint8_t next)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	uint32_t before = env.device_taken;
+	struct port *successor;
+
+	for (unsigned i = 0; i < 20; i++)
+		put(i == 4 ? 1 : 100, 0, (uint8_t)i);
+	for (unsigned left = recorded; left;) {
+		unsigned count = (unsigned)port->ops->take(port, frames, left);
+
+		pass(frames, count);
+		left -= count;
+	}
+	int taken = port->ops->take(port, frames, 12);
+
+	cr_assert_gt(taken, 0);
+	env.device_taken = before + device;
+	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
+	rte_pktmbuf_free_bulk(frames, (unsigned)taken);
+	taken = successor->ops->take(successor, frames, BURST_FRAMES);
+	cr_assert_gt(taken, 0);
+	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), next, "%u of %u recorded: %u",
+		     recorded, device, *rte_pktmbuf_mtod(frames[0], uint8_t *));
+	rte_pktmbuf_free_bulk(frames, (unsigned)taken);
+	cr_expect_gt(rings_of(env.port.bell_partition_fd), 0, "the partition may be asleep");
+	successor->ops->close(successor);
+}
+
+Test(native, T07_taken_and_not_passed_is_taken_again)
+{
+	succeed_a_dead_one(0, 0, 0);
+}
+
+Test(native, T07_passed_and_not_recorded_is_not_passed_again)
+{
+	succeed_a_dead_one(0, 3, 3);
+}
+
+Test(native, T07_passed_up_to_a_wrong_entry)
+{
+	succeed_a_dead_one(0, 4, 5);
+}
+
+Test(native, T07_passed_and_recorded)
+{
+	succeed_a_dead_one(4, 4, 5);
+}
+
+Test(native, T07_passed_and_recorded_in_part)
+{
+	succeed_a_dead_one(7, 10, 11);
+}
+
+Test(native, T07_a_count_that_cannot_be_is_not_believed)
+{
+	succeed_a_dead_one(7, 7 + BURST_FRAMES + 1, 8);
+}
+
+Test(native, T07_a_device_that_does_not_count)
+{
+	env.device_counts = false;
+	succeed_a_dead_one(7, 0, 8);
+}
+
+Test(native, T07_what_is_said_twice_comes_to_the_same)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct port *successors[3];
+
+	for (unsigned i = 0; i < 20; i++)
+		put(100, 0, (uint8_t)i);
+	cr_assert_eq(port->ops->take(port, frames, 5), 5);
+	rte_pktmbuf_free_bulk(frames, 5);
+	env.device_taken += 5;
+	/* Each dies before it does anything, so the next is told the same. */
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(port_native_open(&env, pool, &successors[i]), 0);
+	cr_assert_eq(successors[2]->ops->take(successors[2], frames, 1), 1);
+	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), 5);
+	rte_pktmbuf_free(frames[0]);
+	for (unsigned i = 0; i < 3; i++)
+		successors[i]->ops->close(successors[i]);
+}
+
+/* A partition that moves the ring's index back gets nothing twice by it. */
+Test(native, T07_the_partition_cannot_write_the_record)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct port *successor;
+
+	for (unsigned i = 0; i < 20; i++)
+		put(100, 0, (uint8_t)i);
+	cr_assert_eq(port->ops->take(port, frames, 12), 12);
+	pass(frames, 12);
+	env.device_taken += 12;
+	atomic_store(&tx.control->consumed, 3);
+	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
+	cr_assert_eq(successor->ops->take(successor, frames, 1), 1);
+	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), 12);
+	rte_pktmbuf_free(frames[0]);
 	successor->ops->close(successor);
 }
 
@@ -344,7 +468,8 @@ Test(native, a_flipping_partition_gets_no_frame_past_the_check)
 			cr_assert_eq(frames[i]->data_len, frames[i]->pkt_len);
 		}
 		taken += (uint64_t)count;
-		rte_pktmbuf_free_bulk(frames, (unsigned)count);
+		if (count)
+			pass(frames, (unsigned)count);
 	}
 	flipping = false;
 	pthread_join(thread, NULL);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The in-flight record of a native port, version 1 (THREATS.md T07): one page
+ * that the shim makes, zeroed, with each window, and gives to every adjunct that
+ * serves the window in turn. The partition never gets it. It tells a successor
+ * how far its predecessor had come, at whatever instruction that one died.
+ *
+ * What it says, in one word, so that there is no half of it: all entries of the
+ * transmit ring before `position` are done with, and when that was so the device
+ * had taken `taken` frames from its drivers in all (modulo 2^32; what the
+ * function's owner counts, org.outrigger.Adapter.ConfigureVf). Frames go to the
+ * device in the order of their entries, so whatever more the device took came
+ * from the entries that follow: a successor goes on at
+ *
+ *	position + (frames taken by the device in the end - taken)
+ *
+ * The store that passes frames to the device (its queue's index) thereby is the
+ * record as well: a death just before it or just after it makes no difference.
+ * This word is stored after it, and before the ring's own index tells the
+ * partition that the slots are free again.
+ *
+ * Written and read by adjunct-drivers/ethdev/port_native.c, on the serving thread
+ * of the one adjunct that serves.
+ */
+#ifndef ADJ_INFLIGHT_H
+#define ADJ_INFLIGHT_H
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ADJ_INFLIGHT_VERSION 1
+#define ADJ_INFLIGHT_BYTES 4096
+
+struct adj_inflight {
+	_Atomic uint32_t version; /* 0: nobody has served the window yet */
+	uint32_t reserved;
+	_Atomic uint64_t transmit; /* position << 32 | taken */
+};
+static_assert(sizeof(struct adj_inflight) == 16, "layout");
+static_assert(offsetof(struct adj_inflight, transmit) == 8, "layout");
+
+#endif
