@@ -14,14 +14,15 @@ SHELL := /bin/bash
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
-# FLAVOR: release (default), asan (address + undefined), tsan (thread), fuzz.
+# FLAVOR: release (default), asan (address + undefined), tsan (thread), fuzz, edges
+# (tests/e2e/edges.sh: a call at each coverage edge of an adjunct).
 FLAVOR ?= release
 OUT := build$(if $(filter-out release,$(FLAVOR)),/$(FLAVOR))
 V ?= 0
 quiet = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
 
 CC ?= gcc
-ifeq ($(FLAVOR),fuzz)
+ifneq ($(filter fuzz edges,$(FLAVOR)),)
 CC := $(firstword $(shell command -v clang clang-14 clang-19 clang-16 2>/dev/null) clang)
 else ifeq ($(origin CC),default)
 CC := gcc
@@ -33,6 +34,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 FLAVOR_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 FLAVOR_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAVOR_tsan := -O1 -fsanitize=thread -Wno-error=tsan
+FLAVOR_edges := $(FLAVOR_release)
 FLAVOR_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu17 $(FLAVOR_$(FLAVOR)) $(WARNINGS) -fPIC -fvisibility=hidden \

@@ -102,6 +102,7 @@ release=()
 # shellcheck disable=SC2046,SC2207 # one word each
 {
 	! wanted e2e/ || release+=(all $(targets build e2e))
+	! wanted e2e/edges || build edges build/edges/tests/e2e/ethdev_edges
 	! wanted unit/ || release+=($(targets build unit))
 	! wanted race-plain/ || release+=($(targets build race))
 	build release "${release[@]}"

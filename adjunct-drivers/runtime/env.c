@@ -27,6 +27,7 @@ const char *adj_event_name(enum adj_event event)
 	return names[event];
 }
 
+__attribute__((format(printf, 3, 4)))
 static void env_log(const struct adj_env *env, enum adj_log_level level, const char *format, ...)
 {
 	static const enum log_level levels[] = {

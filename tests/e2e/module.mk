@@ -70,3 +70,33 @@ numbered_SRCS := tests/e2e/numbered.c
 numbered_USES := liboutrigger base eventqueues
 numbered_OUT := tests/e2e/numbered
 numbered_TEST := 1
+
+PROGRAMS += edges_killer
+edges_killer_SRCS := tests/e2e/edges/killer.c
+edges_killer_USES := liboutrigger
+edges_killer_OUT := tests/e2e/edges_killer
+edges_killer_TEST := 1
+
+# The ethdev image with a call at each edge of what serves: loop, driver, ports, and
+# the rings inlined into them. FLAVOR=edges only, so that no other program has any.
+ifeq ($(FLAVOR),edges)
+PROGRAMS += ethdev_edges
+ethdev_edges_SRCS := tests/e2e/edges/main.c $(filter-out %/main.c,$(ethdev_SRCS))
+ethdev_edges_USES := $(ethdev_USES)
+ethdev_edges_DPDK := 1
+ethdev_edges_LDFLAGS := $(ethdev_LDFLAGS)
+ethdev_edges_OUT := tests/e2e/ethdev_edges
+ethdev_edges_TEST := 1
+$(patsubst %.c,$(OUT)/obj/%.o,adjunct-drivers/runtime/serve.c \
+	$(filter adjunct-drivers/ethdev/%,$(filter-out %/main.c,$(ethdev_SRCS)))): \
+	TARGET_CFLAGS += -fsanitize-coverage=trace-pc-guard
+endif
+
+PROGRAMS += e2e_steps
+e2e_steps_SRCS := $(addprefix tests/e2e/steps/,main.c device.c) \
+	$(addprefix adjunct-drivers/ethdev/,ethdev.c port_native.c)
+e2e_steps_USES := base eventqueues
+e2e_steps_DPDK := 1
+e2e_steps_LDFLAGS := -Wl,--wrap=memfd_create
+e2e_steps_OUT := tests/e2e/steps
+e2e_steps_TEST := 1
