@@ -18,12 +18,15 @@ mkdir -p "$libexec/images"
 cp "$build"/libexec/outrigger/outrigger-* "$libexec/"
 cp "$build"/libexec/outrigger/images/ethdev.yaml "$libexec/images/"
 need "the instrumented image is there" cp "$image" "$libexec/outrigger-adjunct-ethdev"
-kills() { # VICTIM
-	OUTRIGGER_STATE_DIR=$state timeout $((20 + 2400 / sample)) "$helpers/edges_killer" "$control" "$1" $sample
+kills() { # KIND
+	local socket=()
+	[ "$1" = native ] || socket=("$(outrigger -j device show a/net0 | jq -r .device.path)")
+	OUTRIGGER_STATE_DIR=$state timeout $((30 + 1500 / sample)) "$helpers/edges_killer" \
+		"$control" $sample "${socket[@]}"
 }
-for victim in a b; do
+for kind in ${KINDS:-native vhost-user}; do
 	head -c 8192 /dev/zero >"$control"
-	printf '%s.net0' $victim | dd of="$control" conv=notrunc status=none
+	printf a.net0 | dd of="$control" conv=notrunc status=none
 	export OTR_EDGES=$control
 	need "the daemon starts" daemon_start --libexec "$libexec"
 	need "up: two partitions at one switch" up <<-END
@@ -31,11 +34,11 @@ for victim in a b; do
 		adapters: [{name: soft0, kind: embedded, vfs: 2}]
 		partitions:
 		  - name: a
-		    devices: [{name: net0, kind: native, vf: {adapter: soft0, index: 0}, adjunct: {standby: yes}}]
+		    devices: [{name: net0, kind: $kind, vf: {adapter: soft0, index: 0}, adjunct: {standby: yes}}]
 		  - name: b
-		    devices: [{name: net0, kind: native, vf: {adapter: soft0, index: 1}, adjunct: {standby: yes}}]
+		    devices: [{name: net0, kind: native, vf: {adapter: soft0, index: 1}}]
 	END
-	check "$victim's adjunct dies at edge after edge: nothing it sends is lost or arrives twice" kills $victim
+	check "$kind: an adjunct dies at edge after edge, and its partition loses and repeats nothing" kills $kind
 	show "$work/out" 3
 	check "down" outrigger down
 	check "nothing is left" nothing_left

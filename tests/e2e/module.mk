@@ -72,7 +72,7 @@ numbered_OUT := tests/e2e/numbered
 numbered_TEST := 1
 
 PROGRAMS += edges_killer
-edges_killer_SRCS := tests/e2e/edges/killer.c
+edges_killer_SRCS := tests/e2e/edges/killer.c tests/e2e/edges/guest.c
 edges_killer_USES := liboutrigger
 edges_killer_OUT := tests/e2e/edges_killer
 edges_killer_TEST := 1

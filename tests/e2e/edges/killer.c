@@ -3,15 +3,18 @@
  * Kills one of two adjuncts again and again, at one coverage edge of its serving
  * loop after the other, and sees that its partition loses nothing (THREATS.md T07).
  *
- *   killer CONTROL VICTIM SAMPLE
+ *   killer CONTROL SAMPLE [SOCKET]
  *
  * It is the program of both partitions, `a` and `b`, whose devices net0 lie at one
- * switch, and sends numbered frames both ways all the time. VICTIM, "a" or "b", is
- * whose adjunct is killed; SAMPLE: every so many-th edge only (1: all of them).
- *   what the victim sends   each frame arrives once and in order, whatever happens;
- *                           never more are under way than the receiver has room for
- *   what it is sent         in order and never twice; what was on the wire, or in the
- *                           dying adjunct, may be lost, and is counted
+ * switch, and sends numbered frames both ways all the time. It is a's adjunct that is
+ * killed; SAMPLE: every so many-th edge only (1: all of them). With SOCKET, a's device
+ * is a vhost-user one there, and the program its guest (guest.c); else a native one.
+ *   what a sends    native: each frame arrives once and in order, whatever happens;
+ *                   never more are under way than the receiver has room for. guest:
+ *                   each descriptor is used once and in order, no frame arrives twice,
+ *                   and a death loses a burst at most: those the adjunct held
+ *   what it is sent in order and never twice; what was on the wire, or in the
+ *                   dying adjunct, may be lost, and is counted
  * Every wait is for a doorbell, and none may end by its deadline: a wake-up that
  * got lost with an adjunct would be seen. Prints figures; exit status 1 says what
  * went wrong. One thread.
@@ -28,12 +31,15 @@
 
 #include "clock.h"
 #include "control.h"
+#include "guest.h"
 #include "outrigger.h"
 
 #define BURST 32u
 #define UNDER_WAY_MAX 256u /* fewer than any ring on the way has room for */
 #define FRAME_BYTES_MIN 64u
+#define FRAME_BYTES_MAX 1514u
 #define ETHERTYPE_EXPERIMENT 0x88b5
+#define ADJUNCT_BURST 32u /* frames that one holds at most, ethdev/port.h */
 #define DISCOVERY_NS (1500 * NS_PER_MS)
 /* Service for so long, and the shim forgets the death before (recover.c). */
 #define STEADY_NS (250 * NS_PER_MS)
@@ -43,9 +49,10 @@
 #define LOST_NS (3 * NS_PER_MS)
 
 struct end {
+	struct guest *guest; /* NULL: a native one, which the others are about */
 	struct otr *otr;
 	struct otr_net *net;
-	struct otr_net_info info;
+	uint8_t mac[6];
 };
 
 /* Numbered frames one way. */
@@ -66,7 +73,9 @@ struct killer {
 	uint64_t frames;
 };
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
+#define fail killer_fail
+
+void killer_fail(const char *format, ...)
 {
 	va_list arguments;
 
@@ -90,19 +99,37 @@ static uint32_t draw(struct killer *killer, uint32_t below)
 static void frame_make(const struct stream *stream, uint8_t *frame, unsigned length, uint32_t number)
 {
 	memset(frame, (int)(number & 0xff), length);
-	memcpy(frame, stream->to->info.mac, 6);
-	memcpy(frame + 6, stream->from->info.mac, 6);
+	memcpy(frame, stream->to->mac, 6);
+	memcpy(frame + 6, stream->from->mac, 6);
 	frame[12] = ETHERTYPE_EXPERIMENT >> 8;
 	frame[13] = ETHERTYPE_EXPERIMENT & 0xff;
 	memcpy(frame + 14, &number, sizeof(number));
 }
 
+/* Frames sent: fewer if there is no room. */
+static unsigned end_send(struct end *end, const struct otr_frame *frames, unsigned count)
+{
+	unsigned sent = 0;
+	int result;
+
+	if (!end->guest) {
+		result = otr_net_send(end->net, frames, count);
+		if (result < 0)
+			fail("sending: %s", otr_last_error());
+		return (unsigned)result;
+	}
+	while (sent < count && guest_send(end->guest, frames[sent].data, frames[sent].length_bytes))
+		sent++;
+	if (sent)
+		guest_kick(end->guest);
+	return sent;
+}
+
 static void stream_send(struct killer *killer, struct stream *stream, unsigned count)
 {
-	static uint8_t octets[BURST][1514];
+	static uint8_t octets[BURST][FRAME_BYTES_MAX];
 	struct otr_frame frames[BURST];
-	unsigned length = draw(killer, 8) ? FRAME_BYTES_MIN : 1514;
-
+	unsigned length = draw(killer, 8) ? FRAME_BYTES_MIN : FRAME_BYTES_MAX;
 	uint32_t waited_for = stream->expected;
 
 	if ((int32_t)(stream->given_up - waited_for) > 0)
@@ -113,23 +140,19 @@ static void stream_send(struct killer *killer, struct stream *stream, unsigned c
 		frame_make(stream, octets[i], length, stream->next + i);
 		frames[i] = (struct otr_frame){octets[i], length};
 	}
-	int sent = otr_net_send(stream->from->net, frames, count);
-
-	if (sent < 0)
-		fail("sending: %s", otr_last_error());
-	stream->next += (uint32_t)sent;
+	stream->next += end_send(stream->from, frames, count);
 }
 
-static void arrived(struct killer *killer, struct stream *stream, const struct otr_frame *frame)
+static void arrived(struct killer *killer, struct stream *stream, const void *frame, unsigned length)
 {
-	uint8_t copy[1514];
+	uint8_t copy[FRAME_BYTES_MAX];
 	uint32_t number;
 
-	if (frame->length_bytes > sizeof(copy) || frame->length_bytes < FRAME_BYTES_MIN)
-		fail("a frame of %u bytes arrived", frame->length_bytes);
-	memcpy(copy, frame->data, frame->length_bytes);
+	if (length > sizeof(copy) || length < FRAME_BYTES_MIN)
+		fail("a frame of %u bytes arrived", length);
+	memcpy(copy, frame, length);
 	memcpy(&number, copy + 14, sizeof(number));
-	for (unsigned i = 18; i < frame->length_bytes; i++)
+	for (unsigned i = 18; i < length; i++)
 		if (copy[i] != (number & 0xff))
 			fail("frame %u arrived with octets that are another's", number);
 	if ((int32_t)(number - stream->expected) < 0)
@@ -140,21 +163,37 @@ static void arrived(struct killer *killer, struct stream *stream, const struct o
 		fail("frames %u to %u were lost", stream->expected, number - 1);
 	stream->lost += number - stream->expected;
 	stream->expected = number + 1;
+	stream->arrived_ns = clock_now_ns();
 	killer->frames++;
+}
+
+static void end_receive(struct killer *killer, struct stream *stream)
+{
+	struct end *end = stream->to;
+	uint8_t copy[FRAME_BYTES_MAX];
+	struct otr_frame frames[BURST];
+
+	for (unsigned i = 0; end->guest && i < BURST; i++) {
+		unsigned length = guest_receive(end->guest, copy, sizeof(copy));
+
+		if (!length)
+			return;
+		arrived(killer, stream, copy, length);
+	}
+	if (end->guest)
+		return;
+	int count = otr_net_receive(end->net, frames, BURST);
+
+	for (int i = 0; i < count; i++)
+		arrived(killer, stream, frames[i].data, frames[i].length_bytes);
+	if (count < 0 || (count && otr_net_release(end->net, (unsigned)count)))
+		fail("receiving: %s", otr_last_error());
 }
 
 static void stream_receive(struct killer *killer, struct stream *stream)
 {
-	struct otr_frame frames[BURST];
-	int count = otr_net_receive(stream->to->net, frames, BURST);
-
-	for (int i = 0; i < count; i++)
-		arrived(killer, stream, &frames[i]);
-	if (count < 0 || (count && otr_net_release(stream->to->net, (unsigned)count)))
-		fail("receiving: %s", otr_last_error());
-	if (count)
-		stream->arrived_ns = clock_now_ns();
-	if (!stream->lossless && clock_now_ns() - stream->arrived_ns > LOST_NS)
+	end_receive(killer, stream);
+	if (stream == &killer->in && clock_now_ns() - stream->arrived_ns > LOST_NS)
 		stream->given_up = stream->next;
 }
 
@@ -174,7 +213,7 @@ static void events_look(struct end *end)
 {
 	struct otr_event event;
 
-	while (otr_net_event(end->net, &event) > 0)
+	while (!end->guest && otr_net_event(end->net, &event) > 0)
 		if (!strcmp(event.event, "device-closed") || !strcmp(event.event, "device-failed") ||
 		    !strcmp(event.event, "partition-protocol") || !strcmp(event.event, "shim-lost"))
 			fail("a partition is told: %s %s", event.event, event.message);
@@ -187,7 +226,7 @@ static void traffic(struct killer *killer)
 	stream_send(killer, &killer->in, 1 + draw(killer, BURST));
 	if (!draw(killer, 16))
 		usleep(100 + draw(killer, 300));
-	if (killer->out.next != killer->out.expected && !draw(killer, 4))
+	if (killer->out.lossless && killer->out.next != killer->out.expected && !draw(killer, 4))
 		stream_wait(&killer->out);
 	stream_receive(killer, &killer->out);
 	stream_receive(killer, &killer->in);
@@ -201,12 +240,20 @@ static void traffic_for(struct killer *killer, uint64_t time_ns)
 		traffic(killer);
 }
 
-/* Nothing is under way from the victim any more. */
+/* Nothing is under way from the victim any more: all of it arrived, or is complete. */
 static void settle(struct killer *killer)
 {
-	while (killer->out.next != killer->out.expected) {
+	struct guest *guest = killer->out.from->guest;
+	uint64_t until_ns = clock_now_ns() + WAIT_NS;
+
+	while (killer->out.lossless && killer->out.next != killer->out.expected) {
 		stream_wait(&killer->out);
 		stream_receive(killer, &killer->out);
+	}
+	while (guest && guest_under_way(guest)) {
+		stream_receive(killer, &killer->out);
+		if (clock_now_ns() > until_ns)
+			fail("%u descriptors are never used", guest_under_way(guest));
 	}
 }
 
@@ -285,44 +332,56 @@ static void run(struct killer *killer, unsigned sample)
 	}
 	settle(killer);
 	printf("%u edges, %u of them visited while serving; killed at %u, %u not come by again; "
-	       "%llu frames, of the victim's 0 lost and 0 twice, of those to it %llu lost\n",
+	       "%llu frames; of the victim's %llu lost and 0 twice, of those to it %llu lost and 0 "
+	       "twice\n",
 	       atomic_load(&killer->control->edges), visited, killer->kills, killer->missed,
-	       (unsigned long long)killer->frames, (unsigned long long)killer->in.lost);
+	       (unsigned long long)killer->frames, (unsigned long long)killer->out.lost,
+	       (unsigned long long)killer->in.lost);
 	if (killer->missed > 5 + killer->kills / 10)
 		fail("too many edges were not come by again");
+	if (killer->out.lost > (uint64_t)ADJUNCT_BURST * killer->kills)
+		fail("more was lost than dying adjuncts can have held");
 }
 
 /* ---- Beginning ------------------------------------------------------------------- */
 
-static void end_open(struct end *end, const char *partition)
+static void end_open(struct end *end, const char *partition, const char *socket)
 {
-	if (otr_attach(partition, &end->otr) || otr_net_open(end->otr, "net0", &end->net))
+	struct otr_device device;
+
+	if (otr_attach(partition, &end->otr))
 		fail("%s", otr_last_error());
-	otr_net_info(end->net, &end->info);
+	if (otr_devices(end->otr, &device, 1) < 1)
+		fail("%s has no device", partition);
+	memcpy(end->mac, device.mac, sizeof(end->mac));
+	if (socket)
+		end->guest = guest_open(socket);
+	else if (otr_net_open(end->otr, "net0", &end->net))
+		fail("%s", otr_last_error());
 }
 
 int main(int argc, char **argv)
 {
 	static struct killer killer = {.random = 1};
-	unsigned sample = argc == 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
-	int fd = argc == 4 ? open(argv[1], O_RDWR | O_CLOEXEC) : -1;
+	unsigned sample = argc >= 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+	int fd = argc >= 3 ? open(argv[1], O_RDWR | O_CLOEXEC) : -1;
+	const char *socket = argc > 3 ? argv[3] : NULL;
 
 	if (fd < 0 || !sample) {
-		fprintf(stderr, "usage: killer CONTROL a|b SAMPLE\n");
+		fprintf(stderr, "usage: killer CONTROL SAMPLE [SOCKET]\n");
 		return 2;
 	}
 	void *memory =
 		mmap(NULL, sizeof(*killer.control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	unsigned victim = argv[2][0] == 'b';
 
 	close(fd);
 	if (memory == MAP_FAILED)
 		fail("%s: %s", argv[1], strerror(errno));
 	killer.control = memory;
-	end_open(&killer.ends[0], "a");
-	end_open(&killer.ends[1], "b");
-	killer.out = (struct stream){&killer.ends[victim], &killer.ends[!victim], .lossless = true};
-	killer.in = (struct stream){&killer.ends[!victim], &killer.ends[victim]};
+	end_open(&killer.ends[0], "a", socket);
+	end_open(&killer.ends[1], "b", NULL);
+	killer.out = (struct stream){&killer.ends[0], &killer.ends[1], .lossless = !socket};
+	killer.in = (struct stream){&killer.ends[1], &killer.ends[0]};
 	run(&killer, sample);
 	for (unsigned i = 0; i < 2; i++) {
 		otr_net_close(killer.ends[i].net);
