@@ -154,5 +154,5 @@ clean: ## Remove build/
 .PHONY: help
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nV=1 shows the commands. FLAVOR=asan, tsan or fuzz builds under build/FLAVOR.\n'
+	@printf '\nV=1 shows the commands. FLAVOR=asan, tsan, fuzz or edges builds under build/FLAVOR.\n'
 	@printf 'DEPS=0 names missing packages and installs nothing.\n'

@@ -10,9 +10,8 @@
  * had taken `taken` frames from its drivers in all (modulo 2^32; what the
  * function's owner counts, org.outrigger.Adapter.ConfigureVf). Frames go to the
  * device in the order of their entries, so whatever more the device took came
- * from the entries that follow: a successor goes on at
- *
- *	position + (frames taken by the device in the end - taken)
+ * from the entries that follow: a successor goes on behind so many of them, not
+ * counting those that are no frames.
  *
  * The store that passes frames to the device (its queue's index) thereby is the
  * record as well: a death just before it or just after it makes no difference.

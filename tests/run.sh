@@ -26,6 +26,7 @@
 #   ATTACHES=2000    times that the neighbour of e2e/hostile_neighbour comes and goes
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
+#   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
 #   JOBS=N           suites at a time, but for e2e
 #   CI=true          a skip is a failure
 #

@@ -38,7 +38,10 @@ struct port_native {
 	struct eq_ring receive;  /* we produce */
 	uint8_t *transmit_buffers, *receive_buffers;
 	struct adj_inflight *inflight;
-	unsigned refused; /* wrong entries behind the frames taken, given back with them */
+	/* The burst that was taken last: its entries, the frames of it that the device
+	 * has, and how many entries each frame makes with all before it. */
+	unsigned burst_entries, passed;
+	uint8_t through[BURST_FRAMES];
 	bool attached;    /* a program has the device open; else the rest is void */
 };
 
@@ -101,11 +104,9 @@ static void native_passed(struct port *port, unsigned count)
 {
 	struct port_native *native = (struct port_native *)port;
 
-	if (eq_ring_held(&native->transmit) == count + native->refused) {
-		count += native->refused;
-		native->refused = 0;
-	}
-	entries_done(native, count);
+	native->passed += count;
+	entries_done(native, native->through[native->passed - 1u] -
+				     (native->burst_entries - eq_ring_held(&native->transmit)));
 }
 
 static int native_take(struct port *port, struct rte_mbuf **frames, unsigned most)
@@ -125,34 +126,27 @@ static int native_take(struct port *port, struct rte_mbuf **frames, unsigned mos
 		const uint8_t *buffer = buffer_at(native->transmit_buffers, ring, ring->position);
 		struct net_entry entry;
 
-		/* Behind a wrong entry comes another burst, so that the frames of one
-		 * have entries in a row, and counting the first counts the second. */
-		if (unlikely(native->refused) && taken)
-			break;
 		/* Whether the entry is still there was settled by eq_ring_ready_count();
 		 * a partition that takes it back only fools itself. */
 		eq_ring_take_ready(ring, &entry, sizeof(entry));
 		if (!entry_ok(port, &entry)) {
-			native->refused++;
 			port->counters.tx_dropped++;
 			continue;
-		}
-		if (unlikely(native->refused)) {
-			entries_done(native, native->refused);
-			native->refused = 0;
 		}
 		port_frame_init(frames[taken], entry.length_bytes);
 		frame_copy_in(frames[taken], buffer, entry.length_bytes);
 		port->counters.tx_bytes += entry.length_bytes;
-		taken++;
+		native->through[taken++] = (uint8_t)(i + 1);
 	}
 	port->counters.tx_frames += taken;
 	if (taken < ready)
 		rte_mempool_put_bulk(port->pool, (void **)(frames + taken), ready - taken);
-	if (unlikely(!taken)) {
-		entries_done(native, native->refused);
-		native->refused = 0;
-	}
+	native->burst_entries = ready;
+	native->passed = 0;
+	if (likely(taken))
+		native->through[taken - 1] = (uint8_t)ready; /* wrong ones go with the last */
+	else
+		entries_done(native, ready);
 	return (int)taken;
 }
 
@@ -303,6 +297,7 @@ static void transmit_recover(struct port_native *native)
 	uint64_t word = atomic_load_explicit(&inflight->transmit, memory_order_acquire);
 	uint32_t position = (uint32_t)(word >> 32);
 	uint32_t passed = env->device_taken - (uint32_t)word;
+	struct net_entry entry;
 
 	if (!env->device_counts)
 		passed = 0;
@@ -313,11 +308,14 @@ static void transmit_recover(struct port_native *native)
 	}
 	/* A new window has no record; its ring's index is 0. */
 	if (atomic_load_explicit(&inflight->version, memory_order_relaxed) == ADJ_INFLIGHT_VERSION)
-		eq_ring_resume_consumer(&native->transmit, position + passed);
+		eq_ring_resume_consumer(&native->transmit, position);
 	else
 		eq_ring_recover_consumer(&native->transmit);
-	native->refused = 0;
-	entries_done(native, 0);
+	/* The frames passed came from the right ones of the entries that follow. */
+	for (unsigned i = 0; i < BURST_FRAMES && passed; i++)
+		if (eq_ring_take(&native->transmit, &entry, sizeof(entry)))
+			passed -= entry_ok(&native->port, &entry);
+	entries_done(native, eq_ring_held(&native->transmit));
 	atomic_store_explicit(&inflight->version, ADJ_INFLIGHT_VERSION, memory_order_release);
 }
 

@@ -4,6 +4,13 @@
  * shim is between their socket and ours; the rings are theirs.
  * librte_vhost knows the rings; here are bursts, lengths and sleeping. While
  * nobody is connected the port has nothing and takes nothing.
+ *
+ * A request is a descriptor (with those chained to it) that the guest made
+ * available. Each is used once and in that order, whenever the adjunct may die: the
+ * library publishes a burst's by one store, of the used index, which is in the
+ * guest's memory and is where the session is taken up again (hv-shim/vhost_state.c,
+ * vhost_state_place()). It does so before the device has the frames: of those in
+ * hand, one burst, a death loses what was not passed on yet.
  */
 #include <errno.h>
 #include <rte_vhost.h>

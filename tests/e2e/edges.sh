@@ -24,7 +24,7 @@ kills() { # KIND
 	OUTRIGGER_STATE_DIR=$state timeout $((30 + 1500 / sample)) "$helpers/edges_killer" \
 		"$control" $sample "${socket[@]}"
 }
-for kind in ${KINDS:-native vhost-user}; do
+for kind in native vhost-user; do
 	head -c 8192 /dev/zero >"$control"
 	printf a.net0 | dd of="$control" conv=notrunc status=none
 	export OTR_EDGES=$control

@@ -4,18 +4,20 @@
  * (port_native.c: what leaves the partition), for Spin. The partition's producer
  * lives, fills the ring, and sleeps for space on its doorbell. The consumer is
  * killed DEATHS times, between any two of its accesses to memory, also between
- * taking the arming back and ringing. Its successor knows what is in the ring
- * and nothing else; the doorbells outlive both.
+ * taking the arming back and ringing, or between passing frames to the device,
+ * recording that, and releasing their entries. Its successor knows the record and
+ * how many frames the device has (adj_inflight.h); the doorbells outlive both.
  *
- * Proved: nobody sleeps for ever; the entries go out in order and none twice; and
- * none is lost but what the dead had released and still held, one burst at most.
+ * Proved: nobody sleeps for ever; and every entry goes out once and in order.
  *
  * Planted bugs, each of which must be found (run.sh):
  *   PLANT_NO_RING        the successor does not ring
  *   PLANT_RING_IF_ARMED  it rings only a producer that is armed
  *   PLANT_NO_LOOK        it sleeps before it has looked at the ring
  *   PLANT_RESUME_AT_0    it starts where a first consumer does
- *   PLANT_SEND_FIRST     what was taken is sent on before it is released
+ *   PLANT_RELEASE_FIRST  what was taken is released before the device has it
+ *   PLANT_NO_COUNT       the successor does not ask what the device has
+ *   PLANT_NO_RECORD      it takes the ring's own index for the record's position
  */
 #define CAPACITY 2
 #define ENTRIES 5
@@ -25,8 +27,9 @@
 
 bool killed;     /* the consumer is to die */
 byte deaths;
-byte sent;       /* entries 0 .. sent - 1 have gone out, or are lost */
-byte lost;
+byte sent;       /* frames the device has: of entries 0 .. sent - 1 */
+/* The record, one word: before `position`, all is done, and the device had `taken`. */
+byte record_position, record_taken;
 
 /* Whoever kills, does so at any time, or never. */
 active proctype killer()
@@ -84,10 +87,16 @@ active proctype producer()
 	od
 }
 
-/* native_take() releases all that it took; then the device is given it. */
+/* entries_done(): the record is in memory of its own, read after our death only. */
 inline release()
 {
+#ifndef PLANT_RELEASE_FIRST
+	atomic { record_position = first; record_taken = sent };
+	released = first;
+#else
+	atomic { record_position = position; record_taken = sent };
 	released = position;
+#endif
 	store(C, CONSUMED, released);
 	fence(C);
 	load(C, PRODUCER_ARMED, armed);
@@ -102,39 +111,52 @@ inline release()
 	fi
 }
 
-/* Entry `first` and those behind it, up to `position`. */
+/* Entry `first` and those behind it, up to `position`, or fewer: by one store. */
 inline send_on()
 {
-	do
-	:: first < position ->
-		atomic {
-			assert(first == sent); /* in order, none twice, none left out */
-			sent++;
-			first++
-		}
-	:: else -> break
-	od
+	atomic {
+		assert(first == sent); /* in order, none twice, none left out */
+		if
+		:: first = position
+		:: first + 1 < position -> first++
+		fi;
+		sent = first
+	}
 }
 
 inline hand_over()
 {
-#ifdef PLANT_SEND_FIRST
+#ifdef PLANT_RELEASE_FIRST
+	release();
+	send_on();
+	if
+	:: first < position -> send_on()
+	:: else
+	fi;
+	if
+	:: first < position -> send_on()
+	:: else
+	fi
+#else
 	send_on();
 	release()
-#else
-	release();
-	send_on()
 #endif
 }
 
-/* eq_ring_recover_consumer() and port_native_open() */
+/* transmit_recover() and port_native_open() */
 inline take_over()
 {
-#ifdef PLANT_RESUME_AT_0
+#if defined(PLANT_RESUME_AT_0)
 	position = 0;
-#else
+#elif defined(PLANT_NO_COUNT)
+	position = record_position;
+#elif defined(PLANT_NO_RECORD)
 	load(C, CONSUMED, position);
+	position = position + sent - record_taken;
+#else
+	position = record_position + sent - record_taken;
 #endif
+	atomic { record_position = position; record_taken = sent };
 	released = position;
 	first = position;
 	store(C, CONSUMED, position);
@@ -162,10 +184,6 @@ inline die()
 {
 	atomic {
 		drain(C);
-		lost = lost + (memory[CONSUMED] > sent -> memory[CONSUMED] - sent : 0);
-		/* One burst for each of the dead. */
-		assert(lost <= deaths * CAPACITY);
-		sent = (memory[CONSUMED] > sent -> memory[CONSUMED] : sent);
 		killed = false
 	}
 }
