@@ -346,12 +346,12 @@ static void standby_prepare(struct adjunct *adjunct)
 static void standby_attach(struct adjunct *adjunct, const struct window *window)
 {
 	const int fds[] = {window->memory_fd, window->bells[NET_BELL_ADJUNCT],
-			   window->bells[NET_BELL_PARTITION]};
+			   window->bells[NET_BELL_PARTITION], window->inflight_fd};
 
 	json_decref(adjunct_call(adjunct, "AttachPort",
 				 json_pack("{s:I}", "ring_entries",
 					   (json_int_t)window->layout.ring_entries),
-				 fds, 3, NULL));
+				 fds, 4, NULL));
 }
 
 /* It knows the window before the one it replaces is dead, and does nothing with it. */
@@ -385,8 +385,8 @@ static void test_standby(void)
 	standby_prepare(&third);
 	standby_attach(&third, &other);
 	const int fds[] = {window.memory_fd, window.bells[NET_BELL_ADJUNCT],
-			   window.bells[NET_BELL_PARTITION]};
-	json_decref(adjunct_call(&third, "Start", start_native("net_ring0", &window, NULL), fds, 3,
+			   window.bells[NET_BELL_PARTITION], window.inflight_fd};
+	json_decref(adjunct_call(&third, "Start", start_native("net_ring0", &window, NULL), fds, 4,
 				 NULL));
 	check(echo(&window, 3000, 4000, 5000));
 	adjunct_end(&third);
