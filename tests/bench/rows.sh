@@ -250,6 +250,7 @@ restart_max_ours() {
 	peer_name="the goal itself, largest of $kill_count kills; median $(human "$(sort -n "$work/gaps" |
 		sed -n "$(((kill_count + 1) / 2))p")"), 99th percentile $(human "$(sort -n "$work/gaps" |
 		sed -n "$(((kill_count * 99 + 99) / 100))p")") ns"
+	say "  $peer_name"
 }
 restart_max_goal() { figure=5000000; }
 restart_max() {
