@@ -18,6 +18,8 @@
 #include "log.h"
 #include "../shim.h"
 
+#define STORAGE_BYTES eq_storage_bytes(EVENTS_EQS, EVENTS_CQS, EVENTS_QPS, EVENTS_EQ_ENTRIES)
+
 static struct eq_host *partition_host(struct partition *partition)
 {
 	if (!partition->event_host)
@@ -37,7 +39,8 @@ static void events_free(struct device_events *events)
 	if (events->adapter)
 		eq_host_remove_adapter(events->adapter);
 	if (events->memory)
-		munmap(events->memory, events->storage.bytes);
+		munmap(events->memory, STORAGE_BYTES);
+	eq_storage_close(&events->storage);
 	if (events->storage_fd >= 0)
 		close(events->storage_fd);
 	free(events);
@@ -45,7 +48,7 @@ static void events_free(struct device_events *events)
 
 static int make_storage(struct device_events *events)
 {
-	uint64_t bytes = eq_storage_bytes(EVENTS_EQS, EVENTS_CQS, EVENTS_QPS, EVENTS_EQ_ENTRIES);
+	uint64_t bytes = STORAGE_BYTES;
 
 	events->storage_fd = memfd_create("outrigger:events", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (events->storage_fd < 0 || ftruncate(events->storage_fd, (off_t)bytes) ||
