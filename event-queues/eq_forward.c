@@ -256,18 +256,17 @@ static unsigned take_type2(struct eq_host_adapter *adapter, unsigned budget, uin
 	unsigned moved = 0, looks = 0;
 	struct eq_entry entry;
 
+	bool more;
 	do {
 		while (moved + looks < budget && eq_consume(&adapter->type2, &entry)) {
 			deliver_type2(adapter, &entry, now_ns, seen);
 			moved++;
 		}
-		if (moved + looks >= budget) {
-			/* What is left is for the next call. */
-			atomic_store_explicit(adapter->type2.asb, 1, memory_order_release);
-			break;
-		}
 		looks++;
-	} while (eq_consumer_end(&adapter->type2));
+		more = eq_consumer_end(&adapter->type2);
+	} while (more && moved + looks < budget);
+	if (more) /* for the next call */
+		atomic_store_explicit(adapter->type2.asb, 1, memory_order_release);
 	add(&section->invalid, adapter->type2.invalid - invalid_before);
 	return moved;
 }
