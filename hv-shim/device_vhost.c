@@ -19,8 +19,16 @@ struct device_vhost {
 	struct device *device;
 	struct vhost_session *session;
 	sd_event_source *save_source;
-	bool saved;   /* the keeper has something */
-	bool opening; /* and is asked what */
+	bool saved;       /* the keeper has something */
+	bool opening;     /* and is asked what */
+	unsigned storing; /* calls to it that refer to us */
+	bool closed;      /* freed with the last of them */
+};
+
+/* A message's settlement on its way. */
+struct store_job {
+	struct device_vhost *vhost;
+	struct vhost_due due; /* serial 0: none */
 };
 
 static int socket_path(const struct device *device, const char *kind, const char *suffix,
@@ -37,25 +45,97 @@ int device_vhost_path(const struct device *device, unsigned slot, char path[SHIM
 	return socket_path(device, "adjunct", slot ? SLOT_SUFFIX ".vhost" : ".vhost", path);
 }
 
-static void keeper_call(struct device *device, const char *method, const int *fds, unsigned count,
-			peer_answer_fn callback, void *data)
+static json_t *keeper_parameters(const struct device *device)
 {
 	char name[DOC_NAME_BYTES + 8];
 
 	snprintf(name, sizeof(name), "vhost:%s", device->spec.name);
-	peer_call(device->partition->keeper, method, json_pack("{s:s}", "name", name), fds, count,
+	return json_pack("{s:s}", "name", name);
+}
+
+static void keeper_call(struct device *device, const char *method, peer_answer_fn callback,
+			void *data)
+{
+	peer_call(device->partition->keeper, method, keeper_parameters(device), NULL, 0,
 		  SHIM_CALL_MS, callback, data);
 }
 
 /* ---- The keeper's copy ------------------------------------------------------------ */
 
+static void not_stored(const char *problem)
+{
+	log_warning("a vhost-user session cannot be kept for a restart of this program: %s",
+		    problem);
+}
+
+static void vhost_put(struct device_vhost *vhost)
+{
+	if (vhost->closed && !vhost->storing)
+		free(vhost);
+}
+
 static void on_stored(void *data, const char *problem, struct varlink_answer *answer)
 {
-	(void)data; /* the device may be gone */
-	(void)answer;
+	struct store_job job = *(struct store_job *)data;
+	bool settled = answer && json_is_true(json_object_get(answer->parameters, "settled"));
+
+	free(data);
+	job.vhost->storing--;
 	if (problem)
-		log_warning("a vhost-user session cannot be kept for a restart of this program: %s",
-			    problem);
+		not_stored(problem);
+	if (!job.vhost->closed && job.due.serial) {
+		const struct peer *keeper = job.vhost->device->partition->keeper;
+
+		if (!answer)
+			vhost_session_undecided(job.vhost->session, &job.due,
+						!keeper || peer_has_ended(keeper));
+		else
+			vhost_session_done(job.vhost->session, &job.due,
+					   problem   ? problem
+					   : settled ? NULL
+						     : "the keeper knows of no settlements");
+	}
+	vhost_put(job.vhost);
+}
+
+static void settlement_add(json_t *parameters, const struct vhost_due *due)
+{
+	char answer[2 * sizeof(due->answer) + 1] = "";
+
+	for (unsigned i = 0; i < due->answer_bytes; i++)
+		snprintf(answer + 2 * i, 3, "%02x", due->answer[i]);
+	json_object_set_new(parameters, "settle",
+			    json_pack("{s:i,s:I,s:s}", "fd", VHOST_SAVE_GUEST_FD, "skip_bytes",
+				      (json_int_t)due->skip_bytes, "answer", answer));
+}
+
+/* The keeper stores the session, and settles the message that led to it. */
+static void store(struct device_vhost *vhost, const int *fds, unsigned count)
+{
+	struct store_job *job = calloc(1, sizeof(*job));
+	json_t *parameters = keeper_parameters(vhost->device);
+
+	if (!job) {
+		json_decref(parameters);
+		not_stored("out of memory");
+		return; /* what is due stays so, until the next change */
+	}
+	job->vhost = vhost;
+	if (vhost_session_due(vhost->session, &job->due))
+		settlement_add(parameters, &job->due);
+	vhost->storing++;
+	vhost->saved = true;
+	peer_call(vhost->device->partition->keeper, "org.outrigger.Keeper.Store", parameters, fds,
+		  count, SHIM_CALL_MS, on_stored, job);
+}
+
+/* Nobody can keep it now: what is due is done here. */
+static void settle_alone(struct device_vhost *vhost, const char *problem)
+{
+	struct vhost_due due;
+
+	if (vhost_session_due(vhost->session, &due))
+		vhost_session_done(vhost->session, &due, problem);
 }
 
 static bool nothing_is_kept(const struct varlink_answer *answer)
@@ -79,19 +159,20 @@ static int on_save(sd_event_source *source, void *data)
 
 	(void)source;
 	vhost->save_source = sd_event_source_disable_unref(vhost->save_source);
-	if (!device->partition->keeper)
+	if (!device->partition->keeper) {
+		settle_alone(vhost, "there is no keeper");
 		return 0;
+	}
 	int count = vhost_session_save(vhost->session, fds);
 	if (count > 0) {
-		keeper_call(device, "org.outrigger.Keeper.Store", fds, (unsigned)count, on_stored,
-			    NULL);
+		store(vhost, fds, (unsigned)count);
 		close(fds[0]);
-		vhost->saved = true;
 	} else if (!count && vhost->saved) {
-		keeper_call(device, "org.outrigger.Keeper.Remove", NULL, 0, on_removed, NULL);
+		keeper_call(device, "org.outrigger.Keeper.Remove", on_removed, NULL);
 		vhost->saved = false;
 	} else if (count && count != -EAGAIN) {
-		on_stored(NULL, strerror(-count), NULL);
+		not_stored(strerror(-count));
+		settle_alone(vhost, strerror(-count));
 	}
 	return 0;
 }
@@ -102,7 +183,7 @@ static void on_changed(void *data)
 
 	if (!vhost->save_source && sd_event_add_defer(vhost->device->partition->shim->event,
 						      &vhost->save_source, on_save, vhost) < 0)
-		on_stored(NULL, "out of memory", NULL);
+		not_stored("out of memory");
 }
 
 /* ---- The session -------------------------------------------------------------------- */
@@ -180,7 +261,7 @@ int device_vhost_open(struct device *device)
 	}
 	device->vhost = vhost;
 	vhost->opening = true;
-	keeper_call(device, "org.outrigger.Keeper.Fetch", NULL, 0, on_fetched, device);
+	keeper_call(device, "org.outrigger.Keeper.Fetch", on_fetched, device);
 	return 0;
 }
 
@@ -227,7 +308,7 @@ void device_vhost_close(struct device *device, bool ended)
 
 	/* After a restart of the shim there may be what was never taken up. */
 	if (ended && device->partition->keeper)
-		keeper_call(device, "org.outrigger.Keeper.Remove", NULL, 0, on_removed, NULL);
+		keeper_call(device, "org.outrigger.Keeper.Remove", on_removed, NULL);
 	if (ended && !socket_path(device, "vhost", ".sock", path))
 		unlink(path);
 	if (!vhost)
@@ -235,5 +316,6 @@ void device_vhost_close(struct device *device, bool ended)
 	device->vhost = NULL;
 	vhost_session_free(vhost->session, ended);
 	sd_event_source_disable_unref(vhost->save_source);
-	free(vhost);
+	vhost->closed = true;
+	vhost_put(vhost);
 }

@@ -14,6 +14,8 @@
 #include "log.h"
 #include "shim.h"
 
+#define RETRY_US 2000
+
 struct partition *partition_new(struct shim *shim, const char *name, const char *owner)
 {
 	struct partition *partition = calloc(1, sizeof(*partition));
@@ -57,9 +59,14 @@ static void partition_start_keeper(struct partition *partition);
 
 static int on_start_again(sd_event_source *source, uint64_t usec, void *data)
 {
-	(void)source;
+	struct partition *partition = data;
+
 	(void)usec;
-	partition_start_keeper(data);
+	if (partition->keeper) { /* killed: first everyone who asked it something hears of that */
+		int error = sd_event_source_set_time_relative(source, RETRY_US);
+		return error < 0 ? error : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	partition_start_keeper(partition);
 	return 0;
 }
 

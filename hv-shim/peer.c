@@ -381,7 +381,8 @@ static int on_link_refuse(sd_event_source *source, void *data)
 /* ---- Calls ------------------------------------------------------------------ */
 
 /* A child that runs may have dropped us for another connection, or was slow: it
- * takes us back, and forgets what it was asked on the old one. */
+ * takes us back. What it was asked on the old one happens before all that follows,
+ * or not at all. */
 static void replace_calls(struct peer *peer)
 {
 	struct link *link;

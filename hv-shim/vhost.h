@@ -15,6 +15,13 @@
  * not read. Once a back-end has ended, everything is answered from the record. A guest
  * that breaks a rule (vhost_state.c) loses its connection, with a line in the log.
  *
+ * A message stays on the guest's socket until it has had its effect. Then three
+ * things are due: the session's new state is stored, the message is taken off the
+ * socket, the answer is sent. The keeper does all three in one go, so that they
+ * happen or do not, whenever the shim is killed: a message that is still there is
+ * new to the next shim, whatever this one had begun (every message may be told to
+ * a back-end twice), and no guest gets two answers or waits for one in vain.
+ *
  * The shim never reads, writes or maps what a guest sent, but for one read of two
  * bytes (vhost_memory_copy_in()): it rings nobody's doorbell. A new adjunct looks
  * at both rings when its session begins, and calls the guest once for each, so
@@ -33,6 +40,8 @@
 
 #define VHOST_ANSWER_MS 3000 /* librte_vhost's thread may sleep for one of them */
 #define VHOST_SAVE_FDS 16    /* what one call to the keeper can carry */
+#define VHOST_SAVE_GUEST_FD 1 /* which of them is the guest's connection */
+#define VHOST_ANSWER_BYTES_MAX 20
 
 struct vhost_session;
 
@@ -41,8 +50,16 @@ struct vhost_session_ops {
 	void (*ready)(void *data, const char *problem);
 	/* The back-end closed, broke the protocol or is silent; "closed its session". */
 	void (*lost)(void *data, const char *how);
-	/* vhost_session_save() has something new to say. */
+	/* vhost_session_save() has something new to say, or vhost_session_due() has. */
 	void (*changed)(void *data);
+};
+
+/* What a guest's message has come to; see above. */
+struct vhost_due {
+	unsigned serial;
+	unsigned skip_bytes;   /* to be taken off the guest's socket: socket_skip() */
+	unsigned answer_bytes; /* 0: none */
+	unsigned char answer[VHOST_ANSWER_BYTES_MAX];
 };
 
 /* `label` for the log. `path` is the guest's socket; it appears with the first
@@ -78,6 +95,22 @@ void vhost_session_back_end_gone(struct vhost_session *session);
  * Their number; 0: nobody is connected; -EAGAIN: not now, `changed` follows; -errno.
  */
 int vhost_session_save(const struct vhost_session *session, int fds[VHOST_SAVE_FDS]);
+/*
+ * True, once for each message: *due is to be done together with storing what
+ * vhost_session_save() has just said, and then vhost_session_done() to be called.
+ * Nothing is read from the guest in between.
+ */
+bool vhost_session_due(struct vhost_session *session, struct vhost_due *due);
+/* `problem`: the keeper refused, and did nothing; then it is done here, and a shim
+ * that is killed now loses it. NULL: the keeper did it. */
+void vhost_session_done(struct vhost_session *session, const struct vhost_due *due,
+			const char *problem);
+/*
+ * No answer of the keeper's. If it has `ended` it is found out what it did; one
+ * that may do it at any later time is not waited for: the guest is disconnected.
+ */
+void vhost_session_undecided(struct vhost_session *session, const struct vhost_due *due,
+			     bool ended);
 /* Takes up what an earlier shim saved: those descriptors it wants are set to -1.
  * -EINVAL: it was not saved by this version. */
 int vhost_session_restore(struct vhost_session *session, int *fds, unsigned count);

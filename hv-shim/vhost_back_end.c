@@ -257,8 +257,6 @@ static void live_answer(struct vhost_session *session, const struct vhost_messag
 		vhost_guest_end(session, why);
 		return;
 	}
-	vhost_guest_update(session);
-	session->ops->changed(session->data);
 	vhost_guest_answer(session);
 }
 

@@ -162,8 +162,9 @@ static int fds_take(struct msghdr *from, struct vhost_message *message)
 	return surplus ? -EPROTO : 0;
 }
 
-/* Up to `bytes` more. The number received, or -errno. */
-static ssize_t receive(int socket, struct vhost_message *message, void *into, size_t bytes)
+/* Up to `bytes` more, with MSG_PEEK or not. The number received, or -errno. */
+static ssize_t receive(int socket, struct vhost_message *message, void *into, size_t bytes,
+		       int flags)
 {
 	union {
 		struct cmsghdr align;
@@ -179,7 +180,7 @@ static ssize_t receive(int socket, struct vhost_message *message, void *into, si
 	ssize_t received;
 
 	do {
-		received = recvmsg(socket, &from, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		received = recvmsg(socket, &from, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (received < 0 && errno == EINTR);
 	if (received < 0)
 		return -errno;
@@ -205,13 +206,65 @@ int vhost_read(int socket, struct vhost_reader *reader)
 			return 1;
 		char *into = in_header ? (char *)&message->header + have
 				       : (char *)&message->payload + (have - header_bytes);
-		ssize_t received = receive(socket, message, into, end - have);
+		ssize_t received = receive(socket, message, into, end - have, 0);
 		if (received == -EAGAIN)
 			return 0;
 		if (received < 0)
 			return (int)received;
 		reader->have_bytes += (size_t)received;
 	}
+}
+
+static bool wants_fds(const struct vhost_message *message)
+{
+	const struct shape *shape = shape_of(message->header.request);
+
+	return shape && (shape->fds == FDS_REGIONS ||
+			 (shape->fds == FDS_DOORBELL &&
+			  !(message->payload.number & VHOST_DOORBELL_NONE)));
+}
+
+/* 1: it is whole; 0: it is not, or nothing is there; -EPROTO. */
+static int peek_bytes(int socket, struct vhost_reader *reader)
+{
+	struct vhost_message *message = &reader->message;
+	uint8_t whole[sizeof(message->header) + sizeof(message->payload)];
+	const size_t header_bytes = sizeof(message->header);
+
+	/* No room for descriptors: the kernel makes none. */
+	ssize_t have = recv(socket, whole, sizeof(whole), MSG_PEEK | MSG_DONTWAIT);
+	if (have < (ssize_t)header_bytes)
+		return 0;
+	memcpy(&message->header, whole, header_bytes);
+	if (message->header.size_bytes > sizeof(message->payload))
+		return -EPROTO;
+	size_t bytes = header_bytes + message->header.size_bytes;
+	if (have < (ssize_t)bytes) {
+		vhost_reader_clear(reader);
+		return 0;
+	}
+	memcpy(&message->payload, whole + header_bytes, message->header.size_bytes);
+	reader->have_bytes = reader->left_bytes = bytes;
+	return 1;
+}
+
+/*
+ * Only requests that have descriptors are looked at for them, because the kernel
+ * shows those of the next message if a message has none. What comes along with
+ * others unasked never becomes ours (T04): the kernel closes it.
+ */
+int vhost_peek(int socket, struct vhost_reader *reader)
+{
+	struct vhost_message *message = &reader->message;
+	uint8_t again[sizeof(message->header) + sizeof(message->payload)];
+	int result = reader->have_bytes ? 0 : peek_bytes(socket, reader);
+
+	if (result == 0)
+		return vhost_read(socket, reader);
+	if (result < 0 || !wants_fds(message))
+		return result;
+	ssize_t have = receive(socket, message, again, reader->have_bytes, MSG_PEEK);
+	return have < 0 ? (int)have : have == (ssize_t)reader->have_bytes ? 1 : -EPROTO;
 }
 
 /* ---- Writing ------------------------------------------------------------------ */

@@ -117,6 +117,7 @@ const char *vhost_message_problem(const struct vhost_message *message);
 struct vhost_reader {
 	struct vhost_message message;
 	size_t have_bytes; /* of header and payload */
+	size_t left_bytes; /* of them still on the socket: see vhost_peek() */
 };
 
 /*
@@ -126,6 +127,15 @@ struct vhost_reader {
  * reader is to be closed.
  */
 int vhost_read(int socket, struct vhost_reader *reader);
+/*
+ * The same, but leaves a whole message on the socket, to be taken from there with
+ * socket_skip() once it has had its effect: reader->left_bytes of them. What is
+ * peeked again comes with its descriptors again. A message that was sent in pieces
+ * is taken, and left_bytes is 0: with a part left there the socket would stay
+ * readable, and the kernel shows nothing beyond a part with descriptors. Those
+ * that come along with a request that has none are not seen, nor kept by anyone.
+ */
+int vhost_peek(int socket, struct vhost_reader *reader);
 /* For the next message, with the descriptors of this one closed or left to others. */
 void vhost_reader_close(struct vhost_reader *reader);
 void vhost_reader_clear(struct vhost_reader *reader);

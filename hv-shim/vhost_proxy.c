@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -104,29 +105,108 @@ void vhost_guest_end(struct vhost_session *session, const char *why)
 	shutdown(session->guest, SHUT_RDWR);
 	guest_drop(session);
 	session->passed = false;
+	session->due_stage = DUE_NOTHING;
 	vhost_back_end_renew(session);
 	session->ops->changed(session->data);
 }
 
 void vhost_guest_update(struct vhost_session *session)
 {
-	bool read = (session->stage == STAGE_ABSENT && !session->held) ||
-		    (session->stage == STAGE_LIVE && !session->passed);
+	bool read = !session->due_stage && ((session->stage == STAGE_ABSENT && !session->held) ||
+					    (session->stage == STAGE_LIVE && !session->passed));
 
 	if (session->guest_io)
 		sd_event_source_set_enabled(session->guest_io, read ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
-/* What the last message of the guest's comes to. Its connection may end here. */
+/* What the last message of the guest's comes to. */
 void vhost_guest_answer(struct vhost_session *session)
 {
-	int error = session->answer_wanted ? vhost_write(session->guest, &session->answer) : 0;
+	const struct vhost_message *answer = &session->answer;
+	struct vhost_due *due = &session->due;
+	const size_t header_bytes = sizeof(answer->header);
 
+	*due = (struct vhost_due){
+		.serial = due->serial + 1,
+		.skip_bytes = (unsigned)session->from_guest.left_bytes,
+	};
+	if (session->answer_wanted) {
+		assert(header_bytes + answer->header.size_bytes <= sizeof(due->answer));
+		memcpy(due->answer, &answer->header, header_bytes);
+		memcpy(due->answer + header_bytes, &answer->payload, answer->header.size_bytes);
+		due->answer_bytes = (unsigned)header_bytes + answer->header.size_bytes;
+	}
 	session->answer_wanted = false;
+	session->due_stage = DUE_UNTOLD;
+	vhost_guest_update(session);
+	session->ops->changed(session->data);
+}
+
+bool vhost_session_due(struct vhost_session *session, struct vhost_due *due)
+{
+	if (session->due_stage != DUE_UNTOLD)
+		return false;
+	session->due_stage = DUE_TOLD;
+	*due = session->due;
+	return true;
+}
+
+/* The guest may have left, or another one be here, since it was told. */
+static bool due_is_open(const struct vhost_session *session, const struct vhost_due *due)
+{
+	return session->due_stage == DUE_TOLD && session->due.serial == due->serial;
+}
+
+/* 0 or -errno. */
+static int due_do(const struct vhost_session *session)
+{
+	const struct vhost_due *due = &session->due;
+	int error = socket_skip(session->guest, due->skip_bytes);
+	ssize_t sent = error || !due->answer_bytes
+			       ? due->answer_bytes
+			       : send(session->guest, due->answer, due->answer_bytes,
+				      MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return error ? error : sent < 0 ? -errno : sent == due->answer_bytes ? 0 : -EAGAIN;
+}
+
+void vhost_session_done(struct vhost_session *session, const struct vhost_due *due,
+			const char *problem)
+{
+	if (!due_is_open(session, due))
+		return;
+	int error = problem ? due_do(session) : 0;
+
+	session->due_stage = DUE_NOTHING;
+	/* Only now: the message itself is gone, and these can be the last that are open. */
+	vhost_reader_close(&session->from_guest);
 	if (error == -EPIPE || error == -ECONNRESET)
 		vhost_guest_end(session, NULL);
-	else if (error)
+	else if (error == -EAGAIN)
 		vhost_guest_end(session, "it does not read its answers");
+	else if (error)
+		vhost_guest_end(session, strerror(-error));
+	else
+		vhost_guest_update(session);
+}
+
+void vhost_session_undecided(struct vhost_session *session, const struct vhost_due *due,
+			     bool ended)
+{
+	int waiting_bytes = -1;
+
+	if (!due_is_open(session, due))
+		return;
+	if (!ended || ioctl(session->guest, FIONREAD, &waiting_bytes) || !due->skip_bytes)
+		waiting_bytes = -1;
+	/* A guest that has sent more meanwhile leaves it open. */
+	if (waiting_bytes == 0)
+		vhost_session_done(session, due, NULL);
+	else if (waiting_bytes == (int)due->skip_bytes)
+		vhost_session_done(session, due, "it is still there");
+	else
+		vhost_guest_end(session, ended ? "its partition's keeper ended over its message"
+					       : "its partition's keeper does not answer");
 }
 
 static void guest_message(struct vhost_session *session)
@@ -144,15 +224,11 @@ static void guest_message(struct vhost_session *session)
 		vhost_guest_end(session, why);
 		return;
 	}
-	/* Before anything else can end the connection: the state has the descriptors. */
+	/* The state has the descriptors now; others are closed once all is done. */
 	if (verdict == VHOST_TAKEN)
-		vhost_reader_clear(&session->from_guest);
-	else
-		vhost_reader_close(&session->from_guest);
+		session->from_guest.message.fd_count = 0;
 	session->answer_wanted =
 		vhost_message_asks(request) || vhost_state_acknowledges(&session->state, &message);
-	if (verdict != VHOST_ANSWERED)
-		session->ops->changed(session->data);
 	if (verdict != VHOST_ANSWERED && session->stage == STAGE_LIVE) {
 		vhost_back_end_pass(session, &message);
 		return;
@@ -169,7 +245,7 @@ static int on_guest_io(sd_event_source *source, int fd, uint32_t revents, void *
 
 	(void)source;
 	(void)revents;
-	int result = vhost_read(fd, &session->from_guest);
+	int result = vhost_peek(fd, &session->from_guest);
 	if (result == 1)
 		guest_message(session);
 	else if (result == -EPIPE || result == -ECONNRESET)

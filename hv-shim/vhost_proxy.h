@@ -43,6 +43,9 @@ struct vhost_session {
 	bool passed, answer_wanted;
 	uint32_t passed_ring;
 	struct vhost_message answer;
+	/* What that comes to, from then on. */
+	enum { DUE_NOTHING, DUE_UNTOLD, DUE_TOLD } due_stage;
+	struct vhost_due due;
 
 	/* The back-end's deadline; or, once it is lost, the time until that is told. */
 	sd_event_source *timer;

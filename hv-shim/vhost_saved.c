@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "unix_socket.h"
@@ -48,6 +49,7 @@ int vhost_session_save(const struct vhost_session *session, int fds[VHOST_SAVE_F
 	if (file < 0)
 		return -errno;
 	fds[count++] = file;
+	static_assert(VHOST_SAVE_GUEST_FD == 1, "the second");
 	fds[count++] = session->guest;
 	if (saved.live)
 		fds[count++] = session->back_end;
@@ -80,6 +82,13 @@ static int saved_read(int file, struct saved *saved)
 	return 0;
 }
 
+static bool message_waits(int guest)
+{
+	char byte;
+
+	return recv(guest, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 static int take(int *fd)
 {
 	int taken = *fd;
@@ -106,10 +115,15 @@ int vhost_session_restore(struct vhost_session *session, int *fds, unsigned coun
 		return error;
 	fds[next++] = -1;
 	session->state = saved.state;
-	/* An adjunct that has ended meanwhile left its end of the connection closed. */
-	if (saved.live && !vhost_has_left(fds[next]) && !vhost_back_end_add(session, fds[next])) {
+	/* An adjunct that has ended meanwhile left its end of the connection closed. One
+	 * that may have been told of the message that waits there is told all anew. */
+	if (saved.live && !message_waits(session->guest) && !vhost_has_left(fds[next]) &&
+	    !vhost_back_end_add(session, fds[next])) {
 		fds[next] = -1;
 		session->stage = STAGE_LIVE;
+	} else if (saved.live) {
+		shutdown(fds[next], SHUT_RDWR); /* the keeper holds it, too */
+		session->held = true;           /* until there is a back-end, or none */
 	}
 	next += saved.live;
 	for (unsigned i = 0; i < VHOST_STATE_FDS; i++) {

@@ -154,3 +154,21 @@ int unix_accept_same_user(int listen_fd)
 	}
 	return fd;
 }
+
+int socket_skip(int fd, size_t bytes)
+{
+	char scrap[512];
+
+	while (bytes) {
+		/* No control buffer: descriptors find no room. */
+		struct iovec part = {scrap, bytes < sizeof(scrap) ? bytes : sizeof(scrap)};
+		struct msghdr from = {.msg_iov = &part, .msg_iovlen = 1};
+		ssize_t got = recvmsg(fd, &from, MSG_DONTWAIT);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got == 0 || errno == EAGAIN ? -ENODATA : -errno;
+		bytes -= (size_t)got;
+	}
+	return 0;
+}

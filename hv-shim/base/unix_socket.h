@@ -37,6 +37,12 @@ int unix_listen(const char *path, mode_t mode);
  */
 int unix_accept_same_user(int listen_fd);
 
+/*
+ * Takes `bytes` that are there off a stream socket, with the descriptors that
+ * came along, which the kernel closes. 0; -ENODATA: there were fewer; -errno.
+ */
+int socket_skip(int fd, size_t bytes);
+
 /* Closes *fd unless it is -1, and makes it -1. errno is kept. */
 void fd_close(int *fd);
 

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +35,33 @@ static void client_drop(struct client *client)
 	varlink_server_free(client->server);
 	varlink_conn_free(client->conn);
 	*client = (struct client){0};
+}
+
+/* Reads, answers, writes: 0, or -errno when the connection is over. */
+static int client_serve(struct client *client, short events)
+{
+	if (events & POLLOUT) {
+		int sent = varlink_conn_flush(client->conn);
+		if (sent < 0)
+			return sent;
+	}
+	if (!(events & (POLLIN | POLLHUP | POLLERR)))
+		return 0;
+	int result = varlink_conn_read(client->conn);
+	/* What came before the end still counts: a shim may say Stop and close. */
+	int processed = varlink_server_process(client->server);
+	return result < 0 ? result : processed;
+}
+
+/* What the shim had asked before it ended counts; its successor relies on that. */
+static void client_finish_requests(struct client *client)
+{
+	int waiting_bytes;
+
+	while (client->conn && !ioctl(varlink_conn_fd(client->conn), FIONREAD, &waiting_bytes) &&
+	       waiting_bytes > 0)
+		if (client_serve(client, POLLIN))
+			return;
 }
 
 /*
@@ -64,24 +92,9 @@ static void client_accept(struct client *client, const struct varlink_service *s
 		client_drop(&fresh);
 		return;
 	}
+	client_finish_requests(client);
 	client_drop(client);
 	*client = fresh;
-}
-
-/* Reads, answers, writes: 0, or -errno when the connection is over. */
-static int client_serve(struct client *client, short events)
-{
-	if (events & POLLOUT) {
-		int sent = varlink_conn_flush(client->conn);
-		if (sent < 0)
-			return sent;
-	}
-	if (!(events & (POLLIN | POLLHUP | POLLERR)))
-		return 0;
-	int result = varlink_conn_read(client->conn);
-	/* What came before the end still counts: a shim may say Stop and close. */
-	int processed = varlink_server_process(client->server);
-	return result < 0 ? result : processed;
 }
 
 /* The answer to Stop leaves before we do. */

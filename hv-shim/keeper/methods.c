@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "keeper.h"
+#include "unix_socket.h"
 #include "text/org.outrigger.Keeper.varlink.h"
 
 #define ERROR(name) "org.outrigger.Keeper." name
@@ -115,15 +117,67 @@ static void create_tap(struct varlink_call *call, json_t *parameters, void *cont
 	varlink_reply_fds(call, NULL, &fd, 1);
 }
 
+#define SETTLE_ANSWER_BYTES_MAX 64
+
+struct settlement {
+	int fd; /* its place */
+	size_t skip_bytes, answer_bytes;
+	unsigned char answer[SETTLE_ANSWER_BYTES_MAX];
+};
+
+/* 0, or -EINVAL; fd -1: none is asked for. */
+static int settlement_parameter(json_t *parameters, unsigned fd_count, struct settlement *out)
+{
+	json_t *object = json_object_get(parameters, "settle");
+	json_int_t fd, skip_bytes;
+	const char *answer;
+	unsigned byte;
+
+	*out = (struct settlement){.fd = -1};
+	if (!object)
+		return 0;
+	if (json_unpack(object, "{s:I,s:I,s:s}", "fd", &fd, "skip_bytes", &skip_bytes, "answer",
+			&answer) ||
+	    fd < 0 || fd >= fd_count || skip_bytes < 0 || skip_bytes > UINT16_MAX ||
+	    strlen(answer) % 2 || strlen(answer) > 2 * sizeof(out->answer) ||
+	    strspn(answer, "0123456789abcdef") != strlen(answer))
+		return -EINVAL;
+	for (; sscanf(answer, "%2x", &byte) == 1; answer += 2)
+		out->answer[out->answer_bytes++] = (unsigned char)byte;
+	out->fd = (int)fd;
+	out->skip_bytes = (size_t)skip_bytes;
+	return 0;
+}
+
+/* Whoever sent the message may have left, or not read its answers: then it is
+ * disconnected, as the shim then sees. */
+static void settle(int fd, const struct settlement *settlement)
+{
+	struct iovec part = {(void *)settlement->answer, settlement->answer_bytes};
+	const struct msghdr answer = {.msg_iov = &part, .msg_iovlen = 1};
+	int error = settlement->skip_bytes ? socket_skip(fd, settlement->skip_bytes) : 0;
+	ssize_t sent = error || !settlement->answer_bytes
+			       ? (ssize_t)settlement->answer_bytes
+			       : sendmsg(fd, &answer, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (error || sent != (ssize_t)settlement->answer_bytes)
+		shutdown(fd, SHUT_RDWR);
+}
+
 static void store_method(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct keeper *keeper = context;
 	const char *name = name_parameter(call, parameters);
+	struct settlement settlement;
 	int fds[VARLINK_FDS_MAX];
 	unsigned count = varlink_call_fd_count(call);
 
 	if (!name)
 		return;
+	if (settlement_parameter(parameters, count, &settlement)) {
+		varlink_error_parameter(call, "settle");
+		return;
+	}
 	if (count == 0) {
 		varlink_errorf(call, ERROR("SystemError"), "no descriptor came along to keep");
 		return;
@@ -142,7 +196,9 @@ static void store_method(struct varlink_call *call, json_t *parameters, void *co
 			       strerror(-error));
 		return;
 	}
-	varlink_reply(call, NULL);
+	if (settlement.fd >= 0)
+		settle(fds[settlement.fd], &settlement);
+	varlink_reply(call, json_pack("{s:b}", "settled", settlement.fd >= 0));
 }
 
 static void fetch(struct varlink_call *call, json_t *parameters, void *context)

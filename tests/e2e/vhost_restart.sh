@@ -8,13 +8,14 @@
 . "$(dirname "$0")/lib.sh"
 
 testpmd=$(command -v dpdk-testpmd) || skip "dpdk-testpmd is not here (Debian: dpdk-dev)"
+command -v strace >/dev/null || skip "strace is not here (Debian: strace)"
 restarts=${RESTARTS:-8} # in a row, in the last part
 
 mac_of() { outrigger -j device show "$1/net0" | jq -r .device.mac; }
 socket_of() { outrigger -j device show "$1/net0" | jq -r .device.path; }
 prompts() { grep -c 'testpmd>' "$work/$1.log"; }
 more_prompts() { [ "$(prompts "$1")" -gt "$2" ]; }
-testpmd_start() { # NAME FORWARD-MODE PEER
+testpmd_launch() { # NAME FORWARD-MODE PEER
 	local name=$1
 	: >"$work/$name.log"
 	rm -f "$work/$name.in"
@@ -29,7 +30,41 @@ testpmd_start() { # NAME FORWARD-MODE PEER
 	disown "$last"
 	spawned+=("$last")
 	pid[$name]=$last
-	within 20 more_prompts "$name" 0 || { show "$work/$name.log"; return 1; }
+}
+testpmd_start() { # NAME FORWARD-MODE PEER
+	testpmd_launch "$@"
+	within 20 more_prompts "$1" 0 || { show "$work/$1.log"; return 1; }
+}
+# A daemon that is killed as it enters SYSCALL for the WHEN-th time.
+doomed_start() { # SYSCALL WHEN
+	OTR_E2E_MARK=$state strace -D -qq -o /dev/null -e trace="$1" -e inject="$1:signal=KILL:when=$2" \
+		"$bin/outriggerd" --state-dir "$state" -v >>"$daemon_log" 2>&1 </dev/null &
+	daemon=$!
+	disown "$daemon"
+}
+# Kills the daemon over the messages with which a guest begins: one by one, some of
+# them several times. What it does between taking one in and having it stored begins
+# with memfd_create; sendmsg is what it tells adjunct and keeper. The first one is
+# killed over the guest's first message, once the connection is stored.
+dies_over_messages() { # SYSCALL FIRST NUMBER
+	local kills=0 deadline=$((SECONDS + 60)) from
+	from=$(wc -l <"$daemon_log")
+	daemon_stop && doomed_start memfd_create 3 && within 10 outrigger -q status || return 1
+	within 10 device_is two/net0 running || return 1
+	testpmd_launch two rxonly one
+	until more_prompts two 0; do
+		[ $SECONDS -lt $deadline ] && alive "${pid[two]}" || { show "$work/two.log"; return 1; }
+		if gone "$daemon"; then
+			kills=$((kills + 1))
+			doomed_start "$1" $(($2 + 7 * kills % $3))
+		fi
+		sleep 0.02
+	done
+	echo "killed $kills times"
+	daemon_stop && daemon_start && [ $kills -ge 3 ] || return 1
+	# It was one connection all the time.
+	not grep -qE 'disconnect|reconnect' "$work/two.log" &&
+		[ "$(tail -n +"$((from + 1))" "$daemon_log" | grep -c 'two.net0: a guest is connected')" = 1 ]
 }
 tell() { # NAME COMMAND...: at the prompt; done once there is a new one
 	local name=$1 before
@@ -163,6 +198,18 @@ check "the log says so" within 5 log_says 'two.net0: its guest left'
 check "it comes back" testpmd_start two rxonly one
 tell two start
 check "frames arrive" within 5 arriving
+
+# ---- The daemon is killed over a guest's messages -------------------------------------
+for call in "memfd_create 2 5" "sendmsg 12 50"; do
+	check "two leaves" eval 'echo quit >"$work/two.in" && within 15 gone "${pid[two]}"'
+	within 5 log_says 'two.net0: its guest left'
+	# shellcheck disable=SC2086 # several words
+	need "the daemon dies over its messages, before ${call%% *}; two does not notice" \
+		dies_over_messages $call
+	said "often" 'killed [0-9]+ times'
+	say "$(grep killed "$work/out")"
+	check "frames arrive" within 5 eval 'tell two start && arriving'
+done
 check "down, with both connected" outrigger down
 check "nothing is left" nothing_left
 finish

@@ -42,6 +42,7 @@ test  | package:libclang-rt-dev | libclang-rt-dev | the sanitizers and libFuzzer
 test  | command:spin          | spin              | models of the memory ordering
 test  | command:dpdk-testpmd  | dpdk-dev          | a DPDK program as a partition
 test  | command:jq            | jq                | reads the answers of -j
+test  | command:strace        | strace            | kills the daemon at a chosen system call
 test  | command:man           | man-db            | checks the manual pages
 test  | command:fish          | fish              | checks the completion for it
 test  | command:systemd-analyze | systemd     | checks the units

@@ -250,6 +250,44 @@ Test(keeper, stores_and_fetches)
 	expect_error("Fetch", named("pair"), ERROR("NotFound"), "'pair'");
 }
 
+static json_t *settled(int fd, int skip_bytes, const char *answer)
+{
+	return json_pack("{s:s,s:{s:i,s:i,s:s}}", "name", "session", "settle", "fd", fd, "skip_bytes",
+			 skip_bytes, "answer", answer);
+}
+
+Test(keeper, T07_stores_and_settles)
+{
+	static const char invalid[] = "org.varlink.service.InvalidParameter";
+	int ends[2], fds[2] = {memory_fd(), -1};
+	char text[16] = "";
+
+	cr_assert_not(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+	fds[1] = ends[1];
+	cr_assert_eq(write(ends[0], "message", 7), 7);
+	struct varlink_answer answer = call("Store", settled(1, 5, "6f6b"), fds, 2, NULL);
+	cr_expect(json_is_true(json_object_get(answer.parameters, "settled")));
+	varlink_answer_clear(&answer);
+	cr_expect_eq(recv(ends[0], text, sizeof(text), MSG_DONTWAIT), 2);
+	cr_expect_str_eq(text, "ok");
+	cr_expect_eq(recv(ends[1], text, sizeof(text), MSG_DONTWAIT), 2, "what came after it");
+	cr_expect_not(memcmp(text, "ge", 2));
+	answer = call("Store", named("session"), fds, 2, NULL);
+	cr_expect(json_is_false(json_object_get(answer.parameters, "settled")));
+	varlink_answer_clear(&answer);
+	/* Fewer bytes than were said: nobody is answered, the connection ends. */
+	answer = call("Store", settled(1, 1, "6f6b"), fds, 2, NULL);
+	varlink_answer_clear(&answer);
+	cr_expect_eq(recv(ends[0], text, sizeof(text), MSG_DONTWAIT), 0);
+	expect_error("Store", settled(0, 1, ""), invalid, NULL); /* no descriptor came along */
+	expect_error("Store", settled(-1, 1, ""), invalid, NULL);
+	expect_error("Store", settled(0, 1, "6"), invalid, NULL);
+	expect_error("Store", settled(0, 1, "xy"), invalid, NULL);
+	close(ends[0]);
+	close(ends[1]);
+	close(fds[0]);
+}
+
 Test(keeper, bad_parameters)
 {
 	static const char invalid[] = "org.varlink.service.InvalidParameter";

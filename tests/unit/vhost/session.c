@@ -27,6 +27,7 @@ static struct vhost_session *session;
 static int memory, listener;
 static unsigned ready, lost, changed;
 static char problem[200];
+static bool keeper_away; /* nothing is settled */
 
 /* The back-end's end. */
 static struct {
@@ -134,9 +135,12 @@ static void back_end_turn(void)
 static bool turn(unsigned ms, const unsigned *count, unsigned wanted)
 {
 	uint64_t end = clock_now_ns() + ms * NS_PER_MS;
+	struct vhost_due due;
 
 	do {
 		sd_event_run(event, 500);
+		if (session && !keeper_away && vhost_session_due(session, &due))
+			vhost_session_done(session, &due, "there is no keeper");
 		back_end_turn();
 		if (count && *count >= wanted)
 			return true;
@@ -348,6 +352,7 @@ Test(vhost_session, T09_a_back_end_that_is_silent)
 	turn(100, NULL, 0);
 	cr_expect_eq(vhost_read(guest, &reader), 0);
 	vhost_session_back_end_gone(session);
+	turn(20, NULL, 0);
 	cr_assert_eq(vhost_read(guest, &reader), 1);
 	cr_expect_eq(reader.message.payload.ring.number, 5u);
 	cr_expect_not(has_ended(guest));
@@ -506,6 +511,7 @@ Test(vhost_session, survives_the_shim)
 	unsigned before = open_fds(), count = keep(kept), told_before = back_end.told_count;
 
 	vhost_session_free(session, false);
+	session = NULL;
 	cr_expect_not(has_ended(guest));
 	session_make();
 	cr_assert_not(vhost_session_restore(session, kept, count));
@@ -518,6 +524,70 @@ Test(vhost_session, survives_the_shim)
 	vhost_session_back_end_gone(session);
 	back_end_comes();
 	cr_expect_not_null(told(VHOST_SET_STATUS, 7));
+	close(guest);
+}
+
+/* The next shim has what was kept before the message came, and the message. */
+static void restart_over(const struct vhost_message *message, int guest, bool silent)
+{
+	int kept[VHOST_SAVE_FDS];
+	struct vhost_due due;
+
+	turn(20, NULL, 0);
+	unsigned count = keep(kept);
+	back_end.silent = silent;
+	keeper_away = true;
+	cr_assert_not(vhost_write(guest, message));
+	turn(20, NULL, 0);
+	cr_expect_eq(vhost_session_due(session, &due), !silent);
+	vhost_session_free(session, false);
+	back_end.silent = keeper_away = false;
+	session_make();
+	cr_assert_not(vhost_session_restore(session, kept, count));
+	for (unsigned i = 0; i < count; i++)
+		fd_close(&kept[i]);
+	back_end_comes();
+}
+
+Test(vhost_session, T07_a_message_that_the_shim_dies_over_is_answered_once)
+{
+	struct vhost_message messages[] = {
+		message_number(VHOST_SET_STATUS, 7),
+		message_ring(VHOST_SET_VRING_ENABLE, 0, 0),
+		message_doorbell(VHOST_SET_VRING_CALL, 1),
+		message_doorbell(VHOST_SET_VRING_KICK, 1),
+		message_memory(memory),
+		message_plain(VHOST_GET_FEATURES),
+		message_ring(VHOST_GET_VRING_BASE, 0, 0),
+	};
+
+	back_end_comes();
+	int guest = guest_runs();
+	unsigned before = open_fds();
+
+	for (unsigned i = 0; i < 2 * sizeof(messages) / sizeof(messages[0]); i++) {
+		struct vhost_message *message = &messages[i / 2];
+		struct vhost_reader reader = {0};
+		bool asks = vhost_message_asks(message->header.request);
+
+		if (!asks)
+			message->header.flags |= VHOST_NEED_REPLY;
+		/* Before the back-end has answered, and after, if it is asked at all. */
+		restart_over(message, guest, i % 2 && message->header.request != VHOST_GET_FEATURES);
+		for (unsigned ms = 0; ms < 2000 && !vhost_read(guest, &reader); ms++)
+			turn(1, NULL, 0);
+		cr_expect_eq(reader.message.header.request, message->header.request, "%u", i);
+		if (message->header.request == VHOST_GET_VRING_BASE)
+			cr_expect_eq(reader.message.payload.ring.number, 42u);
+		vhost_reader_close(&reader);
+		cr_expect_not(has_ended(guest));
+		cr_expect_eq(vhost_read(guest, &reader), 0, "answered twice");
+	}
+	cr_expect_eq(open_fds(), before - 1); /* the doorbell of the ring that stands */
+	for (unsigned i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+		for (unsigned fd = 0; fd < messages[i].fd_count; fd++)
+			close(messages[i].fds[fd]);
+	cr_expect_eq(lost, 0u);
 	close(guest);
 }
 
