@@ -5,7 +5,8 @@
  * (adj_inflight.h); the adjunct and the program get copies of the descriptors, but
  * the program none of the record; the shim keeps none. The hold ends
  * when the program closes the device, its connection, or its life; a shim that
- * restarts only knows the process. Event-loop thread.
+ * restarts only knows the process, until that comes back with a connection.
+ * Event-loop thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -287,6 +288,21 @@ int attachment_adopt(struct device *device, struct peer_identity identity)
 	}
 	device->attachment = attachment;
 	return 0;
+}
+
+bool attachment_is_left(const struct attachment *attachment, const struct varlink_conn *conn)
+{
+	struct peer_identity peer;
+	uid_t uid;
+
+	return attachment && !attachment->conn && !varlink_conn_peer(conn, &peer.pid, &uid) &&
+	       peer.pid == attachment->identity.pid && !peer_identity_of(&peer) &&
+	       peer.start_time == attachment->identity.start_time;
+}
+
+void attachment_resume(struct attachment *attachment, const struct varlink_conn *conn)
+{
+	attachment->conn = conn;
 }
 
 struct peer_identity attachment_identity(const struct attachment *attachment)

@@ -89,7 +89,12 @@ static void handle_open_net(struct varlink_call *call, json_t *parameters, void 
 		varlink_errorf(call, ERROR("NotReady"), "device %s is %s%s%s", device->spec.name,
 			       object_state_name(device->state), *device->message ? ": " : "",
 			       device->message);
-	else if (device->attachment || device->attaching)
+	else if (!device->attaching &&
+		 attachment_is_left(device->attachment, varlink_call_conn(call))) {
+		/* It closed the device while no shim was there to hear of it. */
+		attachment_close(device->attachment);
+		attachment_open(device, call);
+	} else if (device->attachment || device->attaching)
 		varlink_errorf(call, ERROR("Busy"), "device %s is open in another program",
 			       device->spec.name);
 	else
@@ -109,6 +114,21 @@ static void handle_close_net(struct varlink_call *call, json_t *parameters, void
 	}
 	attachment_close(device->attachment);
 	varlink_reply(call, NULL);
+}
+
+static void handle_resume_net(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct device *device = want_device(context, call, parameters);
+
+	if (!device)
+		return;
+	if (!attachment_is_left(device->attachment, varlink_call_conn(call))) {
+		varlink_errorf(call, ERROR("NotFound"), "this process has not opened device %s",
+			       device->spec.name);
+		return;
+	}
+	attachment_resume(device->attachment, varlink_call_conn(call));
+	varlink_reply(call, json_pack("{s:b}", "link", device->link_up));
 }
 
 static void handle_open_region(struct varlink_call *call, json_t *parameters, void *context)
@@ -188,6 +208,7 @@ static const struct varlink_method methods[] = {
 	{"GetPartition", handle_get_partition},
 	{"OpenNet", handle_open_net},
 	{"CloseNet", handle_close_net},
+	{"ResumeNet", handle_resume_net},
 	{"OpenRegion", handle_open_region},
 	{"OpenGuest", handle_open_guest},
 	{"AssociateNet", handle_associate_net},

@@ -381,6 +381,9 @@ int attachment_adopt(struct device *device, struct peer_identity identity);
 /* The name under which the keeper holds its window and doorbells. */
 void attachment_store_name(const struct device *device, char out[DEVICE_LABEL_BYTES]);
 struct peer_identity attachment_identity(const struct attachment *attachment);
+/* An earlier shim made it, for the process at the other end of `conn`. */
+bool attachment_is_left(const struct attachment *attachment, const struct varlink_conn *conn);
+void attachment_resume(struct attachment *attachment, const struct varlink_conn *conn);
 /* The connection that opened it; NULL after a restart of the shim. */
 const struct varlink_conn *attachment_conn(const struct attachment *attachment);
 

@@ -90,6 +90,15 @@ static int answer(struct host *host, uint8_t *bytes, uint32_t length_bytes)
 	return otr_net_send(host->net, &out, 1);
 }
 
+static void say_events(struct otr_net *net)
+{
+	struct otr_event event;
+
+	while (otr_net_event(net, &event) == 1)
+		printf("%s: %s\n", event.event, event.message);
+	fflush(stdout);
+}
+
 /* Serves until something fails: -errno. The device closes with the program. */
 static int serve(struct host *host)
 {
@@ -97,9 +106,11 @@ static int serve(struct host *host)
 	uint8_t copy[2048]; /* longer frames go unanswered */
 
 	for (;;) {
-		int ready = otr_net_wait(host->net, OTR_RX, OTR_FOREVER);
+		int ready = otr_net_wait(host->net, OTR_RX | OTR_EVENT, OTR_FOREVER);
 		if (ready < 0)
 			return ready;
+		if (ready & OTR_EVENT)
+			say_events(host->net);
 		int count = otr_net_receive(host->net, frames, BURST);
 		if (count < 0)
 			return count;

@@ -242,10 +242,29 @@ static int read_device(const json_t *object, struct otr_device *out)
 	return 0;
 }
 
+/* On the connection there is, or, if that has ended with its shim, on a new one. */
+static int ask_partition(struct otr *otr, struct varlink_answer *answer)
+{
+	for (;;) {
+		bool fresh = !otr->conn;
+		int error = fresh ? otr_connect(otr->path, &otr->conn) : 0;
+
+		if (!error)
+			error = otr_call(otr->conn, INTERFACE "GetPartition", NULL, answer);
+		if (!error)
+			return 0;
+		/* An answer that comes too late must not be taken for that of the next call. */
+		varlink_conn_free(otr->conn);
+		otr->conn = NULL;
+		if (fresh || (error != -ECONNRESET && error != -EPIPE))
+			return error;
+	}
+}
+
 int otr_devices(struct otr *otr, struct otr_device *devices, unsigned devices_max)
 {
 	struct varlink_answer answer;
-	int error = otr_call(otr->conn, INTERFACE "GetPartition", NULL, &answer);
+	int error = ask_partition(otr, &answer);
 
 	if (error)
 		return error;

@@ -39,8 +39,14 @@ struct otr_net {
 
 	/* Waiting and events (wait.c). The device belongs to this connection, and
 	 * events arrive on it. */
-	struct varlink_conn *conn; /* NULL once the shim is lost */
-	int epoll_fd;              /* bell and connection, for the caller's loop */
+	char path[108];            /* of the partition's socket */
+	struct varlink_conn *conn; /* NULL while the shim is lost */
+	bool resuming;             /* it has not yet said that the device is ours still */
+	bool lost;                 /* told as an event, and not yet that it is back */
+	bool gave_up;              /* its shim does not know how to resume */
+	int retry_fd;              /* a timer, for the next attempt to connect */
+	uint64_t retry_at_ns, retry_after_ns;
+	int epoll_fd; /* bell, connection and timer, for the caller's loop */
 	struct otr_event events[OTR_EVENTS_KEPT]; /* a ring of the newest */
 	unsigned event_first, event_count;
 	uint64_t polling_max_ns, polling_ns;

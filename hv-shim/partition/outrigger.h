@@ -82,7 +82,8 @@ OTR_API const char *otr_name(const struct otr *otr);
 
 /*
  * Asks for the partition's devices: writes up to `devices_max` of them and
- * returns how many there are, which may be more.
+ * returns how many there are, which may be more. If the shim was restarted it
+ * connects anew. -ECONNREFUSED, -ECONNRESET: there is none just now, ask again.
  */
 OTR_API int otr_devices(struct otr *otr, struct otr_device *devices, unsigned devices_max);
 
@@ -289,9 +290,17 @@ OTR_API void otr_guest_stats(const struct otr_guest *guest, struct otr_guest_sta
 /*
  * Asynchronous events of the device: "link-down", "link-up", "device-reset",
  * "device-failed", "device-closed" (the shim took the device away: taken down,
- * changed or failed, or its keeper ended), "partition-protocol" (this program broke the ring's rules),
- * and whatever later shims add. "shim-lost" comes from the library, once, when
- * the shim ended: frames keep flowing, further events do not come.
+ * changed or failed, or its keeper ended), "partition-protocol" (this program
+ * broke the ring's rules), and whatever later shims add.
+ *
+ * Two come from the library. "shim-lost": the shim ended; frames keep flowing,
+ * other events do not come. "shim-back": there is one again, and the device is
+ * still this program's; what happened meanwhile was not told, so the link's state
+ * follows as "link-up" or "link-down". If the device is no longer this program's,
+ * "device-closed" comes instead. In between the library looks for the shim, less
+ * often the longer it is away (50 ms to 2 s), and only from within otr_net_event(),
+ * otr_net_wait() when it sleeps, and otr_net_disarm(); it never blocks for it, and
+ * wakes a sleeper and otr_net_fd() when it is time.
  */
 struct otr_event {
 	char event[32];

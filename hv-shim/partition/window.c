@@ -140,7 +140,7 @@ int otr_net_open(struct otr *otr, const char *device, struct otr_net **out)
 
 	if (!net)
 		return otr_fail(-ENOMEM, "out of memory");
-	*net = (struct otr_net){.bells = {-1, -1}, .epoll_fd = -1};
+	*net = (struct otr_net){.bells = {-1, -1}, .epoll_fd = -1, .retry_fd = -1};
 	otr_net_set_polling(net, POLLING_MAX_NS);
 
 	int error = strlen(device) < sizeof(net->device)
@@ -148,6 +148,7 @@ int otr_net_open(struct otr *otr, const char *device, struct otr_net **out)
 			    : otr_fail(-ENOENT, "there is no device of so long a name");
 	if (!error) {
 		memcpy(net->device, device, strlen(device) + 1);
+		memcpy(net->path, otr->path, sizeof(net->path));
 		error = otr_call(net->conn, "org.outrigger.Partition.OpenNet",
 				 json_pack("{s:s}", "device", device), &answer);
 	}
@@ -193,11 +194,14 @@ void otr_net_close(struct otr_net *net)
 {
 	if (!net)
 		return;
-	if (net->conn)
+	/* A shim that is away, or has only just come, finds out when we open it again, or end. */
+	if (net->conn && !net->resuming)
 		hang_up(net->conn);
 	varlink_conn_free(net->conn);
 	otr_window_unmap(net);
 	if (net->epoll_fd >= 0)
 		close(net->epoll_fd);
+	if (net->retry_fd >= 0)
+		close(net->retry_fd);
 	free(net);
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -42,6 +43,17 @@ static void open_net(struct varlink_call *call, json_t *parameters, void *contex
 			  shim->fds, shim->fd_count);
 }
 
+static void resume_net(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct fake_shim *shim = context;
+
+	(void)parameters;
+	if (shim->closed)
+		varlink_errorf(call, INTERFACE ".NotFound", "not yours");
+	else
+		varlink_reply(call, json_pack("{s:b}", "link", 0));
+}
+
 static void forget_monitor(void *data)
 {
 	((struct fake_client *)data)->monitor = NULL;
@@ -63,6 +75,7 @@ static void monitor(struct varlink_call *call, json_t *parameters, void *context
 static const struct varlink_method methods[] = {
 	{"GetPartition", get_partition},
 	{"OpenNet", open_net},
+	{"ResumeNet", resume_net},
 	{"Monitor", monitor, .needs_more = true},
 	{NULL},
 };
@@ -80,6 +93,10 @@ static void accept_client(struct fake_shim *shim, const struct varlink_service *
 {
 	int fd = accept4(shim->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
+	if (shim->away) {
+		close(fd);
+		return;
+	}
 	for (unsigned i = 0; i < FAKE_CLIENTS_MAX && fd >= 0; i++) {
 		struct fake_client *client = &shim->clients[i];
 		if (client->conn)
@@ -96,6 +113,12 @@ static void obey(struct fake_shim *shim, char command)
 {
 	const char *device = command == 'o' ? "net1" : "net0";
 
+	if (strchr("xbc", command)) {
+		shim->away = command == 'x';
+		shim->closed = command == 'c';
+		if (command != 'x')
+			return;
+	}
 	for (unsigned i = 0; i < FAKE_CLIENTS_MAX; i++) {
 		if (command == 'x')
 			drop(&shim->clients[i]);

@@ -33,6 +33,7 @@ struct fake_shim {
 	const char *mac;
 
 	/* The thread's. */
+	bool away, closed;
 	struct fake_client {
 		struct varlink_conn *conn;
 		struct varlink_server *server;
@@ -56,7 +57,8 @@ void fake_use_window(struct fake_shim *shim, int fd);
 
 /*
  * 'e': link-down of net0 to every monitor; 'o': the same of another device;
- * 'x': hangs up on everyone. Returns when it is done.
+ * 'x': hangs up on everyone, newcomers too; 'b': it is back; 'c': back, but has
+ * taken net0 away. Returns when it is done.
  */
 void fake_command(struct fake_shim *shim, char command);
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fake_shim.h"
@@ -458,4 +459,62 @@ Test(events, shim_lost_is_said_once_and_frames_flow)
 	cr_expect_eq(otr_net_receive(net, &frame, 1), 1);
 	cr_expect_eq(otr_net_send(net, &frame, 1), 1);
 	cr_expect_eq(wait_while(deliver_and_ring, OTR_RX), OTR_RX);
+}
+
+static void expect_event(const char *wanted)
+{
+	struct otr_event event;
+
+	if (!otr_net_event(net, &event)) {
+		cr_assert_eq(otr_net_wait(net, OTR_EVENT, otr_deadline_ms(PATIENCE_MS)), OTR_EVENT);
+		cr_assert_eq(otr_net_event(net, &event), 1);
+	}
+	cr_expect_str_eq(event.event, wanted);
+}
+
+Test(events, the_shim_comes_back_and_events_with_it)
+{
+	struct otr_device device;
+
+	for (unsigned round = 0; round < 2; round++) {
+		fake_command(&shim, 'x');
+		expect_event("shim-lost");
+		cr_expect_lt(otr_devices(otr, &device, 1), 0);
+		cr_expect_eq(otr_net_wait(net, OTR_EVENT, otr_deadline_ms(200)), 0);
+		fake_command(&shim, 'b');
+		expect_event("shim-back");
+		expect_event("link-down");
+		cr_expect_eq(otr_devices(otr, &device, 1), 1);
+		/* Asked for behind ResumeNet, on the same connection. */
+		fake_command(&shim, 'e');
+		expect_event("link-down");
+	}
+}
+
+Test(events, a_program_with_its_own_loop_is_woken_for_it)
+{
+	struct pollfd loop = {.fd = otr_net_fd(net), .events = POLLIN};
+	struct otr_event event = {0};
+
+	fake_command(&shim, 'x');
+	expect_event("shim-lost");
+	fake_command(&shim, 'b');
+	while (strcmp(event.event, "shim-back")) {
+		cr_assert_eq(otr_net_arm(net, OTR_RX | OTR_EVENT), 0);
+		cr_assert_eq(poll(&loop, 1, PATIENCE_MS), 1);
+		if (otr_net_disarm(net, OTR_RX | OTR_EVENT))
+			cr_assert_eq(otr_net_event(net, &event), 1);
+	}
+}
+
+Test(events, a_device_that_was_taken_away_meanwhile)
+{
+	struct otr_frame frame;
+
+	fake_command(&shim, 'x');
+	expect_event("shim-lost");
+	fake_command(&shim, 'c');
+	cr_expect_eq(otr_net_wait(net, OTR_RX, otr_deadline_ms(PATIENCE_MS)), -ENODEV);
+	expect_event("device-closed");
+	cr_expect_eq(otr_net_receive(net, &frame, 1), -ENODEV);
 }
