@@ -329,18 +329,24 @@ void device_restart(struct device *device, const struct doc_device *spec)
 
 void device_ground_lost(struct device *device, bool keeps_port, const char *why)
 {
-	if (device_undoing(device) || device->state == STATE_FAILED || device->abort ||
-	    device_waits_for_others(device))
+	if (device_undoing(device) || device->state == STATE_FAILED || device->abort)
+		return;
+	if (keeps_port && device->state == STATE_STARTING && device->walk == device_recover_steps) {
+		/* Its adjunct noticed first. It comes to where it waits by itself. */
+		device_event(device, "device-reset", why);
+		return;
+	}
+	if (device_waits_for_others(device) && device->walk == device_start_steps)
 		return;
 	if (!keeps_port) {
 		device_event(device, "device-closed", why);
 		device_restart(device, &device->spec);
 	} else if (device->walk == device_start_steps && device->state == STATE_STARTING) {
 		device_restart(device, &device->spec);
-	} else if (device->state == STATE_RUNNING) {
+	} else {
+		device_event(device, "device-reset", why);
 		device_recover(device, "%s", why);
 	}
-	/* Else it is recovering, and will come to where it waits. */
 }
 
 /* ---- Changes to a running device ------------------------------------------------- */

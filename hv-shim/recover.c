@@ -78,15 +78,9 @@ void device_recover(struct device *device, const char *format, ...)
 			    "it again", why, device->deaths);
 		return;
 	}
-	if (adapter) {
+	if (adapter)
 		device_event(device, "adjunct-died", why);
-	} else {
-		char text[SHIM_MESSAGE_BYTES];
-
-		snprintf(text, sizeof(text), "adapter %s is started anew (%s)",
-			 device->adapter->spec.name, why);
-		device_event(device, "device-reset", text);
-	}
+	/* Else device_ground_lost() tells it, now or when the adapter's end is known. */
 	begin(device);
 	device_walk(device);
 }
