@@ -68,8 +68,35 @@ check "the device is taken away" applied ''
 check "the region comes back, zeroed" within 5 times 'mapped 16777216 bytes, zeroed' 2
 check "it can be donated again" applied "$heap"
 check "SIGBUS again" within 5 times SIGBUS 2
+
+# ---- A guest's device -----------------------------------------------------------------
+check "it goes" applied ''
+check "the region is back" within 5 times 'mapped 16777216 bytes, zeroed' 3
+check "a vhost-user device is made of it" applied \
+	'{name: guest0, kind: vhost-user, vf: {adapter: soft0}, adjunct: {donate: heap}}'
+check "SIGBUS for the partition's program" within 5 times SIGBUS 3
+check "the device waits for its guest" [ -S "$(outrigger -j device show green/guest0 | jq -r .device.path)" ]
+pid=$(pid_of adjunct green.guest0)
+kill -KILL "$pid"
+check "its adjunct dies: another takes over" within 5 replaced green.guest0 "$pid"
+check "the region stays donated" times 'mapped.*' 3
 stop "$keeper"
 check "its program said nothing else" not tells '.*NOT ZEROED|CHANGED'
+mapped() { # by another program, within a second
+	timeout 10 "$OTR_BUILD/tests/e2e/region_keeper" "$state/partition/green.sock" heap 1 >"$work/mapped"
+	cat "$work/mapped"
+	grep -qx 'mapped 16777216 bytes, zeroed' "$work/mapped"
+}
+pid=$(pid_of keeper green)
+kill -KILL "$pid"
+check "the keeper dies: the device is made anew" within 10 eval \
+	'device_is green/guest0 running && [ "$(pid_of keeper green)" != "$pid" ]'
+check "of the region that came with the new keeper" [ "$(field '.adjuncts[0].memory_bytes')" = 16777216 ]
+check "which the partition does not have" not mapped
+check "it goes" applied ''
+check "the region is back" within 5 mapped
+check "it can be donated again" applied "$heap"
+check "and is gone" not mapped
 
 # ---- An adjunct that never comes: everything is given back ---------------------------
 check "taken away once more" applied ''

@@ -100,3 +100,11 @@ e2e_steps_DPDK := 1
 e2e_steps_LDFLAGS := -Wl,--wrap=memfd_create
 e2e_steps_OUT := tests/e2e/steps
 e2e_steps_TEST := 1
+
+PROGRAMS += crasher
+crasher_SRCS := tests/e2e/crasher.c
+crasher_USES := adjunct confine base eventqueues
+crasher_LDFLAGS := -Wl,--wrap=descriptor_check_memory -Wl,--wrap=adjunct_confine_finish \
+	-Wl,--wrap=varlink_call_on_cancel
+crasher_OUT := tests/e2e/crasher
+crasher_TEST := 1

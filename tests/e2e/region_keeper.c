@@ -41,6 +41,15 @@ static int holds(const volatile unsigned char *memory, size_t bytes, unsigned ch
 	return 1;
 }
 
+/* False: an access raised SIGBUS. */
+static bool fill(void *memory, size_t bytes)
+{
+	if (sigsetjmp(back, 1))
+		return false;
+	memset(memory, 0xa5, bytes);
+	return true;
+}
+
 /* The daemon is being restarted: it will be there again, and so will the region. */
 static bool shim_is_away(int error)
 {
@@ -80,9 +89,14 @@ int main(int argc, char **argv)
 				fprintf(stderr, "region_keeper: %s\n", otr_last_error());
 				return 1;
 			}
-			printf("mapped %zu bytes, %s\n", bytes,
-			       holds(memory, bytes, 0) == 1 ? "zeroed" : "NOT ZEROED");
-			memset(memory, 0xa5, bytes);
+			int zeroed = holds(memory, bytes, 0);
+			if (zeroed < 0 || !fill(memory, bytes)) {
+				printf("revoked at once\n");
+				munmap(memory, bytes);
+				memory = NULL;
+				continue;
+			}
+			printf("mapped %zu bytes, %s\n", bytes, zeroed ? "zeroed" : "NOT ZEROED");
 			continue;
 		}
 		int held = holds(memory, bytes, 0xa5);

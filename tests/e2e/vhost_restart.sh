@@ -121,8 +121,11 @@ partitions:
   - name: one
     devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 0}}]
   - name: two
-    devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 1}}]
+    regions: [{name: heap, size: 16M}]
+    devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 1}, adjunct: {donate: heap}}]
 END
+check "the adjunct of two is made of two's region" \
+	[ "$(field '.adjuncts[] | select(.name == "two.net0") | .memory_bytes')" = 16777216 ]
 need "a testpmd that sends" testpmd_start one txonly two
 need "one that receives" testpmd_start two rxonly one
 for name in one two; do connection[$name]=$(connections $name); done
