@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -49,8 +50,12 @@ static void events_free(struct device_events *events)
 static int make_storage(struct device_events *events)
 {
 	uint64_t bytes = STORAGE_BYTES;
+	char label[DEVICE_LABEL_BYTES], name[DEVICE_LABEL_BYTES + 24];
 
-	events->storage_fd = memfd_create("outrigger:events", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	/* Whose it is can be seen in /proc/PID/maps. */
+	device_label(events->device, label);
+	snprintf(name, sizeof(name), "outrigger:%s events", label);
+	events->storage_fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (events->storage_fd < 0 || ftruncate(events->storage_fd, (off_t)bytes) ||
 	    fcntl(events->storage_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return -errno;
