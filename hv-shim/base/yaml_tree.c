@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -168,7 +169,7 @@ static bool is_not_finite(const char *text)
 	       !strcmp(text, ".nan") || !strcmp(text, ".NaN") || !strcmp(text, ".NAN");
 }
 
-/* A plain scalar's value in *out, NULL if it is a string: 0, -EINVAL. */
+/* A plain scalar's value in *out, NULL if it is a string: 0, -EINVAL, -ENOMEM. */
 static int plain_value(struct loader *loader, const char *text, json_t **out)
 {
 	int base = integer_base(text);
@@ -184,14 +185,19 @@ static int plain_value(struct loader *loader, const char *text, json_t **out)
 			return refuse(loader, event_line(loader), "%.40s: the number is too large",
 				      text);
 		*out = json_integer(value);
-	} else if (is_real(text)) {
-		*out = json_real(strtod_l(text, NULL, loader->c_locale));
-		if (!*out)
+		return *out ? 0 : -ENOMEM;
+	}
+	if (is_real(text)) {
+		double value = strtod_l(text, NULL, loader->c_locale);
+
+		if (!isfinite(value))
 			return refuse(loader, event_line(loader), "%.40s: the number is too large",
 				      text);
-	} else if (is_not_finite(text)) {
-		return refuse(loader, event_line(loader), "%.40s: not a finite number", text);
+		*out = json_real(value);
+		return *out ? 0 : -ENOMEM;
 	}
+	if (is_not_finite(text))
+		return refuse(loader, event_line(loader), "%.40s: not a finite number", text);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../fault.h"
 #include "clock.h"
 #include "eq.h"
 #include "ethdev/port.h"
@@ -56,6 +57,15 @@ static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool wr
 	(void)readable;
 	(void)writable;
 	return 0;
+}
+
+static int watch_no_more(const struct adj_env *e, int fd, bool readable, bool writable)
+{
+	(void)e;
+	(void)fd;
+	(void)readable;
+	(void)writable;
+	return -ENOSPC;
 }
 
 static unsigned rings_of(int bell)
@@ -432,6 +442,108 @@ Test(native, T07_the_partition_cannot_write_the_record)
 	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), 12);
 	rte_pktmbuf_free(frames[0]);
 	successor->ops->close(successor);
+}
+
+/* ---- Where something is missing ------------------------------------------------- */
+
+Test(native, without_packet_buffers_the_entries_stay)
+{
+	struct rte_mbuf *frames[BURST_FRAMES], *all[511];
+	unsigned count = 0;
+
+	put(100, 0, 1);
+	while (!rte_mempool_get(pool, (void **)&all[count]))
+		count++;
+	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), -ENOBUFS);
+	rte_mempool_put_bulk(pool, (void **)all, count);
+	cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 1);
+	rte_pktmbuf_free(frames[0]);
+}
+
+/* Received in two buffers, or in one with nothing in the other. */
+Test(native, frames_of_several_segments_are_gathered)
+{
+	struct rte_mbuf *frames[BURST_FRAMES], *second;
+	const uint16_t lengths[] = {100, 0};
+
+	for (unsigned i = 0; i < 2; i++) {
+		frames_make(frames, 1, 200);
+		frames_make(&second, 1, lengths[i]);
+		memset(rte_pktmbuf_mtod(frames[0], void *), 0x11, 200);
+		memset(rte_pktmbuf_mtod(second, void *), 0x22, lengths[i]);
+		cr_assert_not(rte_pktmbuf_chain(frames[0], second));
+		const uint8_t *at = window + layout.rx_buffers + (size_t)i * NET_BUFFER_BYTES;
+
+		cr_assert_eq(port->ops->give(port, frames, 1), 1);
+		for (unsigned j = 0; j < 200u + lengths[i]; j++)
+			cr_assert_eq(at[j], j < 200 ? 0x11 : 0x22, "octet %u", j);
+	}
+}
+
+Test(native, arming_finds_what_came_in_between)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	put(100, 0, 1);
+	cr_expect_eq(port->ops->arm(port, true, false), 1);
+	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), 1);
+	rte_pktmbuf_free(frames[0]);
+	cr_expect_eq(port->ops->arm(port, true, true), 1, "there is room");
+	cr_expect_eq(port->ops->arm(port, true, false), 0);
+	cr_expect_eq(port->ops->arm(port, false, false), 0);
+}
+
+Test(native, a_successor_whose_positions_cannot_be_is_shut)
+{
+	struct port_positions positions;
+
+	port->ops->save(port, &positions);
+	positions.receive += RING + 1;
+	cr_expect_eq(port->ops->restore(port, &positions), 0);
+	cr_expect(port->shut);
+	cr_expect_eq(protocol_events, 1u);
+	/* Shut, it neither takes nor gives nor waits. */
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	cr_expect_eq(port->ops->arm(port, true, true), 0);
+	cr_expect_eq(port->ops->give(port, frames, frames_make(frames, 1, 60)), 1u);
+	cr_expect_eq(port->counters.rx_dropped, 1u);
+	port_native_detach(port);
+	cr_expect_eq(port->ops->restore(port, &positions), 0, "nothing to go on with");
+	port->ops->disarm(port);
+	port_native_detach(port);
+}
+
+Test(native, a_port_is_opened_or_not)
+{
+	struct adj_env other = env;
+	struct port *second;
+
+	for (unsigned n = 1; fault_round(n); n++) {
+		fault_start(n, ENOMEM);
+		int result = port_native_open(&other, pool, &second);
+
+		/* A doorbell that cannot be rung is no reason not to open. */
+		if (fault_end() && n == 1)
+			cr_assert_eq(result, -ENOMEM);
+		else
+			cr_assert_eq(result, 0);
+		if (!result)
+			second->ops->close(second);
+	}
+	other.port.ring_entries = 3;
+	cr_expect_eq(port_native_open(&other, pool, &second), -EINVAL);
+	other.port.ring_entries = RING;
+	other.port.window = window + 8;
+	cr_expect_eq(port_native_open(&other, pool, &second), -EINVAL, "not on a line");
+	other.port.window = window;
+	other.watch = watch_no_more;
+	cr_expect_eq(port_native_open(&other, pool, &second), -ENOSPC);
+	/* Without a program it waits for one. */
+	other.port.window = NULL;
+	cr_assert_eq(port_native_open(&other, pool, &second), 0);
+	cr_expect_eq(second->ops->arm(second, true, true), 0);
+	second->ops->close(second);
 }
 
 /* T01: an entry changes between check and use. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../../../hv-shim/document.h"
+#include "../fault.h"
 
 static int load(const char *text, struct document *document, struct doc_error *error)
 {
@@ -144,6 +145,49 @@ static const struct {
 	{"version: 1\npartitions:\n  - name: p\n    regions: 3", 4, "is not a list"},
 	{DEVICE("adjunct: {colour: red}"), 9, "adjunct.colour: is not a setting known here"},
 	{DEVICE("vf: {adapter: a}"), 9, "vf"}, /* twice */
+	{DEVICE("mtu: 67"), 9, "67 is not from 68"},
+	{"version: 1\npartitions:\n  - name: p\n    devices: [{name: a, kind: tap, vf: {adapter: a}}, "
+	 "{name: b, kind: tap, vf: {adapter: a}}, {name: a, kind: tap, vf: {adapter: a}}]", 4,
+	 "'a' is used twice"},
+	{"version: yes", 1, "is a yes or no"},
+	{"version: no", 1, "is a yes or no"},
+	{"version: ~", 1, "is nothing"},
+	{"version: 1\nadapters:\n  - {name: a, kind: dpdk, device: x, vfs: 2}", 3, "is one function"},
+	{"version: 1\nadapters:\n  - {name: a, kind: embedded, device: x}", 3, "goes with kind: dpdk"},
+	{"version: 1\nadapters:\n  - {name: a, kind: 3}", 3, "choose one of"},
+	{"version: 1\nadapters: [{name: a, kind: embedded}, {name: b, kind: embedded}, "
+	 "{name: a, kind: embedded}]", 2, "'a' is used twice"},
+	{"version: 1\npartitions: [{name: p}, {name: q}, {name: p}]", 2, "'p' is used twice"},
+	{"version: 1\npartitions: [{name: p, colour: red}]", 2, "colour: is not a setting"},
+	{"version: 1\npartitions: [{name: ''}]", 2, "'' is not a name"},
+	{"version: 1\npartitions: [{name: p, owner: -1}]", 2, "is not a user name or a user id"},
+	{"version: 1\npartitions: [{name: p, owner: 4294967295}]", 2, "is not a user name"},
+	{"version: 1\npartitions: [{name: p, owner: ''}]", 2, "is not a user name"},
+	{"version: 1\npartitions: [{name: p, owner: []}]", 2, "is not a user name"},
+	{"version: 1\npartitions: [{name: p, owner: a-name-of-more-than-thirty-two-octets}]", 2,
+	 "is not a user name"},
+	{DEVICE("ifname: '.'"), 9, "cannot name an interface"},
+	{DEVICE("ifname: '..'"), 9, "cannot name an interface"},
+	{DEVICE("ifname: 3"), 9, "is a number, not a string"},
+	{DEVICE("ifname: ''"), 9, "is not 1 to 15 characters"},
+	{DEVICE("ifname: 'a b'"), 9, "blank or unprintable"},
+	{DEVICE("mac: 3"), 9, "is not an address such as"},
+	{DEVICE("mac: x2:00:00:00:00:00"), 9, "is not an address such as"},
+	{DEVICE("mac: 0x:00:00:00:00:00"), 9, "is not an address such as"},
+	{DEVICE("mac: 02-00:00:00:00:00"), 9, "is not an address such as"},
+	{DEVICE("mac: 00:00:00:00:00:00"), 9, "not a unicast address"},
+	{DEVICE("address: /24"), 9, "is not an address with its prefix"},
+	{DEVICE("address: 1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa/64"), 9, "with its prefix"},
+	{DEVICE("address: 10.0.0.1/x"), 9, "is not an address with its prefix"},
+	{DEVICE("address: 10.0.0.1/24x"), 9, "is not an address with its prefix"},
+	{DEVICE("address: fd00::1/129"), 9, "is not an address with its prefix"},
+	{DEVICE("address: 'fd00:::1/64'"), 9, "is not an address with its prefix"},
+	{DEVICE("address: [a/1, a/1, a/1, a/1, a/1, a/1, a/1, a/1, a/1]"), 9, "address"},
+	{DEVICE("adjunct: {memory: M}"), 9, "is not a size"},
+	{DEVICE("adjunct: {memory: 1MM}"), 9, "is not a size"},
+	{DEVICE("adjunct: {memory: 12x}"), 9, "is not a size"},
+	{DEVICE("adjunct: {memory: []}"), 9, "is a list, not a size"},
+	{DEVICE("adjunct: {memory: -1M}"), 9, "is not from 1M"},
 };
 
 Test(document, refuses_with_line_and_reason)
@@ -160,6 +204,158 @@ Test(document, refuses_with_line_and_reason)
 			cr_expect_eq(error.line, refusals[i].line, "line %u, not %u: %s", error.line,
 				     refusals[i].line, error.message);
 		cr_expect_null(document.partitions, "nothing is handed out");
+	}
+}
+
+/* `count` times `before` and `after`, a number between them, as a list after `head`;
+ * without `after` no number. */
+static void expect_list(const char *head, const char *before, const char *after, unsigned count,
+			const char *says)
+{
+	char text[8192];
+	size_t used = (size_t)snprintf(text, sizeof(text), "%s[", head);
+	struct document document = {0};
+	struct doc_error error;
+
+	for (unsigned i = 0; i < count; i++) {
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s", before);
+		if (after)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%u%s", i, after);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, ", ");
+	}
+	snprintf(text + used, sizeof(text) - used, "]");
+	cr_expect_eq(load(text, &document, &error), says ? -EINVAL : 0, "%s", text);
+	cr_expect(strstr(error.message, says ? says : ""), "%s: %s", error.message, text);
+	document_free(&document);
+}
+
+Test(document, lists_have_an_end)
+{
+	static const char adapters[] = "version: 1\nadapters: ";
+	static const char regions[] = "version: 1\npartitions:\n  - name: p\n    regions: ";
+	static const char devices[] = "version: 1\npartitions:\n  - name: p\n    devices: ";
+
+	expect_list(adapters, "{name: a", ", kind: embedded}", DOC_ADAPTERS_MAX, NULL);
+	expect_list(adapters, "{name: a", ", kind: embedded}", DOC_ADAPTERS_MAX + 1, "lists more than 16");
+	expect_list(regions, "{name: r", ", size: 1M}", DOC_REGIONS_MAX, NULL);
+	expect_list(regions, "{name: r", ", size: 1M}", DOC_REGIONS_MAX + 1, "is not a list of at most 8");
+	expect_list(devices, "{name: d", ", kind: native, vf: {adapter: a}}", DOC_DEVICES_MAX, NULL);
+	expect_list(devices, "{name: d", ", kind: native, vf: {adapter: a}}", DOC_DEVICES_MAX + 1, "lists more than 16");
+	expect_list(devices, "3", NULL, 1, "entry 0 is a number");
+	expect_list(regions, "3", NULL, 1, "entry 0 is a number");
+	expect_list(devices, "{name: d, kind: native, vf: {adapter: a}}", NULL, 3, "'d' is used twice");
+	expect_list(devices, "{name: d", ", kind: tap, ifname: e, vf: {adapter: a}}", 3,
+		    "ifname: 'e' is used twice");
+	expect_list(devices, "{name: a-name-of-sixteen", ", kind: tap, vf: {adapter: a}}", 1,
+		    "is too long for an interface name");
+}
+
+/* What is refused is named as far as there is room. */
+Test(document, a_refusal_of_a_long_key_has_an_end)
+{
+	char text[600] = "version: 1\n";
+	struct document document;
+	struct doc_error error;
+
+	memset(text + strlen(text), 'k', 400);
+	strcat(text, ": 1\n");
+	cr_assert_eq(load(text, &document, &error), -EINVAL);
+	cr_expect_eq(strlen(error.message), sizeof(error.message) - 1);
+}
+
+/* An address of more than DOC_STRING_BYTES is none, whatever it begins with. */
+Test(document, a_long_address_is_refused)
+{
+	char address[DOC_STRING_BYTES + 20] = "10.0.0.1/", text[600];
+	struct document document;
+	struct doc_error error;
+
+	memset(address + strlen(address), '0', DOC_STRING_BYTES);
+	snprintf(text, sizeof(text), DEVICE("address: %s"), address);
+	cr_expect_eq(load(text, &document, &error), -EINVAL);
+	cr_expect(strstr(error.message, "with its prefix"), "%s", error.message);
+}
+
+Test(document, names_and_sizes_as_people_write_them)
+{
+	static const char text[] =
+		"version: 1\nadapters: [{name: 7, kind: embedded}]\npartitions:\n"
+		"  - name: a_b-c\n    owner: somebody\n    devices:\n"
+		"      - {name: 42, kind: tap, vf: {adapter: 7}, adjunct: none, address: [10.0.0.1/8,\n"
+		"         10.0.0.2/8, 10.0.0.3/8, 10.0.0.4/8, 10.0.0.5/8, 10.0.0.6/8, 10.0.0.7/8, 'fd00::8/8']}\n"
+		"      - {name: b, kind: tap, vf: {adapter: 7}, adjunct: {memory: '1048576'}}\n"
+		"      - {name: c, kind: tap, vf: {adapter: 7}, adjunct: {memory: 2048K}, address: 10.0.0.1/8}\n";
+	struct document document;
+	struct doc_error error;
+
+	cr_assert_eq(load(text, &document, &error), 0, "%s", error.message);
+	const struct doc_device *devices = document.partitions[0].devices;
+
+	cr_expect_str_eq(document.adapters[0].name, "7");
+	cr_expect_str_eq(document.partitions[0].owner, "somebody");
+	cr_expect_str_eq(devices[0].ifname, "42");
+	cr_expect_str_eq(devices[0].addresses[DOC_ADDRESSES_MAX - 1], "fd00::8/8");
+	cr_expect_eq(devices[1].adjunct.memory_bytes, 1 << 20);
+	cr_expect_eq(devices[2].adjunct.memory_bytes, 2 << 20);
+	json_t *saved = doc_partition_to_json(&document.partitions[0]);
+	struct doc_partition again;
+
+	cr_assert_eq(document_load_partition(saved, &again, &error), 0, "%s", error.message);
+	cr_expect(again.devices[0].adjunct.none);
+	cr_expect_eq(memcmp(again.devices, devices, 3 * sizeof(*devices)), 0);
+	json_decref(saved);
+	doc_partition_free(&again);
+	document_free(&document);
+}
+
+Test(document, donations)
+{
+	static const char *const rows[][3] = {
+		{"{donate: heap}", "{donate: more}", NULL},
+		{"{donate: heap, memory: 1M}", "{}", NULL},
+		{"{donate: heap, memory: 2M}", "{}", "asks for another size"},
+		{"{donate: heap}", "{donate: heap}", "both donate 'heap'"},
+		{"{donate: some}", "{}", "is no region"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct document document = {0};
+		struct doc_partition again;
+		struct doc_error error;
+		char text[600];
+
+		snprintf(text, sizeof(text),
+			 "version: 1\npartitions:\n  - name: p\n"
+			 "    regions: [{name: heap, size: 1M}, {name: more, size: 2M}]\n    devices:\n"
+			 "      - {name: a, kind: native, vf: {adapter: a}, adjunct: %s}\n"
+			 "      - {name: b, kind: native, vf: {adapter: a}, adjunct: %s}\n",
+			 rows[i][0], rows[i][1]);
+		cr_expect_eq(load(text, &document, &error), rows[i][2] ? -EINVAL : 0, "%s", text);
+		cr_expect(strstr(error.message, rows[i][2] ? rows[i][2] : ""), "%s", error.message);
+		if (rows[i][2])
+			continue;
+		json_t *saved = doc_partition_to_json(&document.partitions[0]);
+
+		cr_assert_eq(document_load_partition(saved, &again, &error), 0, "%s", error.message);
+		cr_expect_eq(again.region_count, 2u);
+		cr_expect_eq(again.devices[0].adjunct.memory_bytes, 1 << 20);
+		json_decref(saved);
+		doc_partition_free(&again);
+		document_free(&document);
+	}
+}
+
+Test(document, is_read_wholly_or_not_at_all, .init = fault_json)
+{
+	for (unsigned n = 1; fault_round(n); n++) {
+		struct document document = {0};
+		struct doc_error error;
+
+		fault_start(n, ENOMEM);
+		int result = load(whole, &document, &error);
+
+		cr_assert_eq(result, fault_end() ? -ENOMEM : 0, "call %u: %s", n, error.message);
+		document_free(&document);
 	}
 }
 

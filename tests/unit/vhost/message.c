@@ -302,3 +302,25 @@ Test(vhost_write, to_one_who_does_not_read)
 	close(ends[1]);
 	cr_expect_eq(vhost_write(ends[0], &message), -EPIPE);
 }
+
+/* Credentials come beside the octets, if the socket was told to ask for them. */
+Test(vhost_read, control_messages_that_are_no_descriptors)
+{
+	struct vhost_message message = message_plain(VHOST_SET_OWNER);
+	struct vhost_reader reader = {0};
+	int on = 1;
+
+	cr_assert_not(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+	cr_assert_eq(vhost_write(ends[0], &message), 0);
+	cr_assert_eq(vhost_read(ends[1], &reader), 1);
+	cr_expect_eq(reader.message.fd_count, 0u);
+	vhost_reader_close(&reader);
+}
+
+Test(vhost_message, a_table_of_no_regions_with_the_size_of_one)
+{
+	struct vhost_message message = {.header = {VHOST_SET_MEM_TABLE, VHOST_VERSION, 0}};
+
+	message.header.size_bytes = (uint32_t)VHOST_MEMORY_BYTES(1);
+	cr_expect_not_null(vhost_message_problem(&message));
+}

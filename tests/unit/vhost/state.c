@@ -5,6 +5,7 @@
  * what a new back-end is told. The expected transitions are a list of our own.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <string.h>
@@ -378,4 +379,87 @@ Test(vhost_state, acknowledgements_only_if_negotiated)
 	cr_expect_not(vhost_state_acknowledges(&state, &message));
 	come_to(1);
 	cr_expect(vhost_state_acknowledges(&state, &message));
+}
+
+/* ---- Before there is something, or without it ------------------------------------ */
+
+static bool takes_mtu(uint64_t mtu)
+{
+	return take(message_number(VHOST_NET_SET_MTU, mtu)) == VHOST_TAKEN;
+}
+
+Test(vhost_state, T03_the_second_ring_alone_runs)
+{
+	struct vhost_message message;
+
+	/* Up to its memory, without an MTU; then ring 1. */
+	for (unsigned i = 0; guest_script(memory, i, &message); i++) {
+		bool wanted = (i < 5 && i != 3) || (i >= 10 && i < 15);
+
+		if (wanted)
+			cr_assert_eq(take(message), VHOST_TAKEN, "message %u", i);
+		for (unsigned f = 0; !wanted && f < message.fd_count; f++)
+			close(message.fds[f]);
+	}
+	cr_expect_not(takes_mtu(1500), "it had none");
+	vhost_state_reset(&state);
+	come_to(5);
+	for (unsigned i = 10; i < 15; i++) {
+		guest_script(memory, i, &message);
+		cr_assert_eq(take(message), VHOST_TAKEN, "message %u", i);
+	}
+	cr_expect(takes_mtu(1500), "the same again");
+	cr_expect_not(takes_mtu(1400));
+}
+
+Test(vhost_state, T06_a_ring_starts_with_size_address_and_memory)
+{
+	/* Each of the script's messages 4 (memory), 5 (size) and 7 (address) left out. */
+	static const unsigned left_out[] = {4, 5, 7};
+
+	for (unsigned row = 0; row < 3; row++) {
+		struct vhost_message message;
+
+		for (unsigned i = 0; i < 9 && guest_script(memory, i, &message); i++) {
+			if (i != left_out[row])
+				take(message);
+			for (unsigned f = 0; i == left_out[row] && f < message.fd_count; f++)
+				close(message.fds[f]);
+		}
+		cr_expect_eq(take(message_doorbell(VHOST_SET_VRING_KICK, 0)), VHOST_REFUSED);
+		vhost_state_reset(&state);
+	}
+}
+
+/* "None" is said with a bit instead of a descriptor: the ring is polled. */
+Test(vhost_state, doorbells_that_a_guest_does_without)
+{
+	come_to(8);
+	cr_expect_eq(take(message_number(VHOST_SET_VRING_CALL, VHOST_DOORBELL_NONE)), VHOST_TAKEN);
+	cr_expect_eq(take(message_number(VHOST_SET_VRING_KICK, VHOST_DOORBELL_NONE)), VHOST_TAKEN);
+	cr_expect(state.rings[0].polled);
+}
+
+Test(vhost_state, T06_regions_in_any_order)
+{
+	struct vhost_message message = message_memory(memory);
+	uint8_t octets[16];
+
+	come_to(4);
+	/* The second lies below the first. */
+	message.payload.memory.region_count = 2;
+	message.payload.memory.regions[0].size_bytes = GUEST_BYTES / 2;
+	message.payload.memory.regions[1] = message.payload.memory.regions[0];
+	message.payload.memory.regions[0].guest_address += GUEST_BYTES / 2;
+	message.payload.memory.regions[0].user_address += GUEST_BYTES / 2;
+	message.payload.memory.regions[0].offset_bytes += GUEST_BYTES / 2;
+	message.header.size_bytes = (uint32_t)VHOST_MEMORY_BYTES(2);
+	message.fds[message.fd_count++] = dup(memory);
+	cr_assert_eq(take(message), VHOST_TAKEN);
+	cr_expect_not(vhost_memory_has(&state.memory, GUEST_USER, GUEST_BYTES), "not in one of them");
+	cr_expect_not(vhost_memory_has(&state.memory, GUEST_USER + GUEST_BYTES / 2 - 8, 16));
+	cr_expect(vhost_memory_has(&state.memory, GUEST_USER + GUEST_BYTES / 2, 16));
+	cr_expect_eq(vhost_memory_copy_in(&state.memory, state.region_fds, GUEST_USER - 1, octets,
+					  sizeof(octets)),
+		     -EFAULT);
 }
