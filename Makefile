@@ -15,14 +15,14 @@ SHELL := /bin/bash
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 # FLAVOR: release (default), asan (address + undefined), tsan (thread), fuzz, edges
-# (tests/e2e/edges.sh: a call at each coverage edge of an adjunct).
+# (tests/e2e/edges.sh: a call at each coverage edge of an adjunct), coverage.
 FLAVOR ?= release
 OUT := build$(if $(filter-out release,$(FLAVOR)),/$(FLAVOR))
 V ?= 0
 quiet = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
 
 CC ?= gcc
-ifneq ($(filter fuzz edges,$(FLAVOR)),)
+ifneq ($(filter fuzz edges coverage,$(FLAVOR)),)
 CC := $(firstword $(shell command -v clang clang-14 clang-19 clang-16 2>/dev/null) clang)
 else ifeq ($(origin CC),default)
 CC := gcc
@@ -35,12 +35,16 @@ FLAVOR_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 FLAVOR_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAVOR_tsan := -O1 -fsanitize=thread -Wno-error=tsan
 FLAVOR_edges := $(FLAVOR_release)
+# Counters live in a mapped file from before main() on: neither SIGKILL nor an
+# adjunct's confinement loses what was counted.
+FLAVOR_coverage := -O1 -fprofile-instr-generate=$(CURDIR)/build/coverage/raw/%m%c.profraw \
+	-fcoverage-mapping -mllvm -runtime-counter-relocation
 FLAVOR_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu17 $(FLAVOR_$(FLAVOR)) $(WARNINGS) -fPIC -fvisibility=hidden \
 	-D_GNU_SOURCE -DOTR_VERSION='"$(VERSION)"' $(CFLAGS) \
 	-Ievent-queues -Iadjunct-drivers -Ihv-shim/base -Ihv-shim/partition -I$(OUT)/generated
-ALL_LDFLAGS = $(filter -fsanitize=% -fno-sanitize-recover=%,$(FLAVOR_$(FLAVOR))) -Wl,--as-needed $(LDFLAGS)
+ALL_LDFLAGS = $(filter -fsanitize=% -fno-sanitize-recover=% -fprofile-instr-generate=%,$(FLAVOR_$(FLAVOR))) -Wl,--as-needed $(LDFLAGS)
 
 pkg_cflags = $(foreach p,$(1),$(shell pkg-config --cflags $(p) 2>/dev/null | sed 's/-I\//-isystem \//g'))
 pkg_libs = $(if $(1),$(shell pkg-config --libs $(1)))
@@ -132,6 +136,11 @@ test: ## Run every test (ONLY=pattern: those whose name matches)
 	@tests/setup/deps.sh test
 	@tests/run.sh
 
+.PHONY: coverage
+coverage: ## Run unit and end-to-end tests on a build that counts branches, and judge
+	@tests/setup/deps.sh test
+	@tests/coverage/run.sh
+
 .PHONY: bench
 bench: ## Measure everything against its peers (ROWS=name,name: a part)
 	@tests/setup/deps.sh bench
@@ -154,5 +163,5 @@ clean: ## Remove build/
 .PHONY: help
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nV=1 shows the commands. FLAVOR=asan, tsan, fuzz or edges builds under build/FLAVOR.\n'
+	@printf '\nV=1 shows the commands. FLAVOR=asan, tsan, fuzz, edges or coverage builds under build/FLAVOR.\n'
 	@printf 'DEPS=0 names missing packages and installs nothing.\n'

@@ -31,18 +31,25 @@
 #   FLIPPED_EVENTS=60000      entries that it forwards while they are rewritten
 #   JOBS=N           suites at a time, but for e2e
 #   CI=true          a skip is a failure
+#   FLAVOR=coverage  that build, unit/ and e2e/ suites alone; see tests/coverage/run.sh
 #
-# Programs under test find the build in $OTR_BUILD. Logs: build/test-logs/.
+# Programs under test find the build in $OTR_BUILD. Logs: $OTR_BUILD/test-logs/.
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 
-export OTR_BUILD=$PWD/build
-logs=$PWD/build/test-logs
+flavor=${FLAVOR:-release}
+case $flavor in
+release) out=build ;;
+coverage) out=build/coverage ;;
+*) echo "FLAVOR is release or coverage, not $flavor"; exit 2 ;;
+esac
+export OTR_BUILD=$PWD/$out
+logs=$OTR_BUILD/test-logs
 only=${ONLY:-.}
 jobs=${JOBS:-$(nproc)}
 fuzz_seconds=${FUZZ_SECONDS:-20}
 suite_seconds=300
-unset MAKEFLAGS MFLAGS MAKELEVEL
+unset MAKEFLAGS MFLAGS MAKELEVEL FLAVOR
 
 mkdir -p "$logs"
 started=$SECONDS
@@ -51,7 +58,15 @@ started=$SECONDS
 # ---- Which suites ----------------------------------------------------------
 programs=$(make -s list-tests) || exit 1
 suites=()
-add() { [[ ! $1 =~ $only ]] || suites+=("$1"); }
+add() {
+	if [ "$flavor" = coverage ]; then
+		[[ $1 == unit/* || $1 == e2e/* ]] || return 0
+		# One rewrites memory a hundred million times, one has a build of its own;
+		# neither takes a branch that the others do not.
+		[[ $1 != unit/flipper && $1 != e2e/edges ]] || return 0
+	fi
+	[[ ! $1 =~ $only ]] || suites+=("$1")
+}
 # Those that take longest start first; end-to-end tests come last, one at a time:
 # they look at latency, at losses and at the CPU time of an idle system.
 add model/all
@@ -104,11 +119,12 @@ build() { # FLAVOR TARGET...
 release=()
 # shellcheck disable=SC2046,SC2207 # one word each
 {
-	! wanted e2e/ || release+=(all $(targets build e2e))
+	# What was counted belongs to one version of every program: no old one may be left.
+	if wanted e2e/ || [ "$flavor" = coverage ]; then release+=(all $(targets "$out" e2e)); fi
+	if wanted unit/ || [ "$flavor" = coverage ]; then release+=($(targets "$out" unit)); fi
 	! wanted e2e/edges || build edges build/edges/tests/e2e/ethdev_edges
-	! wanted unit/ || release+=($(targets build unit))
 	! wanted race-plain/ || release+=($(targets build race))
-	build release "${release[@]}"
+	build "$flavor" "${release[@]}"
 	! wanted race/ || build tsan $(targets build/tsan race)
 	asan=()
 	! wanted unit-asan || asan+=($(targets build/asan unit) build/asan/tests/gate/leaky)
@@ -121,8 +137,13 @@ release=()
 # Becomes one suite; its output is the log, its exit status what the suite says.
 run_suite() { # SUITE LOG
 	local name=${1#*/} command
+	if [ "$flavor" = coverage ]; then
+		# Some suites run programs as another user, who may write what only he opens.
+		mkdir -p -m 1777 "$OTR_BUILD/raw/$1"
+		export LLVM_PROFILE_FILE=$OTR_BUILD/raw/$1/%m%c.profraw
+	fi
 	case $1 in
-	unit/*) command=("build/tests/unit/$name" --tap="$2.tap") ;;
+	unit/*) command=("$out/tests/unit/$name" --tap="$2.tap") ;;
 	unit-asan/*) command=(tests/unit/gated.sh "build/asan/tests/unit/$name" --tap="$2.tap") ;;
 	unit-asan-gate) command=(tests/unit/gated.sh --check) ;;
 	# Without a random address space: older runtimes refuse some layouts of new kernels.
@@ -208,7 +229,7 @@ done
 while [ ${#suite_of[@]} -gt 0 ]; do finish_one; done
 
 # ---- Summary ---------------------------------------------------------------
-printf '\n%d suites in %d s; logs in build/test-logs/\n' ${#suites[@]} $((SECONDS - started))
+printf '\n%d suites in %d s; logs in %s/test-logs/\n' ${#suites[@]} $((SECONDS - started)) "$out"
 for line in "${failures[@]}"; do echo "failed:  $line"; done
 for line in "${skips[@]}"; do echo "skipped: $line"; done
 status=0

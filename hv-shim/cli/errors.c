@@ -39,6 +39,7 @@ static void tell(const struct cli *cli, const char *name, const char *hint, cons
 		fprintf(stderr, "  %s\n", hint);
 }
 
+__attribute__((format(printf, 4, 0)))
 static void tellv(const struct cli *cli, const char *name, const char *hint, const char *format,
 		  va_list arguments)
 {

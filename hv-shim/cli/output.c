@@ -134,6 +134,7 @@ struct libscols_line *output_row(struct libscols_table *table, struct libscols_l
 	return row;
 }
 
+__attribute__((format(printf, 4, 0)))
 static void cell(struct libscols_line *row, unsigned column, enum paint paint, const char *format,
 		 va_list arguments)
 {

@@ -39,6 +39,7 @@ run   | command:iperf3        | iperf3            | the demonstration
 test  | header:criterion/criterion.h | libcriterion-dev | unit tests
 test  | command:clang         | clang             | libFuzzer targets
 test  | package:libclang-rt-dev | libclang-rt-dev | the sanitizers and libFuzzer of clang
+test  | command:llvm-cov      | llvm              | which branches the tests take
 test  | command:spin          | spin              | models of the memory ordering
 test  | command:dpdk-testpmd  | dpdk-dev          | a DPDK program as a partition
 test  | command:jq            | jq                | reads the answers of -j
