@@ -5,7 +5,12 @@
  */
 #include "support.h"
 
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+
 #define CAPACITY 8u
+#define PAGE_BYTES 4096u
 
 static alignas(EQ_LINE_BYTES) uint8_t ring[sizeof(struct eq_ring_control) +
 					   CAPACITY * EQ_EQE_BYTES];
@@ -145,6 +150,118 @@ Test(recovery, a_consumer_that_died_between_any_two_stores)
 		expect_entry(&consumer, 1, EQ_COMPLETION, 71);
 		expect_none(&consumer);
 		eq_poster_close(&poster);
+	}
+}
+
+/* ---- Death for real: at the first store into a page that cannot be written ---------------- */
+
+/* One page each for ring, marks, ASB and interrupts. */
+enum page { RING, MARKS, SUMMARY, INTERRUPTS, PAGES };
+static const char *const page_name[] = {"ring", "marks", "summary byte", "interrupts"};
+static uint8_t *pages;
+static sigjmp_buf death;
+
+static struct eq_queue queue_in_pages(void)
+{
+	struct eq_queue paged = queue;
+
+	pages = map_guarded(PAGES * PAGE_BYTES);
+	paged.ring = pages + RING * PAGE_BYTES;
+	paged.marks = (eq_marks *)(pages + MARKS * PAGE_BYTES);
+	paged.asb = (eq_summary *)(pages + SUMMARY * PAGE_BYTES);
+	paged.interrupts = (struct eq_interrupts *)(pages + INTERRUPTS * PAGE_BYTES);
+	return paged;
+}
+
+static void protect(enum page page, int protection)
+{
+	cr_assert_eq(mprotect(pages + page * PAGE_BYTES, PAGE_BYTES, protection), 0);
+}
+
+static void die(int signal)
+{
+	(void)signal;
+	siglongjmp(death, 1);
+}
+
+/* Does `act`, which must die at a store into that page. */
+static void die_at(enum page page, void (*act)(void *side), void *side)
+{
+	const struct sigaction action = {.sa_handler = die, .sa_flags = SA_NODEFER};
+
+	cr_assert_eq(sigaction(SIGSEGV, &action, NULL), 0);
+	protect(page, PROT_READ);
+	if (!sigsetjmp(death, 1)) {
+		act(side);
+		cr_assert_fail("it stores nothing into the page of the %s", page_name[page]);
+	}
+	protect(page, PROT_READ | PROT_WRITE);
+}
+
+static void take_one(void *side)
+{
+	struct eq_entry entry;
+
+	eq_consume(side, &entry);
+}
+
+static void post_one(void *side)
+{
+	eq_poster_add(side, 1, EQ_COMPLETION, 71);
+	eq_poster_signal(side, 0);
+}
+
+Test(recovery, a_consumer_that_dies_at_its_store_into_each_page)
+{
+	for (enum page page = RING; page <= MARKS; page++) {
+		struct eq_queue paged = queue_in_pages();
+		struct eq_poster poster;
+		struct eq_consumer consumer;
+		struct eq_entry entry;
+		unsigned found = 0;
+
+		cr_assert_eq(eq_poster_open(&poster, &paged), 0);
+		cr_assert_eq(eq_consumer_open(&consumer, &paged), 0);
+		eq_poster_add(&poster, 1, EQ_COMPLETION, 71);
+		die_at(page, take_one, &consumer);
+		/* Whatever came meanwhile, and whatever comes then, is heard of. */
+		eq_poster_add(&poster, 1, EQ_COMPLETION, 71);
+		cr_assert_eq(eq_consumer_open(&consumer, &paged), 0);
+		while (eq_consume(&consumer, &entry))
+			found++;
+		cr_expect_geq(found, 1);
+		eq_poster_add(&poster, 1, EQ_COMPLETION, 71);
+		expect_entry(&consumer, 1, EQ_COMPLETION, 71);
+		eq_poster_close(&poster);
+		unmap_guarded(pages, PAGES * PAGE_BYTES);
+	}
+}
+
+Test(recovery, a_poster_that_dies_at_its_store_into_each_page)
+{
+	for (enum page page = RING; page < PAGES; page++) {
+		struct eq_queue paged = queue_in_pages();
+		struct eq_poster poster;
+		struct eq_consumer consumer;
+
+		cr_assert_eq(eq_poster_open(&poster, &paged), 0);
+		cr_assert_eq(eq_consumer_open(&consumer, &paged), 0);
+		die_at(page, post_one, &poster);
+		eq_poster_close(&poster);
+		cr_assert_eq(eq_poster_open(&poster, &paged), 0);
+		eq_poster_set_token(&poster, 1, 71);
+		eq_poster_tick(&poster, 0);
+		/* At its first store nothing had happened yet: it does it again. */
+		if (page == MARKS) {
+			eq_poster_add(&poster, 1, EQ_COMPLETION, 71);
+			eq_poster_signal(&poster, 0);
+		}
+		cr_expect_eq(*paged.asb, 1, "%s", page_name[page]);
+		cr_expect(eq_interrupt_pending(paged.interrupts, 1), "%s", page_name[page]);
+		expect_entry(&consumer, 1, EQ_COMPLETION, 71);
+		expect_none(&consumer);
+		eq_poster_close(&poster);
+		unmap_guarded(pages, PAGES * PAGE_BYTES);
 	}
 }
 
