@@ -298,7 +298,9 @@ Test(recovery, a_host_that_forgot_all_goes_on_after_the_entries_there_are)
 	}
 	complete_and_forward(&rig, cq);
 	/* Marked, and the host dies before it has entered it; and one is in type 1. */
-	((eq_marks *)(guest.memory + GUEST_MARKS))[other_slot] = 1u << EQ_COMPLETION;
+	eq_marks *marked = (eq_marks *)(guest.memory + GUEST_MARKS);
+	marked[other_slot] = 1u << EQ_COMPLETION;
+	marked[EQ_SLOT_SELF] = 1u << EQ_LINK_UP;
 	complete(&rig, other_cq);
 	host_forgets();
 	cq = guest_cq(&guest, 1, &slot);
@@ -309,9 +311,13 @@ Test(recovery, a_host_that_forgot_all_goes_on_after_the_entries_there_are)
 	expect_none(&guest.consumer);
 	complete_and_forward(&rig, other_cq);
 	expect_entry(&guest.consumer, other_slot, EQ_COMPLETION, 2);
+	eq_adapter_event(&rig.io.adapter, EQ_RESOURCE_ADAPTER, 1, EQ_LINK_UP);
+	eq_adapter_signal(&rig.io.adapter, 0);
+	cr_expect_eq(eq_host_type2(rig.host, 64, 0, NULL), 1);
+	expect_entry(&guest.consumer, EQ_SLOT_SELF, EQ_LINK_UP, 0);
 	struct eq_guest_eq_view view;
 	cr_assert_eq(eq_guest_load_eq(guest.guest, rig.shared, guest.id, &view), 0);
-	cr_expect_eq(view.forwarded, 3, "its own, not its predecessor's");
+	cr_expect_eq(view.forwarded, 4, "its own, not its predecessor's");
 	guest_stop(&guest);
 	rig_stop(&rig);
 }
