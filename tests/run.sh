@@ -27,7 +27,7 @@
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
-#   EVENT_OPERATIONS=3000000  random ones that unit/event_queues compares
+#   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares
 #   FLIPPED_EVENTS=60000      entries that it forwards while they are rewritten
 #   JOBS=N           suites at a time, but for e2e
 #   CI=true          a skip is a failure

@@ -7,7 +7,7 @@
  * overrun as well. And without the reference: at the end no completion queue is owed
  * an event.
  *
- * EVENT_OPERATIONS=N: so many operations (3,000,000; under AddressSanitizer a sixth).
+ * EVENT_OPERATIONS=N: so many operations (10,000,000; under AddressSanitizer a tenth).
  */
 #include <stdlib.h>
 
@@ -312,9 +312,9 @@ static void settle(void)
 Test(random, the_library_and_the_reference_agree, .timeout = 250)
 {
 #ifdef __SANITIZE_ADDRESS__
-	uint64_t operations = 500000;
+	uint64_t operations = 1000000;
 #else
-	uint64_t operations = 3000000;
+	uint64_t operations = 10000000;
 #endif
 	const char *wanted = getenv("EVENT_OPERATIONS");
 
