@@ -1,35 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An adjunct dies as the CONSUMER of a ring, and its successor goes on
- * (port_native.c: what leaves the partition), for Spin. The partition's producer
- * lives, fills the ring, and sleeps for space on its doorbell. The consumer is
- * killed DEATHS times, between any two of its accesses to memory, also between
- * taking the arming back and ringing, or between passing frames to the device,
- * recording that, and releasing their entries. Its successor knows the record and
- * how many frames the device has (adj_inflight.h); the doorbells outlive both.
+ * (port_native.c: what leaves the partition; adj_inflight.h), for Spin. The
+ * partition's producer lives, fills the ring, and sleeps for space on its
+ * doorbell. The consumer takes bursts, hands them to the device in one store
+ * each, records how far that is, gives the slots back, and rings. It is killed
+ * DEATHS times, between any two of these, also between taking the arming back
+ * and ringing, and while it takes over. Its successor knows the ring, the record
+ * and what the device counts; the doorbells outlive both. Entry BAD is a wrong
+ * one, given back with its burst and never sent: its successor passes it over.
  *
- * Proved: nobody sleeps for ever; and every entry goes out once and in order.
+ * Proved: every entry is sent, in order, none twice; nobody sleeps for ever.
  *
  * Planted bugs, each of which must be found (run.sh):
- *   PLANT_NO_RING        the successor does not ring
- *   PLANT_RING_IF_ARMED  it rings only a producer that is armed
- *   PLANT_NO_LOOK        it sleeps before it has looked at the ring
- *   PLANT_RESUME_AT_0    it starts where a first consumer does
- *   PLANT_RELEASE_FIRST  what was taken is released before the device has it
- *   PLANT_NO_COUNT       the successor does not ask what the device has
- *   PLANT_NO_RECORD      it takes the ring's own index for the record's position
+ *   PLANT_NO_RING            the successor rings only a producer that is armed
+ *   PLANT_NO_LOOK            it sleeps before it has looked at the ring
+ *   PLANT_CONSUMED_ONLY      it goes on at what was given back, and asks nobody else
+ *   PLANT_UNCOUNTED          it goes on at the record, and does not ask the device
+ *   PLANT_RELEASE_FIRST      slots are given back before the device has the frames
+ *   PLANT_WRONG_ONES_COUNTED  it takes every entry for one that the device has had
  */
-#define CAPACITY 2
-#define ENTRIES 5
+#define CAPACITY 3
+#define ENTRIES 4
 #define DEATHS 2
+#define BAD 1
 
 #include "memory.inc"
 
-bool killed;     /* the consumer is to die */
+bool killed; /* the consumer is to die */
 byte deaths;
-byte sent;       /* frames the device has: of entries 0 .. sent - 1 */
-/* The record, one word: before `position`, all is done, and the device had `taken`. */
-byte record_position, record_taken;
+byte sent;  /* the entry that the device is to get next; BAD is passed over */
+byte counted; /* frames the device has had, as whoever owns it counts */
+
+/* The in-flight record: one word, so both change at once. Nobody reads it but a
+ * successor, to whom all that its predecessor stored has happened. */
+byte record_position, record_counted;
 
 /* Whoever kills, does so at any time, or never. */
 active proctype killer()
@@ -87,16 +92,11 @@ active proctype producer()
 	od
 }
 
-/* entries_done(): the record is in memory of its own, read after our death only. */
-inline release()
+/* entries_done(): the record first, then the ring's index, then the doorbell. */
+inline entries_done(count)
 {
-#ifndef PLANT_RELEASE_FIRST
-	atomic { record_position = first; record_taken = sent };
-	released = first;
-#else
-	atomic { record_position = position; record_taken = sent };
-	released = position;
-#endif
+	atomic { record_position = released + count; record_counted = counted }
+	released = released + count;
 	store(C, CONSUMED, released);
 	fence(C);
 	load(C, PRODUCER_ARMED, armed);
@@ -111,86 +111,125 @@ inline release()
 	fi
 }
 
-/* Entry `first` and those behind it, up to `position`, or fewer: by one store. */
-inline send_on()
+/* native_take(): wrong entries stay in the burst; alone they are given back at once. */
+inline take()
+{
+	burst = 0;
+	do
+	:: position < ENTRIES && position - released < CAPACITY ->
+		load(C, SLOT + position % CAPACITY, sequence);
+		if
+		:: sequence == position + 1 ->
+			value = payload[position % CAPACITY];
+			assert(value == position);
+			position++;
+			first = (burst -> first : value);
+			burst = burst + (value != BAD)
+		:: sequence != position + 1 -> break
+		:: position != released -> break /* a burst of any length */
+		fi
+	:: else -> break
+	od;
+	if
+	:: !burst && position != released -> entries_done(position - released)
+	:: else
+	fi
+}
+
+/* rte_eth_tx_burst() of `count` frames: one store of the device's index. */
+inline device_takes(count)
 {
 	atomic {
-		assert(first == sent); /* in order, none twice, none left out */
-		if
-		:: first = position
-		:: first + 1 < position -> first++
-		fi;
-		sent = first
+		done = 0;
+		do
+		:: done < count ->
+			first = (first == BAD -> first + 1 : first);
+			sent = (sent == BAD -> sent + 1 : sent);
+			assert(first == sent); /* in order, none twice, none left out */
+			sent++;
+			first++;
+			counted++;
+			done++
+		:: else -> break
+		od;
+		done = 0
 	}
 }
 
-inline hand_over()
+/* native_passed(): up to the last frame's entry; the burst's last takes all the rest along. */
+inline passed(count)
 {
+	given = (burst == count -> position : first) - released;
+	entries_done(given)
+}
+
+/* The device takes the burst in one go or in several. */
+inline send_on()
+{
+	do
+	:: burst ->
+		some = 1;
+		do
+		:: some < burst -> some++
+		:: break
+		od;
 #ifdef PLANT_RELEASE_FIRST
-	release();
-	send_on();
-	if
-	:: first < position -> send_on()
-	:: else
-	fi;
-	if
-	:: first < position -> send_on()
-	:: else
-	fi
+		passed(some);
+		device_takes(some);
 #else
-	send_on();
-	release()
+		device_takes(some);
+		passed(some);
 #endif
+		burst = burst - some
+	:: else -> break
+	od
 }
 
 /* transmit_recover() and port_native_open() */
 inline take_over()
 {
-#if defined(PLANT_RESUME_AT_0)
-	position = 0;
-#elif defined(PLANT_NO_COUNT)
-	position = record_position;
-#elif defined(PLANT_NO_RECORD)
+	burst = 0;
+#ifdef PLANT_CONSUMED_ONLY
 	load(C, CONSUMED, position);
-	position = position + sent - record_taken;
 #else
-	position = record_position + sent - record_taken;
+	position = record_position;
 #endif
-	atomic { record_position = position; record_taken = sent };
 	released = position;
-	first = position;
 	store(C, CONSUMED, position);
-#if defined(PLANT_RING_IF_ARMED)
-	fence(C);
-	load(C, PRODUCER_ARMED, armed);
-	if
-	:: armed ->
-		exchange_zero(C, PRODUCER_ARMED, armed);
-		if
-		:: armed -> ring(C, producer_bell)
-		:: else
-		fi
-	:: else
-	fi
-#elif !defined(PLANT_NO_RING)
-	ring(C, producer_bell)
+#if !defined(PLANT_CONSUMED_ONLY) && !defined(PLANT_UNCOUNTED)
+	/* The frames passed came from the right ones of the entries that follow. */
+	some = counted - record_counted;
+	do
+	:: some ->
+		load(C, SLOT + position % CAPACITY, sequence);
+		assert(sequence == position + 1); /* they were not given back */
+#ifdef PLANT_WRONG_ONES_COUNTED
+		some--;
 #else
+		some = some - (payload[position % CAPACITY] != BAD);
+#endif
+		position++
+	:: else -> break
+	od;
+#endif
+	entries_done(position - released);
+#ifdef PLANT_NO_RING
 	skip
+#else
+	ring(C, producer_bell)
 #endif
 }
 
 /* The dead process's stores reach memory: the kernel sees to it before it is gone. */
 inline die()
 {
-	atomic {
-		drain(C);
-		killed = false
-	}
+	atomic { drain(C); killed = false }
 }
 
 active proctype consumer()
 {
-	byte position, released, first, sequence, armed, value;
+	byte position, released, first, burst, some, done, given;
+	byte sequence, armed, value;
 	bool successor = false;
 
 life:
@@ -206,29 +245,23 @@ life:
 		fi;
 #endif
 		do
-		:: position == ENTRIES && released == position -> break
-		:: position < ENTRIES || released < position ->
-			load(C, SLOT + position % CAPACITY, sequence);
+		:: released == ENTRIES -> break
+		:: else ->
+			take();
 			if
-			:: sequence == position + 1 && position - released < CAPACITY ->
-				/* eq_ring_take_ready() */
-				value = payload[position % CAPACITY];
-				assert(value == position);
-				position++;
-				if
-				:: true /* goes on with the burst */
-				:: true -> hand_over()
-				fi
-			:: (sequence != position + 1 || position - released == CAPACITY) &&
-			   position != released ->
-				hand_over()
+			:: burst -> send_on()
 			:: else ->
-				store(C, CONSUMER_ARMED, 1);
-				fence(C);
 				load(C, SLOT + position % CAPACITY, sequence);
 				if
-				:: sequence != position + 1 -> sleep(C, consumer_bell)
-				:: else -> store(C, CONSUMER_ARMED, 0)
+				:: released < ENTRIES && sequence != position + 1 ->
+					store(C, CONSUMER_ARMED, 1);
+					fence(C);
+					load(C, SLOT + position % CAPACITY, sequence);
+					if
+					:: sequence != position + 1 -> sleep(C, consumer_bell)
+					:: else -> store(C, CONSUMER_ARMED, 0)
+					fi
+				:: else
 				fi
 			fi
 		od
