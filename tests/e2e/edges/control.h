@@ -18,6 +18,7 @@ struct edges_control {
 	char victim[64];         /* the adjunct's name: "a.net0" */
 	_Atomic uint32_t armed;  /* the edge to die at, once `visits` are over; 0: none */
 	_Atomic uint32_t visits; /* how many more visits it survives */
+	_Atomic uint32_t now;    /* die at once, at whatever edge: a successor comes by others */
 	/* The image writes. */
 	_Atomic uint32_t edges; /* in the instrumented sources */
 	_Atomic uint32_t deaths;

@@ -38,6 +38,12 @@ void __sanitizer_cov_trace_pc_guard_init(uint32_t *first, uint32_t *end)
 			*first++ = ++edges;
 }
 
+static _Noreturn void die(void)
+{
+	atomic_fetch_add_explicit(&control->deaths, 1, memory_order_release);
+	__builtin_trap();
+}
+
 void __sanitizer_cov_trace_pc_guard(uint32_t *guard)
 {
 	uint32_t edge = *guard;
@@ -46,13 +52,15 @@ void __sanitizer_cov_trace_pc_guard(uint32_t *guard)
 	if (!atomic_load_explicit(&serving, memory_order_relaxed) || edge >= EDGES_MAX)
 		return;
 	atomic_store_explicit(&control->seen[edge], 1, memory_order_relaxed);
+	if (atomic_load_explicit(&control->now, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&control->now, 0, memory_order_relaxed))
+		die();
 	if (atomic_load_explicit(&control->armed, memory_order_relaxed) != edge)
 		return;
 	if (atomic_fetch_sub_explicit(&control->visits, 1, memory_order_relaxed))
 		return;
 	atomic_store_explicit(&control->armed, 0, memory_order_relaxed);
-	atomic_fetch_add_explicit(&control->deaths, 1, memory_order_release);
-	__builtin_trap();
+	die();
 }
 
 static int watched_init(const struct adj_env *env, void **state)
