@@ -150,6 +150,22 @@ static int make_folders(const struct shim *shim)
 	return 0;
 }
 
+#define LOCK_NS NS_PER_S
+
+/* A daemon that was killed holds it until its last thread is gone, a moment later. */
+static int lock_within_deadline(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
+	uint64_t deadline_ns = clock_now_ns() + LOCK_NS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK || clock_now_ns() >= deadline_ns)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 /* One shim per state folder. */
 static int take_lock(struct shim *shim)
 {
@@ -159,8 +175,8 @@ static int take_lock(struct shim *shim)
 	if (error)
 		return error;
 	shim->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (shim->lock_fd < 0 || flock(shim->lock_fd, LOCK_EX | LOCK_NB)) {
-		error = -errno;
+	error = shim->lock_fd < 0 ? -errno : lock_within_deadline(shim->lock_fd);
+	if (error) {
 		if (error == -EWOULDBLOCK)
 			log_error("another outriggerd runs with %s", shim->state_dir);
 		else
