@@ -187,7 +187,7 @@ Test(native, takes_what_is_right_and_counts_what_is_not)
 		static const unsigned held[] = {8, 5, 0};
 
 		pass(frames + i, 1);
-		cr_expect_eq(eq_ring_space(&tx, RING), RING - held[i]);
+		cr_expect_eq(eq_ring_space(&tx, RING), (int)(RING - held[i]));
 	}
 	cr_expect_eq(port->counters.tx_dropped, 6);
 	cr_expect_eq(port->counters.tx_frames, 3);
