@@ -98,8 +98,6 @@ STAND_IN(int, bind, -1, (int fd, const struct sockaddr *at, socklen_t bytes), (f
 STAND_IN(int, listen, -1, (int fd, int backlog), (fd, backlog))
 STAND_IN(int, accept4, -1, (int fd, struct sockaddr *from, socklen_t *bytes, int flags),
 	 (fd, from, bytes, flags))
-STAND_IN(ssize_t, send, -1, (int fd, const void *from, size_t bytes, int flags),
-	 (fd, from, bytes, flags))
 STAND_IN(ssize_t, recv, -1, (int fd, void *to, size_t bytes, int flags), (fd, to, bytes, flags))
 STAND_IN(ssize_t, recvmsg, -1, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 STAND_IN(int, ppoll, -1,
@@ -206,6 +204,15 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 	less.msg_iov = &octet;
 	less.msg_iovlen = 1;
 	return __real_sendmsg(fd, only && fault_due("sendmsg, most of it") ? &less : message, flags);
+}
+
+ssize_t __real_send(int fd, const void *from, size_t bytes, int flags);
+ssize_t __wrap_send(int fd, const void *from, size_t bytes, int flags);
+ssize_t __wrap_send(int fd, const void *from, size_t bytes, int flags)
+{
+	if (fault_due("send"))
+		return -1;
+	return __real_send(fd, from, only && fault_due("send, most of it") ? 1 : bytes, flags);
 }
 
 uid_t __real_geteuid(void);

@@ -425,6 +425,20 @@ Test(native, T07_what_is_said_twice_comes_to_the_same)
 		successors[i]->ops->close(successors[i]);
 }
 
+/* The partition takes back what had been passed on: it only fools itself. */
+Test(native, T07_entries_that_are_gone_are_not_waited_for)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct port *successor;
+
+	env.device_taken += 3;
+	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
+	put(100, 0, 1);
+	cr_assert_eq(successor->ops->take(successor, frames, BURST_FRAMES), 1);
+	rte_pktmbuf_free(frames[0]);
+	successor->ops->close(successor);
+}
+
 /* A partition that moves the ring's index back gets nothing twice by it. */
 Test(native, T07_the_partition_cannot_write_the_record)
 {

@@ -650,11 +650,12 @@ Test(device_vhost, T07_a_message_is_settled_by_whoever_can)
 	static const struct {
 		int save;
 		bool no_keeper, keeper_ended, keeper_gone;
-		unsigned answer; /* 0: none at all; 1: stored; 2: settled */
+		unsigned answer; /* 0: none at all; 1: stored; 2: settled; 3: full */
 		unsigned here, there, undecided, undecided_ended;
 	} rows[] = {
 		{3, .answer = 2, .there = 1},
 		{3, .answer = 1, .here = 1},
+		{3, .answer = 3, .here = 1},
 		{3, .undecided = 1},
 		{3, .keeper_ended = true, .undecided_ended = 1},
 		{3, .keeper_gone = true, .undecided_ended = 1},
@@ -677,7 +678,8 @@ Test(device_vhost, T07_a_message_is_settled_by_whoever_can)
 		if (rows[i].save > 0 && !rows[i].answer)
 			answer_with("Store", "does not answer", NULL);
 		else if (rows[i].save > 0)
-			answer_with("Store", NULL, rows[i].answer == 2 ? &settled : &stored);
+			answer_with("Store", rows[i].answer == 3 ? "is full" : NULL,
+				    rows[i].answer == 2 ? &settled : &stored);
 		cr_expect_eq(done_here, rows[i].here, "row %u", i);
 		cr_expect_eq(done_there, rows[i].there, "row %u", i);
 		cr_expect_eq(undecided, rows[i].undecided, "row %u", i);

@@ -337,6 +337,7 @@ Test(vhost_faults, a_guest_that_goes_while_it_is_answered)
 		const char *call;
 		int error;
 	} rows[] = {{"send", EPIPE},	      {"send", ECONNRESET}, {"send", ENOBUFS}, {"send", EAGAIN},
+		    {"send, most of it", 0},
 		    {"recvmsg", ECONNRESET}, {"recvmsg", EPIPE},   {"recvmsg", EIO}};
 
 	back_end_comes();
@@ -384,6 +385,11 @@ Test(vhost_faults, calls_that_are_interrupted_are_made_again)
 	fault_in("sendmsg", EINTR);
 	cr_expect_eq(vhost_write(ends[0], &message), 0);
 	cr_expect(fault_end());
+	struct vhost_reader reader = {0};
+
+	fault_in("recvmsg", EINTR);
+	cr_expect_eq(vhost_read(ends[1], &reader), 1);
+	cr_expect(fault_end());
 	fault_in("sendmsg, most of it", 0);
 	cr_expect_eq(vhost_write(ends[0], &message), -EAGAIN, "in pieces there is no message");
 	cr_expect(fault_end());
@@ -416,6 +422,124 @@ Test(vhost_faults, a_guest_that_wants_no_acknowledgements_and_talks_in_pieces)
 	back_end_comes();
 	cr_assert_not_null(told(VHOST_SET_VRING_BASE, 0));
 	cr_expect_eq(told(VHOST_SET_VRING_BASE, 0)->payload.ring.number, 0u);
+	close(guest);
+}
+
+/* ---- What a message has come to, when nobody knows whether it was done ------------- */
+
+/* A guest's question, and what is due for it; the keeper is away. */
+static int guest_waits(struct vhost_due *due)
+{
+	const struct vhost_message question = message_plain(VHOST_GET_FEATURES);
+	int guest = guest_connect();
+
+	turn(20, NULL, 0);
+	keeper_away = true;
+	cr_assert_not(vhost_write(guest, &question));
+	turn(20, NULL, 0);
+	cr_assert(vhost_session_due(session, due));
+	cr_expect_not(vhost_session_due(session, due), "once for each");
+	return guest;
+}
+
+static bool is_answered(int guest)
+{
+	struct vhost_reader reader = {0};
+
+	turn(20, NULL, 0);
+	return vhost_read(guest, &reader) == 1;
+}
+
+Test(vhost_faults, T07_what_a_keeper_that_is_gone_had_done)
+{
+	/* Taken off the socket by it; more behind it; unknown how long; it may yet be done. */
+	static const struct {
+		bool taken, more, nothing, ended, stays;
+	} rows[] = {
+		{.ended = true, .stays = true}, {.taken = true, .ended = true, .stays = true},
+		{.more = true, .ended = true},	{.nothing = true, .ended = true},
+		{.stays = false},
+	};
+	const struct vhost_message more = message_plain(VHOST_GET_FEATURES);
+
+	back_end_comes();
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vhost_due due;
+		int guest = guest_waits(&due);
+		struct vhost_due another = due;
+
+		another.serial++;
+		vhost_session_done(session, &another, NULL);
+		vhost_session_undecided(session, &another, true);
+		cr_expect_not(is_answered(guest), "that was about another message");
+		if (rows[i].taken) /* and the answer was sent, let us say */
+			cr_assert_not(socket_skip(session->guest, due.skip_bytes));
+		if (rows[i].more)
+			cr_assert_not(vhost_write(guest, &more));
+		if (rows[i].nothing)
+			due.skip_bytes = 0;
+		vhost_session_undecided(session, &due, rows[i].ended);
+		vhost_session_done(session, &due, "it is too late");
+		cr_expect_eq(is_answered(guest), rows[i].stays && !rows[i].taken, "row %u", i);
+		cr_expect_eq(has_ended(guest), !rows[i].stays, "row %u", i);
+		keeper_away = false;
+		close(guest);
+		turn(20, NULL, 0);
+	}
+	cr_expect_eq(lost, 0u);
+}
+
+Test(vhost_faults, a_guest_that_goes_while_its_descriptors_are_fetched)
+{
+	back_end_comes();
+	int guest = guest_runs();
+
+	fault_in("recvmsg", ECONNRESET);
+	cr_expect_not(guest_says(guest, message_doorbell(VHOST_SET_VRING_CALL, 0)));
+	cr_expect(fault_end());
+	cr_expect(has_ended(guest));
+	close(guest);
+}
+
+Test(vhost_faults, what_is_skipped_was_there)
+{
+	static const char octets[600] = {1};
+	int ends[2];
+
+	fault_hold(false);
+	cr_assert_not(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	cr_assert_eq(send(ends[0], octets, sizeof(octets), 0), (ssize_t)sizeof(octets));
+	fault_in("recvmsg", EINTR);
+	cr_expect_eq(socket_skip(ends[1], sizeof(octets)), 0);
+	cr_expect_eq(socket_skip(ends[1], 1), -ENODATA);
+	fault_in("recvmsg", EIO);
+	cr_expect_eq(socket_skip(ends[1], 1), -EIO);
+	fault_end();
+	close(ends[0]);
+	cr_expect_eq(socket_skip(ends[1], 1), -ENODATA, "the other end has gone");
+	close(ends[1]);
+}
+
+Test(vhost_faults, a_guest_without_doorbells)
+{
+	struct vhost_message message;
+
+	back_end_comes();
+	int guest = guest_connect();
+
+	for (unsigned i = 0; i < 8 && guest_script(memory, i, &message); i++)
+		cr_assert(guest_says(guest, message), "message %u", i);
+	/* In two parts: the header, and later the rest. */
+	message = message_number(VHOST_SET_VRING_CALL, VHOST_DOORBELL_NONE);
+	uint8_t octets[sizeof(message.header) + sizeof(message.payload.number)];
+
+	memcpy(octets, &message.header, sizeof(message.header));
+	memcpy(octets + sizeof(message.header), &message.payload, sizeof(message.payload.number));
+	cr_assert_eq(send(guest, octets, 14, MSG_NOSIGNAL), 14);
+	turn(20, NULL, 0);
+	cr_assert_eq(send(guest, octets + 14, sizeof(octets) - 14, MSG_NOSIGNAL),
+		     (ssize_t)sizeof(octets) - 14);
+	cr_expect(guest_says(guest, message_number(VHOST_SET_VRING_KICK, VHOST_DOORBELL_NONE)));
 	close(guest);
 }
 
