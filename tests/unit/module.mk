@@ -62,7 +62,7 @@ unit_hv_shim_OUT := tests/unit/hv_shim
 unit_hv_shim_TEST := 1
 
 PROGRAMS += unit_partition
-unit_partition_SRCS := $(addprefix tests/unit/partition/,fake_shim.c open.c frames.c)
+unit_partition_SRCS := $(addprefix tests/unit/partition/,fake_shim.c open.c frames.c guest.c)
 unit_partition_PKGS := criterion
 unit_partition_USES := liboutrigger base eventqueues
 unit_partition_OUT := tests/unit/partition

@@ -54,6 +54,24 @@ static void resume_net(struct varlink_call *call, json_t *parameters, void *cont
 		varlink_reply(call, json_pack("{s:b}", "link", 0));
 }
 
+static void open_guest(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct fake_guest *guest = &((struct fake_shim *)context)->guest;
+
+	(void)parameters;
+	varlink_reply_fds(call, json_pack("{s:i,s:i,s:i}", "layout_version", guest->layout_version,
+					  "queues", guest->queues, "entries", guest->entries),
+			  guest->fds, guest->fd_count);
+}
+
+static void associate_net(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct fake_guest *guest = &((struct fake_shim *)context)->guest;
+
+	(void)parameters;
+	varlink_reply(call, json_pack("{s:i}", "queue", guest->queue));
+}
+
 static void forget_monitor(void *data)
 {
 	((struct fake_client *)data)->monitor = NULL;
@@ -76,6 +94,9 @@ static const struct varlink_method methods[] = {
 	{"GetPartition", get_partition},
 	{"OpenNet", open_net},
 	{"ResumeNet", resume_net},
+	{"OpenGuest", open_guest},
+	{"AssociateNet", associate_net},
+	{"DissociateNet", associate_net},
 	{"Monitor", monitor, .needs_more = true},
 	{NULL},
 };
@@ -279,4 +300,55 @@ unsigned fake_drain(struct fake_shim *shim)
 		cr_assert_eq(write(shim->fds[1 + NET_BELL_PARTITION], &one, sizeof(one)),
 			     sizeof(one));
 	return count;
+}
+
+/* ---- Guests -------------------------------------------------------------- */
+
+void fake_guest_start(struct fake_shim *shim, uint32_t queues)
+{
+	struct fake_guest *guest = &shim->guest;
+
+	cr_assert_eq(guest_layout_compute(queues, GUEST_ENTRIES_DEFAULT, &guest->layout), 0);
+	guest->fds[0] = fake_window(guest->layout.size_bytes,
+				    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	for (unsigned i = 1; i < 4; i++)
+		guest->fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	guest->fd_count = 3;
+	guest->layout_version = GUEST_LAYOUT_VERSION;
+	guest->queues = (int)queues;
+	guest->entries = (int)GUEST_ENTRIES_DEFAULT;
+	guest->storage = mmap(NULL, guest->layout.size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      guest->fds[0], 0);
+	cr_assert_neq(guest->storage, MAP_FAILED);
+	uint8_t *queue = guest->storage + guest->layout.first_queue;
+	const struct eq_queue spec = {
+		.ring = queue,
+		.capacity = guest->layout.entries,
+		.marks = (eq_marks *)(queue + guest->layout.marks),
+		.slots = GUEST_SLOTS,
+		.asb = (eq_summary *)(guest->storage + guest->layout.summaries),
+		.interrupts = (struct eq_interrupts *)guest->storage,
+		.isc = GUEST_ISC,
+		.control = EQ_EVERY_ENTRY,
+	};
+	cr_assert_eq(eq_poster_open(&guest->poster, &spec), 0);
+}
+
+void fake_guest_stop(struct fake_shim *shim)
+{
+	struct fake_guest *guest = &shim->guest;
+
+	eq_poster_close(&guest->poster);
+	munmap(guest->storage, guest->layout.size_bytes);
+	for (unsigned i = 0; i < 4; i++)
+		close(guest->fds[i]);
+}
+
+bool fake_forward(struct fake_shim *shim, enum guest_slot slot, enum eq_event event)
+{
+	eq_poster_add(&shim->guest.poster, slot, event, slot);
+	if (!eq_poster_signal(&shim->guest.poster, 0))
+		return false;
+	cr_assert_eq(eventfd_write(shim->guest.fds[1], 1), 0);
+	return true;
 }

@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#include "eq.h"
+#include "eq_queue.h"
+#include "guest_layout.h"
 #include "net_layout.h"
 #include "outrigger.h"
 #include "varlink.h"
@@ -31,6 +32,16 @@ struct fake_shim {
 	unsigned fd_count;
 	int mtu, ring_entries, layout_version;
 	const char *mac;
+
+	/* What OpenGuest and AssociateNet answer, likewise. */
+	struct fake_guest {
+		struct guest_layout layout; /* of a good storage */
+		uint8_t *storage;
+		int fds[4];
+		unsigned fd_count;
+		int layout_version, queues, entries, queue;
+		struct eq_poster poster; /* of queue 0: what a forwarder writes */
+	} guest;
 
 	/* The thread's. */
 	bool away, closed;
@@ -61,6 +72,12 @@ void fake_use_window(struct fake_shim *shim, int fd);
  * taken net0 away. Returns when it is done.
  */
 void fake_command(struct fake_shim *shim, char command);
+
+/* Makes a good guest's storage of so many queues, and posts to queue 0. */
+void fake_guest_start(struct fake_shim *shim, uint32_t queues);
+void fake_guest_stop(struct fake_shim *shim);
+/* Forwards an event to queue 0, and rings the guest if it asks for it: true if it did. */
+bool fake_forward(struct fake_shim *shim, enum guest_slot slot, enum eq_event event);
 
 /* Attaches and opens net0; both must succeed. */
 struct otr_net *fake_open(struct fake_shim *shim, struct otr **otr);
