@@ -89,7 +89,9 @@ void control_post_event(struct runtime *rt, enum adj_event event, const char *me
 void control_answer_stop(struct runtime *rt, const void *state, size_t state_bytes);
 void control_close(struct runtime *rt);
 
-/* start.c: the methods Prepare, Start, AttachPort and DetachPort. */
+/* start.c: what the partition's end was given by is closed, whatever it was. */
+void runtime_port_close(struct runtime *rt);
+/* The methods Prepare, Start, AttachPort and DetachPort. */
 void prepare_handle(struct varlink_call *call, json_t *parameters, void *context);
 void start_handle(struct varlink_call *call, json_t *parameters, void *context);
 void attach_handle(struct varlink_call *call, json_t *parameters, void *context);

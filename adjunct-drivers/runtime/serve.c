@@ -164,10 +164,12 @@ static int finish(struct runtime *rt)
 			failed = true;
 		}
 	}
-	/* The device is let go before the answer: a successor may take it then. */
+	/* Device and port are let go before the answer: a successor may take them then,
+	 * and an interface that is to be made anew has gone. */
 	if (rt->driver)
 		rt->ops->exit(rt->driver);
 	rt->driver = NULL;
+	runtime_port_close(rt);
 	control_answer_stop(rt, state_bytes > 0 ? state : NULL,
 			    state_bytes > 0 ? (size_t)state_bytes : 0);
 	return failed ? 1 : 0;

@@ -180,7 +180,7 @@ static const char *request_parse(json_t *parameters, struct start_request *out)
 
 /* ---- What was donated -------------------------------------------------- */
 
-static void port_close(struct runtime *rt)
+void runtime_port_close(struct runtime *rt)
 {
 	struct adj_port *port = &rt->env.port;
 	int *fds[] = {&port->tap_fd, &port->bell_adjunct_fd, &port->bell_partition_fd};
@@ -266,7 +266,7 @@ static int port_open(struct runtime *rt, struct varlink_call *call, unsigned fir
 		break;
 	}
 	if (result)
-		port_close(rt);
+		runtime_port_close(rt);
 	return result;
 }
 
@@ -377,7 +377,7 @@ static const char *descriptors_check(struct runtime *rt, struct varlink_call *ca
 	if (count != request->fds && !request->window_kept)
 		return "descriptors";
 	if (!request->window_kept)
-		port_close(rt);
+		runtime_port_close(rt);
 	return NULL;
 }
 
@@ -489,7 +489,7 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 	}
 	if (result) {
 		runtime_unwatch_all(rt);
-		port_close(rt);
+		runtime_port_close(rt);
 		answer_failed(rt, call, result);
 		return;
 	}
@@ -514,7 +514,7 @@ static void port_detach(struct runtime *rt)
 {
 	if (rt->state == RUNTIME_SERVING)
 		rt->ops->detach(rt->driver);
-	port_close(rt);
+	runtime_port_close(rt);
 	rt->env.port.ring_entries = 0;
 }
 
