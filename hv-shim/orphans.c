@@ -24,9 +24,8 @@
 static bool is_known(json_t *processes, const char *kind, const char *name)
 {
 	struct peer_identity saved = state_process(processes, kind, name);
-	struct peer_identity now = saved;
 
-	return saved.pid > 0 && !peer_identity_of(&now) && now.start_time == saved.start_time;
+	return saved.pid > 0 && spawn_check_alive(saved.pid, saved.start_time) != -ESRCH;
 }
 
 /* 0 once it has ended. */

@@ -556,9 +556,7 @@ int peer_adopt(sd_event *event, struct peer_identity identity, const char *socke
 	peer->pidfd = pidfd_open(identity.pid, 0);
 	int error = peer->pidfd < 0 ? -errno : peer_watch(peer);
 	if (!error)
-		error = peer_identity_of(&peer->identity);
-	if (!error && peer->identity.start_time != identity.start_time)
-		error = -ESRCH;
+		error = spawn_check_alive(identity.pid, identity.start_time);
 	if (!error)
 		error = link_open(peer, &peer->calls);
 	if (error) {

@@ -200,24 +200,45 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 	return error;
 }
 
-int spawn_start_time(pid_t pid, uint64_t *start_time)
+/* `ended`: it has, and its status waits to be collected. */
+static int read_stat(pid_t pid, uint64_t *start_time, bool *ended)
 {
-	char path[40], text[1024];
+	char path[40], text[1024], state;
 	unsigned long long start;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return -ESRCH;
-	size_t bytes = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	ssize_t bytes = read(fd, text, sizeof(text) - 1);
+	int error = -errno;
+	close(fd);
+	if (bytes < 0)
+		return error;
 	text[bytes] = '\0';
 	/* The command, field 2, may hold anything; the last ')' ends it. */
 	char *rest = strrchr(text, ')');
 	if (!rest || sscanf(rest + 1,
-			    " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-			    "%*d %llu", &start) != 1)
+			    " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			    "%*d %llu", &state, &start) != 2)
 		return -ESRCH;
 	*start_time = start;
+	*ended = state == 'Z' || state == 'X';
 	return 0;
+}
+
+int spawn_start_time(pid_t pid, uint64_t *start_time)
+{
+	bool ended;
+
+	return read_stat(pid, start_time, &ended);
+}
+
+int spawn_check_alive(pid_t pid, uint64_t start_time)
+{
+	uint64_t now;
+	bool ended;
+	int error = read_stat(pid, &now, &ended);
+
+	return error ? error : ended || now != start_time ? -ESRCH : 0;
 }

@@ -33,7 +33,11 @@ enum spawn_isolation {
 int spawn(const char *executable, const char *name, int listen_fd, enum spawn_isolation isolation,
 	  pid_t *pid, int *pidfd, int namespaces[SPAWN_NAMESPACES]);
 
-/* Field 22 of /proc/PID/stat, which tells a reused pid apart. 0 or -ESRCH. */
+/* Field 22 of /proc/PID/stat, which tells a reused pid apart. 0, -ESRCH: there is none;
+ * other -errno. */
 int spawn_start_time(pid_t pid, uint64_t *start_time);
+/* 0: it runs; -ESRCH: it is another process by now, or has ended, its status collected
+ * or not; other -errno: it cannot be told. */
+int spawn_check_alive(pid_t pid, uint64_t start_time);
 
 #endif
