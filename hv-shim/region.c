@@ -83,6 +83,8 @@ static void on_made(void *data, const char *problem, struct varlink_answer *answ
 	struct partition *partition = data;
 
 	(void)answer;
+	if (partition->state != STATE_STARTING)
+		return; /* it is taken down meanwhile, and its keeper was told to end */
 	if (problem) {
 		partition->regions_done(partition, problem);
 		return;
@@ -186,21 +188,40 @@ static void on_returned(void *data, const char *problem, struct varlink_answer *
 	device_step_done(device, problem);
 }
 
+/* A shim that was killed may have cut it already, or not yet, or given it back. */
+static void on_looked_for(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	struct region *region = region_find(device->partition, device->spec.adjunct.donate);
+	bool whole = !problem && answer->fd_count == 1 &&
+		     lseek(answer->fds[0], 0, SEEK_END) == region->spec.size_bytes;
+
+	if (whole || !device->partition->keeper) {
+		device_step_done(device, NULL);
+		return;
+	}
+	int error = make_and_store(device->partition, region, on_returned, device);
+	if (!error)
+		return;
+	log_error("partition %s: region %s cannot be given back: %s", device->partition->name,
+		  region->spec.name, strerror(-error));
+	device_step_done(device, NULL);
+}
+
 int region_return(struct device *device)
 {
 	struct region *region = region_find(device->partition, device->spec.adjunct.donate);
+	char name[DEVICE_LABEL_BYTES];
 
 	if (!region || region->donated_to != device)
 		return 1;
 	region->donated_to = NULL;
 	if (!device->partition->keeper)
 		return 1;
-	int error = make_and_store(device->partition, region, on_returned, device);
-	if (!error)
-		return 0;
-	log_error("partition %s: region %s cannot be given back: %s", device->partition->name,
-		  region->spec.name, strerror(-error));
-	return 1;
+	store_name(region, name);
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.Fetch", json_pack("{s:s}", "name", name),
+		  NULL, 0, SHIM_CALL_MS, on_looked_for, device);
+	return 0;
 }
 
 void region_adopt(struct device *device)
