@@ -62,7 +62,7 @@ static void on_removed(void *data, const char *problem, struct varlink_answer *a
 	(void)data;
 	(void)answer;
 	if (problem)
-		log_debug("the keeper keeps a window: %s", problem);
+		log_debug("a window need not be taken back: %s", problem);
 }
 
 static void close_descriptors(struct attachment *attachment)
@@ -189,6 +189,8 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 	}
 	doc_mac_format(device->spec.mac, mac);
 	log_program(device, attachment->identity.pid, true);
+	/* Before the program has its window: a shim that restarts must know who has it. */
+	state_save(device->partition->shim);
 	varlink_reply_fds(call,
 			  json_pack("{s:s,s:I,s:I,s:i}", "mac", mac, "mtu",
 				    (json_int_t)device->spec.mtu, "ring_entries",
@@ -197,7 +199,6 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 			  attachment->fds, PROGRAM_FDS);
 	standby_attach(device, attachment->fds, ATTACHMENT_FDS);
 	close_descriptors(attachment);
-	state_changed(device->partition->shim);
 }
 
 static void on_stored(void *data, const char *problem, struct varlink_answer *answer)
@@ -267,6 +268,21 @@ void attachment_connection_closed(struct shim *shim, const struct varlink_conn *
 		for (struct device *device = partition->devices; device; device = device->next)
 			if (device->attachment && device->attachment->conn == conn)
 				attachment_close(device->attachment);
+}
+
+void attachment_revoke(struct device *device)
+{
+	char name[DEVICE_LABEL_BYTES];
+
+	if (device->spec.kind != ADJ_PORT_NATIVE)
+		return;
+	attachment_store_name(device, name);
+	if (device->adjunct)
+		peer_call(device->adjunct, "org.outrigger.Adjunct.DetachPort", NULL, NULL, 0,
+			  SHIM_CALL_MS, on_removed, NULL);
+	if (device->partition->keeper)
+		peer_call(device->partition->keeper, "org.outrigger.Keeper.Remove",
+			  json_pack("{s:s}", "name", name), NULL, 0, SHIM_CALL_MS, on_removed, NULL);
 }
 
 int attachment_adopt(struct device *device, struct peer_identity identity)

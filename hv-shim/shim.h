@@ -119,7 +119,8 @@ struct device {
 	const struct step *walk;
 	unsigned step;
 	bool abort, deleting, restarting;
-	bool adopting; /* STARTING, with an earlier shim's adjunct */
+	bool adopting; /* STARTING, with what an earlier shim left */
+	bool asking_keeper; /* what it keeps of it */
 	bool waiting; /* an answer is under way that will move it on */
 	struct doc_device next_spec; /* with restarting */
 	struct doc_vf previous_vf;   /* while an update is under way */
@@ -238,10 +239,14 @@ void device_stop(struct device *device);
 void device_restart(struct device *device, const struct doc_device *spec);
 void device_update_vf(struct device *device, const struct doc_vf *vf);
 /*
- * Takes up the adjunct an earlier shim left, unless it lost what it stands on
- * (not `sound`) or cannot be reached: then everything is undone and started anew.
+ * Takes up the adjunct an earlier shim left; if it cannot be reached or does not
+ * serve, another takes over what the keeper keeps. Where that is not all there, or
+ * the device lost what it stands on (not `sound`), everything is undone and started
+ * anew.
  */
 void device_adopt(struct device *device, struct peer_identity identity, bool sound);
+/* While it was being taken up: its keeper could not be. */
+void device_keeper_lost(struct device *device);
 /* The adapter or the partition it waits for has come to rest. */
 void device_poke(struct device *device);
 /*
@@ -305,6 +310,8 @@ void device_recover(struct device *device, const char *format, ...);
 void device_restart_adjunct(struct device *device, struct varlink_call *call);
 /* The device came to rest: tells who asked for the restart. */
 void device_restart_answer(struct device *device, const char *problem);
+/* The first adjunct after a restart of the shim, where the earlier one's is of no use. */
+void device_recover_adopted(struct device *device);
 /* A step of the recovery went wrong. */
 void device_recover_failed(struct device *device, const char *problem);
 void device_recover_end(struct device *device); /* frees what recovery holds */
@@ -354,6 +361,7 @@ int device_executable(struct device *device, char *out, size_t out_bytes);
 int device_vhost_open(struct device *device);
 /* That step waits, and for the keeper, not for the adjunct. */
 bool device_vhost_opening(const struct device *device);
+void device_vhost_keeper_lost(struct device *device); /* it will not answer */
 int device_vhost_connect(struct device *device);
 /* The adjunct is to go, or (`ended`) its process has; the guest stays. */
 void device_vhost_detach(struct device *device, bool ended);
@@ -378,6 +386,8 @@ void attachment_close(struct attachment *attachment); /* NULL is fine */
 void attachment_connection_closed(struct shim *shim, const struct varlink_conn *conn);
 /* After a restart of the shim: watches the program again. */
 int attachment_adopt(struct device *device, struct peer_identity identity);
+/* The same, where there is no program: its window may have been made, but never answered for. */
+void attachment_revoke(struct device *device);
 /* The name under which the keeper holds its window and doorbells. */
 void attachment_store_name(const struct device *device, char out[DEVICE_LABEL_BYTES]);
 struct peer_identity attachment_identity(const struct attachment *attachment);

@@ -207,8 +207,12 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 		log_error("device %s/%s: its function belongs to another device", partition->name,
 			  spec->name);
 	device_adopt(device, adjunct, keeper_adopted && adapter_adopted[index]);
-	if (program.pid > 0 && device->adjunct && attachment_adopt(device, program))
+	bool has_program = program.pid > 0 && !device_undoing(device) &&
+			   !attachment_adopt(device, program);
+	if (program.pid > 0 && !has_program)
 		log_info("device %s/%s: its program has ended meanwhile", partition->name, spec->name);
+	if (!has_program)
+		attachment_revoke(device);
 }
 
 static void adopt_all(struct shim *shim, const struct document *document, json_t *processes)
