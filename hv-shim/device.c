@@ -183,18 +183,16 @@ static void device_undo(struct device *device)
 static void device_step_failed(struct device *device)
 {
 	bool on_ground = adapter_is_ready(device->adapter) && partition_is_ready(device->partition);
-	bool recovering = device->walk == device_recover_steps;
 
 	log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
 		  device->walk[device->step].name, device->message);
-	if (recovering && !device->abort) {
-		device_recover_failed(device, device->message);
-		return;
-	}
 	if (device->adopting && !device->abort) {
-		/* It was dying, or hangs: another one, once everything is undone. */
+		/* What an earlier shim left is of no use: anew, once everything is undone. */
 		device->next_spec = device->spec;
 		device->restarting = true;
+	} else if (device->walk == device_recover_steps && !device->abort) {
+		device_recover_failed(device, device->message);
+		return;
 	} else if (!on_ground && device->step > 0 && !device->abort) {
 		/* What it stands on is being made anew, or fails, which will fail it too. */
 		device->next_spec = device->spec;
@@ -416,8 +414,8 @@ void device_on_adjunct_exit(void *data, const char *how)
 	device->adjunct = NULL;
 	device_vhost_detach(device, true);
 	device->attaching = false;
-	if (device_vhost_opening(device))
-		return; /* until the keeper has answered; the next step finds it gone */
+	if (device->asking_keeper || device_vhost_opening(device))
+		return; /* until the keeper has answered; what follows finds it gone */
 	if (device_undoing(device) || device_ending_adjunct(device)) {
 		/* The step that waits for this end. */
 		if (device->waiting)
@@ -436,19 +434,79 @@ void device_on_adjunct_exit(void *data, const char *how)
 
 /* ---- After a restart of the shim ------------------------------------------------- */
 
+/* An answer came for a device that is to be taken down or changed meanwhile. */
+static bool adoption_is_over(struct device *device)
+{
+	device->waiting = false;
+	if (!device_undoing(device) && !device->abort)
+		return false;
+	device->step = 1;
+	device->abort = false;
+	device_turn_back(device);
+	return true;
+}
+
+static bool is_kept(json_t *names, const char *name, const char *suffix)
+{
+	char wanted[DEVICE_LABEL_BYTES];
+	json_t *kept;
+	size_t i;
+
+	snprintf(wanted, sizeof(wanted), "%s%s", name, suffix);
+	json_array_foreach(names, i, kept)
+		if (json_is_string(kept) && !strcmp(json_string_value(kept), wanted))
+			return true;
+	return false;
+}
+
+/* Whether the partition's end stands, so that only the adjunct must be made anew. */
+static void on_kept(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+	json_t *names = problem ? NULL : json_object_get(answer->parameters, "names");
+
+	device->asking_keeper = false;
+	if (adoption_is_over(device))
+		return;
+	bool whole = json_is_array(names);
+	if (device->spec.kind == ADJ_PORT_TAP)
+		whole = whole && is_kept(names, device->spec.name, "");
+	if (device->attachment)
+		whole = whole && is_kept(names, device->spec.name, ".window");
+	if (*device->spec.adjunct.donate) /* not yet taken, or given back */
+		whole = whole && !is_kept(names, device->spec.adjunct.donate, ".region");
+	if (whole)
+		device_recover_adopted(device);
+	else
+		device_restart(device, &device->spec);
+}
+
+static void ask_keeper(struct device *device)
+{
+	device->waiting = device->asking_keeper = true;
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.List", NULL, NULL, 0, SHIM_CALL_MS,
+		  on_kept, device);
+}
+
+void device_keeper_lost(struct device *device)
+{
+	/* The question went with the keeper. */
+	if (device->asking_keeper || device_vhost_opening(device)) {
+		device->asking_keeper = false;
+		device_vhost_keeper_lost(device);
+		device->waiting = device->abort = false;
+	}
+	device_restart(device, &device->spec);
+}
+
 static void on_adopted(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
 	const char *state =
 		problem ? NULL : json_string_value(json_object_get(answer->parameters, "state"));
 
-	device->waiting = false;
-	if (device_undoing(device) || device->abort) {
-		device->step = 1;
-		device->abort = false;
-		device_turn_back(device);
+	if (adoption_is_over(device))
 		return;
-	}
 	if (state && !strcmp(state, "serving")) {
 		device->step = device_adopt_step;
 		device_walk(device);
@@ -457,7 +515,7 @@ static void on_adopted(void *data, const char *problem, struct varlink_answer *a
 	log_warning("device %s/%s: its adjunct cannot be adopted (%s) and is replaced",
 		    device->partition->name, device->spec.name,
 		    problem ? problem : state ? state : "no state");
-	device_restart(device, &device->spec);
+	ask_keeper(device);
 }
 
 void device_adopt(struct device *device, struct peer_identity identity, bool sound)
@@ -465,29 +523,32 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 	char socket_path[SHIM_PATH_BYTES];
 
 	device->link_up = true;
+	device->walk = device_start_steps;
+	device->step = 1; /* past waiting for others */
+	region_adopt(device);
 	int error = device_socket_path(device, device->slot, socket_path);
 	if (!error && identity.pid <= 0)
 		error = -ESRCH;
 	if (!error)
 		error = peer_adopt(device->partition->shim->event, identity, socket_path,
 				   device_on_adjunct_exit, device, &device->adjunct);
-	if (error || !sound) {
+	if (!sound) {
 		/* It may have left a process, a TAP, a function, a socket: undo first. */
-		region_adopt(device);
-		device->walk = device_start_steps;
-		device->step = 1;
 		device->state = STATE_RUNNING;
 		device_restart(device, &device->spec);
 		return;
 	}
-	region_adopt(device);
+	device->state = STATE_STARTING;
+	device->adopting = true;
+	if (error) {
+		log_info("device %s/%s: its adjunct is gone", device->partition->name,
+			 device->spec.name);
+		ask_keeper(device);
+		return;
+	}
 	log_info("device %s/%s: adopting adjunct %d", device->partition->name, device->spec.name,
 		 identity.pid);
-	device->state = STATE_STARTING;
-	device->walk = device_start_steps;
 	device->waiting = true;
-	device->adopting = true;
-	device->step = 1; /* past waiting for others: an answer is under way */
 	peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0, SHIM_CALL_MS,
 		  on_adopted, device);
 }

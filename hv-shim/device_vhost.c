@@ -270,6 +270,12 @@ bool device_vhost_opening(const struct device *device)
 	return device->vhost && device->vhost->opening;
 }
 
+void device_vhost_keeper_lost(struct device *device)
+{
+	if (device->vhost)
+		device->vhost->opening = false;
+}
+
 int device_vhost_connect(struct device *device)
 {
 	char path[SHIM_PATH_BYTES];

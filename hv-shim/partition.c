@@ -165,7 +165,7 @@ static void on_keeper_answer(void *data, const char *problem, struct varlink_ans
 		partition_start(partition);
 		for (struct device *d = partition->devices, *next; d; d = next) {
 			next = d->next;
-			device_restart(d, &d->spec);
+			device_keeper_lost(d);
 		}
 		return;
 	}

@@ -129,6 +129,16 @@ int device_wait_before_retry(struct device *device)
 	return error < 0 ? error : 0;
 }
 
+void device_recover_adopted(struct device *device)
+{
+	log_info("device %s/%s: another adjunct takes over", device->partition->name,
+		 device->spec.name);
+	device->down_since_ns = clock_now_ns();
+	device->deaths = 0;
+	begin(device);
+	device_walk(device);
+}
+
 static void on_restart_caller_gone(void *data)
 {
 	struct device *device = data;
