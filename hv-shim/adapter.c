@@ -197,6 +197,10 @@ static void on_exit_of_adapter(void *data, const char *how)
 		adapter_gone(adapter);
 		return;
 	}
+	if (adapter->replacing) {
+		adapter_start_process(adapter);
+		return;
+	}
 	if (adapter->state == STATE_FAILED || adapter->respawn.timer)
 		return; /* it was known to fail before it ended */
 	snprintf(problem, sizeof(problem), "its process %s", how);
@@ -209,6 +213,7 @@ static void on_adapter_event(void *data, const char *problem, struct varlink_ans
 
 	if (problem) {
 		log_debug("adapter %s: events end: %s", adapter->spec.name, problem);
+		adapter->unwatched = true;
 		return;
 	}
 	const char *event = json_string_value(json_object_get(answer->parameters, "event"));
@@ -239,6 +244,15 @@ static void on_adapter_event(void *data, const char *problem, struct varlink_ans
 	}
 }
 
+int adapter_watch(struct adapter *adapter)
+{
+	int error = peer_monitor(adapter->peer, "org.outrigger.Adapter.Monitor", on_adapter_event,
+				 adapter);
+
+	adapter->unwatched = error != 0;
+	return error;
+}
+
 static void copy_text(json_t *object, const char *key, char *out, size_t out_bytes)
 {
 	const char *text = json_string_value(json_object_get(object, key));
@@ -262,13 +276,12 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 		if (json_integer_value(json_object_get(info, "vfs")) != adapter->spec.vfs)
 			problem = "has another number of functions than the document says";
 	}
-	if (!problem && peer_monitor(adapter->peer, "org.outrigger.Adapter.Monitor", on_adapter_event,
-				     adapter))
+	if (!problem && adapter_watch(adapter))
 		problem = "does not let its events be watched";
+	if (adapter->state != STATE_STARTING || adapter->replacing)
+		return;
 	if (problem && adapter->peer)
 		peer_kill(adapter->peer);
-	if (adapter->state != STATE_STARTING)
-		return;
 	if (problem && adapter->adopting) {
 		/* It was dying when we took it up. Its adjuncts notice, and are replaced. */
 		log_warning("adapter %s: cannot be adopted: %s", adapter->spec.name, problem);
@@ -283,7 +296,7 @@ static void on_started(void *data, const char *problem, struct varlink_answer *a
 	struct adapter *adapter = data;
 
 	(void)answer;
-	if (adapter->state != STATE_STARTING)
+	if (adapter->state != STATE_STARTING || adapter->replacing)
 		return;
 	if (problem) {
 		if (adapter->peer)
@@ -332,12 +345,16 @@ static void adapter_start_process(struct adapter *adapter)
 	char problem[SHIM_MESSAGE_BYTES];
 
 	adapter->respawn.timer = sd_event_source_disable_unref(adapter->respawn.timer);
-	peer_free(adapter->peer); /* one that failed and is still ending */
-	adapter->peer = NULL;
-	adapter->heartbeat_pending = adapter->stats_pending = false; /* went with it */
-	adapter->heartbeats_missed = 0;
 	adapter->state = STATE_STARTING;
 	adapter->adopting = false;
+	/* One that failed and is still ending has the socket's path. */
+	adapter->replacing = adapter->peer != NULL;
+	if (adapter->replacing) {
+		peer_kill(adapter->peer);
+		return;
+	}
+	adapter->heartbeat_pending = adapter->stats_pending = false; /* went with it */
+	adapter->heartbeats_missed = 0;
 	adapter->link_up = true;
 	log_info("adapter %s: starting (%s, %lld functions)", adapter->spec.name,
 		 doc_adapter_kinds[adapter->spec.kind], (long long)adapter->spec.vfs);

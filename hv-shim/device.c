@@ -382,6 +382,7 @@ void device_on_adjunct_event(void *data, const char *problem, struct varlink_ans
 	struct device *device = data;
 	const char *event;
 
+	device->unwatched = problem != NULL;
 	if (problem || !(event = json_string_value(json_object_get(answer->parameters, "event"))))
 		return;
 	if (!strcmp(event, "link-up") || !strcmp(event, "link-down"))
@@ -397,6 +398,15 @@ void device_on_adjunct_event(void *data, const char *problem, struct varlink_ans
 		device_event(device, event, message);
 	else
 		partition_notify(device->partition, device->spec.name, event, message);
+}
+
+int device_watch(struct device *device)
+{
+	int error = peer_monitor(device->adjunct, "org.outrigger.Adjunct.Monitor",
+				 device_on_adjunct_event, device);
+
+	device->unwatched = error != 0;
+	return error;
 }
 
 /* The walk itself is ending the adjunct, and expects it to. */

@@ -133,6 +133,14 @@ static void on_port(void *data, const char *problem, struct varlink_answer *answ
 	device_step_done(device, problem);
 }
 
+static void on_old_port_removed(void *data, const char *problem, struct varlink_answer *answer)
+{
+	(void)data;
+	(void)answer;
+	if (!problem)
+		log_debug("an interface that could not be taken away before has gone");
+}
+
 /* The partition's end. A guest's session follows once the adjunct is there, a
  * native window when a program opens it; a TAP must be in the namespace now. */
 static int make_port(struct device *device)
@@ -148,6 +156,10 @@ static int make_port(struct device *device)
 	for (int i = 0; i < DOC_ADDRESSES_MAX && spec->addresses[i][0]; i++)
 		json_array_append_new(addresses, json_string(spec->addresses[i]));
 	doc_mac_format(spec->mac, mac);
+	/* When it was last taken down the keeper may have been out of reach. */
+	peer_call(device->partition->keeper, "org.outrigger.Keeper.Remove",
+		  json_pack("{s:s}", "name", spec->name), NULL, 0, SHIM_CALL_MS, on_old_port_removed,
+		  NULL);
 	peer_call(device->partition->keeper, "org.outrigger.Keeper.CreateTap",
 		  json_pack("{s:s,s:s,s:s,s:I,s:o}", "name", spec->name, "ifname", spec->ifname, "mac",
 			    mac, "mtu", (json_int_t)spec->mtu, "addresses", addresses),
@@ -267,8 +279,7 @@ static int set_up_interface(struct device *device)
 {
 	if (!device->adjunct)
 		return fail_step(device, -ESRCH, "its adjunct ended at once");
-	int error = peer_monitor(device->adjunct, "org.outrigger.Adjunct.Monitor",
-				 device_on_adjunct_event, device);
+	int error = device_watch(device);
 
 	if (error)
 		return fail_step(device, error, "its events cannot be watched: %s", strerror(-error));

@@ -79,11 +79,24 @@ static void ask(struct peer *peer, bool *pending, const char *method, uint64_t d
 	peer_call(peer, method, NULL, NULL, 0, deadline_ms, callback, data);
 }
 
+/* A connection for events that broke off for want of memory or descriptors is made anew. */
+static void watch_again(struct shim *shim)
+{
+	for (struct adapter *a = shim->adapters; a; a = a->next)
+		if (a->unwatched && a->state == STATE_RUNNING && a->peer)
+			adapter_watch(a);
+	for (struct partition *p = shim->partitions; p; p = p->next)
+		for (struct device *d = p->devices; d; d = d->next)
+			if (d->unwatched && d->state == STATE_RUNNING && d->adjunct)
+				device_watch(d);
+}
+
 static int on_heartbeat(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct shim *shim = data;
 
 	(void)usec;
+	watch_again(shim);
 	for (struct adapter *a = shim->adapters; a; a = a->next)
 		if (a->state == STATE_RUNNING)
 			ask(a->peer, &a->heartbeat_pending, "org.outrigger.Adapter.GetInfo",

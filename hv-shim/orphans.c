@@ -81,6 +81,32 @@ static void end_orphan(const struct shim *shim, const char *kind, const char *na
 	remove_sockets(shim, kind, name);
 }
 
+/*
+ * "NAME.sock" to "NAME", or what a process made beside it, once that itself is gone:
+ * then *leftover. False: none of these.
+ */
+static bool name_of(const struct shim *shim, const char *kind, const char *entry, bool *leftover,
+		    char *name, size_t name_bytes)
+{
+	const char *const suffixes[] = {".sock", ".vhost", ".vf"};
+	char path[SHIM_PATH_BYTES];
+	size_t length = strlen(entry);
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		size_t bytes = strlen(suffixes[i]);
+
+		if (length <= bytes || length - bytes >= name_bytes ||
+		    strcmp(entry + length - bytes, suffixes[i]))
+			continue;
+		memcpy(name, entry, length - bytes);
+		name[length - bytes] = '\0';
+		*leftover = i > 0;
+		return !*leftover ||
+		       (!shim_path(shim, kind, name, ".sock", path) && access(path, F_OK));
+	}
+	return false;
+}
+
 void orphans_end(const struct shim *shim, json_t *processes)
 {
 	/* Users before what they use. */
@@ -105,17 +131,15 @@ void orphans_end(const struct shim *shim, json_t *processes)
 			continue;
 		}
 		while ((entry = readdir(directory))) {
-			size_t length = strlen(entry->d_name);
+			bool leftover;
 
-			if (length <= 5 || length - 5 >= sizeof(name) ||
-			    strcmp(entry->d_name + length - 5, ".sock"))
-				continue;
-			memcpy(name, entry->d_name, length - 5);
-			name[length - 5] = '\0';
-			if (is_known(processes, kinds[i].kind, name) ||
+			if (!name_of(shim, kinds[i].kind, entry->d_name, &leftover, name, sizeof(name)) ||
+			    is_known(processes, kinds[i].kind, name) ||
 			    shim_path(shim, kinds[i].kind, name, ".sock", path))
 				continue;
-			if (!kinds[i].method)
+			if (leftover)
+				remove_sockets(shim, kinds[i].kind, name);
+			else if (!kinds[i].method)
 				unlink(path);
 			else
 				end_orphan(shim, kinds[i].kind, name, path, kinds[i].method);

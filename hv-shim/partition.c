@@ -144,6 +144,10 @@ static void on_keeper_exit(void *data, const char *how)
 		partition_gone(partition);
 		return;
 	}
+	if (partition->replacing) {
+		partition_start_keeper(partition);
+		return;
+	}
 	if (partition->state == STATE_FAILED || partition->respawn.timer)
 		return; /* it was known to fail before it ended */
 	snprintf(problem, sizeof(problem), "its keeper %s, and its namespace went with it", how);
@@ -155,7 +159,7 @@ static void on_keeper_answer(void *data, const char *problem, struct varlink_ans
 	struct partition *partition = data;
 
 	(void)answer;
-	if (partition->state != STATE_STARTING)
+	if (partition->state != STATE_STARTING || partition->replacing)
 		return;
 	if (problem && partition->keeper)
 		peer_kill(partition->keeper);
@@ -228,12 +232,16 @@ static void partition_start_keeper(struct partition *partition)
 	char socket_path[SHIM_PATH_BYTES], problem[SHIM_MESSAGE_BYTES];
 
 	partition->respawn.timer = sd_event_source_disable_unref(partition->respawn.timer);
-	peer_free(partition->keeper); /* one that failed and is still ending */
-	partition->keeper = NULL;
-	partition->heartbeat_pending = false; /* went with it */
-	partition->heartbeats_missed = 0;
 	partition->state = STATE_STARTING;
 	partition->adopting = false;
+	/* One that failed and is still ending has the socket's path. */
+	partition->replacing = partition->keeper != NULL;
+	if (partition->replacing) {
+		peer_kill(partition->keeper);
+		return;
+	}
+	partition->heartbeat_pending = false; /* went with it */
+	partition->heartbeats_missed = 0;
 	log_info("partition %s: starting", partition->name);
 	int error = partition_open_socket(partition);
 	if (error == -ENOENT)
@@ -270,8 +278,6 @@ bool partition_adopt(struct partition *partition, struct peer_identity identity)
 	if (!error && identity.pid > 0)
 		error = partition_open_socket(partition);
 	if (error || identity.pid <= 0) {
-		peer_free(partition->keeper);
-		partition->keeper = NULL;
 		partition_start(partition);
 		return false;
 	}

@@ -257,8 +257,13 @@ static void link_serve(struct link *link, uint32_t revents)
 	} else if (result == -ECONNRESET) {
 		link_break(link, "closed its control connection");
 		link->replaceable = true;
-	} else if (result < 0) {
+	} else if (result == -EPROTO) {
 		link_break(link, "broke the control protocol");
+	} else if (result < 0) {
+		/* We lack something, which may be over when it is called the next time. */
+		snprintf(how, sizeof(how), "cannot be heard: %s", strerror(-result));
+		link_break(link, how);
+		link->replaceable = true;
 	}
 }
 
@@ -431,9 +436,29 @@ void peer_call(struct peer *peer, const char *method, json_t *parameters, const 
 	}
 }
 
+/* Of monitors that broke; whoever had them asks for another. */
+static void free_broken_monitors(struct peer *peer)
+{
+	struct link **at = &peer->monitors;
+
+	while (*at) {
+		struct link *link = *at;
+
+		if (!link->broken || link->first) {
+			at = &link->next;
+			continue;
+		}
+		*at = link->next;
+		link_free(link);
+	}
+}
+
+/* Not from within a monitor's callback. */
 int peer_monitor(struct peer *peer, const char *method, peer_answer_fn callback, void *data)
 {
 	struct link *link;
+
+	free_broken_monitors(peer);
 	int error = link_open(peer, &link);
 
 	if (error)

@@ -143,10 +143,19 @@ static void on_fetched(void *data, const char *problem, struct varlink_answer *a
 	struct region *region = region_find(device->partition, device->spec.adjunct.donate);
 	char name[DEVICE_LABEL_BYTES];
 
+	/* It could not be given back the last time, so there is nothing to take. */
+	bool missing = region && answer && answer->error &&
+		       !strcmp(answer->error, "org.outrigger.Keeper.NotFound");
+
 	if (!problem && (!region || answer->fd_count != 1))
 		problem = "the keeper does not have the region";
 	if (!problem)
 		problem = cut(answer->fds[0]);
+	if (missing) {
+		region->donated_to = device;
+		device_step_done(device, NULL);
+		return;
+	}
 	if (problem) {
 		device_step_done(device, problem);
 		return;

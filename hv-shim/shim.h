@@ -62,7 +62,9 @@ struct adapter {
 	bool link_up;
 	json_t *vf_list; /* functions and their counters, as last asked for; or NULL */
 	bool stats_pending;
+	bool unwatched; /* its events do not come; see heartbeat.c */
 	bool adopting; /* STARTING, by an earlier shim's process */
+	bool replacing; /* STARTING, once the process before has ended */
 	bool deleting, restarting;
 	struct doc_adapter next_spec; /* with restarting */
 	struct respawn respawn;
@@ -98,6 +100,7 @@ struct partition {
 	struct server *server; /* of the partition's own socket */
 	struct partition_service *service;
 	bool adopting; /* STARTING, by an earlier shim's keeper */
+	bool replacing; /* STARTING, once the keeper before has ended */
 	bool deleting;
 	struct respawn respawn;
 	bool heartbeat_pending;
@@ -152,6 +155,7 @@ struct device {
 	struct varlink_call *restart_call; /* who asked for it; or NULL */
 	sd_event_source *recover_timer;
 	bool heartbeat_pending;
+	bool unwatched; /* the adjunct's events do not come */
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
 
@@ -197,6 +201,8 @@ void adapter_stop(struct adapter *adapter);
 bool adapter_adopt(struct adapter *adapter, struct peer_identity identity);
 /* It runs, and its process has not ended meanwhile. */
 bool adapter_is_ready(const struct adapter *adapter);
+/* Asks for its events; -errno. */
+int adapter_watch(struct adapter *adapter);
 /* The functions in use have changed. */
 void adapter_check(struct adapter *adapter);
 size_t adapter_vfs_used(const struct adapter *adapter);
@@ -284,6 +290,8 @@ void device_close_fds(struct device *device);
 void device_walk(struct device *device);
 void device_step_done(struct device *device, const char *problem);
 void device_on_adjunct_exit(void *data, const char *how);
+/* Asks for the adjunct's events; -errno. */
+int device_watch(struct device *device);
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
 
 /* ---- region.c ------------------------------------------------------------------ */

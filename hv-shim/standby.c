@@ -183,14 +183,16 @@ void standby_start(struct device *device)
 	if (!error)
 		error = peer_spawn(shim->event, executable, label, socket_path, SPAWN_ISOLATED,
 				   on_standby_exit, device, &device->standby);
-	if (error)
+	if (error) {
 		log_warning("device %s/%s: no standby can be started: %s", device->partition->name,
 			    device->spec.name, strerror(-error));
-	else
+		start_after(device, ANOTHER_US);
+	} else {
 		peer_call(device->standby, "org.outrigger.Adjunct.Prepare",
 			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
 				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),
 			  &memory_fd, 1, SHIM_START_MS, on_prepared, device);
+	}
 	close_apart(&device->standby_memory_fd);
 	device->standby_memory_fd = memory_fd < 0 ? -1 : memory_fd;
 	device->message[0] = '\0'; /* the device itself is well */
