@@ -152,28 +152,31 @@ static int vf_directory(const struct adapter *adapter, char out[SHIM_PATH_BYTES]
 	return shim_path(adapter->shim, "adapter", adapter->spec.name, ".vf", out);
 }
 
-/* The process was killed, and left its sockets behind. */
-static void remove_sockets(const struct adapter *adapter)
+void adapter_remove_files(const struct shim *shim, const char *name, int64_t vfs)
 {
+	/* The first two are the EAL's, of a process that was killed before it had started. */
+	static const char *const folders[] = {"/dpdk/rte", "/dpdk", ""};
 	char directory[SHIM_PATH_BYTES], path[SHIM_PATH_BYTES + 32];
 
-	if (adapter->spec.kind != DOC_ADAPTER_EMBEDDED)
-		return;
-	if (!shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", path))
+	if (!shim_path(shim, "adapter", name, ".sock", path))
 		unlink(path);
-	if (vf_directory(adapter, directory))
+	if (shim_path(shim, "adapter", name, ".vf", directory))
 		return;
-	for (int64_t vf = 0; vf < adapter->spec.vfs; vf++) {
+	for (int64_t vf = 0; vf < vfs; vf++) {
 		snprintf(path, sizeof(path), "%s/vf%lld", directory, (long long)vf);
 		unlink(path);
 	}
-	if (rmdir(directory) && errno != ENOENT)
-		log_warning("%s cannot be removed: %m", directory);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", directory, folders[i]);
+		if (rmdir(path) && errno != ENOENT)
+			log_warning("%s cannot be removed: %m", path);
+	}
 }
 
 static void adapter_gone(struct adapter *adapter)
 {
-	remove_sockets(adapter);
+	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED)
+		adapter_remove_files(adapter->shim, adapter->spec.name, adapter->spec.vfs);
 	log_info("adapter %s: gone", adapter->spec.name);
 	state_changed(adapter->shim);
 	if (adapter->restarting) {
@@ -375,10 +378,14 @@ bool adapter_adopt(struct adapter *adapter, struct peer_identity identity)
 {
 	char socket_path[SHIM_PATH_BYTES];
 
-	if (adapter->spec.kind != DOC_ADAPTER_EMBEDDED || identity.pid <= 0 ||
-	    shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path) ||
-	    peer_adopt(adapter->shim->event, identity, socket_path, on_exit_of_adapter, adapter,
-		       &adapter->peer)) {
+	int error = -ESRCH;
+
+	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED && identity.pid > 0 &&
+	    !shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path))
+		error = peer_adopt(adapter->shim->event, identity, socket_path, on_exit_of_adapter,
+				   adapter, &adapter->peer);
+	state_check_adopted("adapter", adapter->spec.name, error);
+	if (error) {
 		adapter_start(adapter);
 		return adapter->spec.kind != DOC_ADAPTER_EMBEDDED;
 	}

@@ -77,10 +77,8 @@ static void finish_if_settled(struct apply *apply)
 {
 	if (apply->unsettled || apply->finish)
 		return;
-	if (sd_event_add_defer(apply->shim->event, &apply->finish, on_finish, apply) < 0) {
-		log_error("out of memory to finish an application");
-		abort(); /* nothing could be reported to anyone any more */
-	}
+	if (sd_event_add_defer(apply->shim->event, &apply->finish, on_finish, apply) < 0)
+		memory_end(); /* nobody could be told any more */
 }
 
 void change_settle(struct change **slot, const char *problem)

@@ -542,6 +542,7 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 	if (!error)
 		error = peer_adopt(device->partition->shim->event, identity, socket_path,
 				   device_on_adjunct_exit, device, &device->adjunct);
+	state_check_adopted("adjunct", socket_path, error);
 	if (!sound) {
 		/* It may have left a process, a TAP, a function, a socket: undo first. */
 		device->state = STATE_RUNNING;

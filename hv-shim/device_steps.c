@@ -281,8 +281,9 @@ static int set_up_interface(struct device *device)
 		return fail_step(device, -ESRCH, "its adjunct ended at once");
 	int error = device_watch(device);
 
-	if (error)
-		return fail_step(device, error, "its events cannot be watched: %s", strerror(-error));
+	if (error) /* the heartbeat tries it again, and its end is seen in any case */
+		log_warning("device %s/%s: its adjunct's events cannot be watched now: %s",
+			    device->partition->name, device->spec.name, strerror(-error));
 	/* To a vhost-user device's adjunct its guest's session is told, if it has one. */
 	return device->vhost ? device_vhost_connect(device) : DONE;
 }

@@ -260,10 +260,13 @@ static int shim_open(struct shim *shim)
 		error = make_folders(shim);
 	if (!error)
 		error = take_lock(shim);
-	if (!error)
-		error = open_loop(shim);
 	if (error)
 		return error;
+	error = open_loop(shim);
+	if (error) {
+		log_error("no event loop: %s", strerror(-error));
+		return error;
+	}
 	error = forwarder_start(shim);
 	if (error) {
 		log_error("the forwarder cannot be started: %s", strerror(-error));
@@ -292,9 +295,12 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	umask(077);
+	memory_begin();
 	log_open("outriggerd", level);
 	shim.log = log_buffer_new();
-	if (!shim.log || shim_open(&shim))
+	if (!shim.log)
+		memory_end();
+	if (shim_open(&shim))
 		return 1;
 	log_info("outriggerd %s: %s, %zu images, listening on %s/control.sock", OTR_VERSION,
 		 shim.rootless ? "rootless" : "root", shim.images.count, shim.state_dir);

@@ -53,17 +53,12 @@ static int tell_to_end(const char *path, const char *method)
 /* Those that the process had made itself. */
 static void remove_sockets(const struct shim *shim, const char *kind, const char *name)
 {
-	char directory[SHIM_PATH_BYTES], path[SHIM_PATH_BYTES + 32];
+	char path[SHIM_PATH_BYTES];
 
 	if (!strcmp(kind, "adjunct") && !shim_path(shim, "adjunct", name, ".vhost", path))
 		unlink(path);
-	if (strcmp(kind, "adapter") || shim_path(shim, "adapter", name, ".vf", directory))
-		return;
-	for (int vf = 0; vf < DOC_VFS_MAX; vf++) {
-		snprintf(path, sizeof(path), "%s/vf%d", directory, vf);
-		unlink(path);
-	}
-	rmdir(directory); /* one that is not empty is of no harm */
+	if (!strcmp(kind, "adapter"))
+		adapter_remove_files(shim, name, DOC_VFS_MAX);
 }
 
 static void end_orphan(const struct shim *shim, const char *kind, const char *name,

@@ -275,8 +275,12 @@ bool partition_adopt(struct partition *partition, struct peer_identity identity)
 	if (!error && identity.pid > 0)
 		error = peer_adopt(partition->shim->event, identity, socket_path, on_keeper_exit,
 				   partition, &partition->keeper);
-	if (!error && identity.pid > 0)
+	state_check_adopted("keeper", partition->name, error);
+	if (!error && identity.pid > 0) {
 		error = partition_open_socket(partition);
+		if (error != -ENOENT) /* its owner is no user any more: it fails as it starts */
+			state_check_adopted("the socket of partition", partition->name, error);
+	}
 	if (error || identity.pid <= 0) {
 		partition_start(partition);
 		return false;

@@ -37,7 +37,7 @@ struct peer_identity {
 	uint64_t start_time; /* tells a reused pid apart: spawn_start_time() */
 };
 
-/* Fills the start time of identity->pid in. 0 or -ESRCH. */
+/* Fills the start time of identity->pid in. 0, -ESRCH: there is none; other -errno. */
 static inline int peer_identity_of(struct peer_identity *identity)
 {
 	return spawn_start_time(identity->pid, &identity->start_time);

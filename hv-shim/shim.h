@@ -201,6 +201,8 @@ void adapter_stop(struct adapter *adapter);
 bool adapter_adopt(struct adapter *adapter, struct peer_identity identity);
 /* It runs, and its process has not ended meanwhile. */
 bool adapter_is_ready(const struct adapter *adapter);
+/* What a process of an embedded adapter that was killed has left behind. */
+void adapter_remove_files(const struct shim *shim, const char *name, int64_t vfs);
 /* Asks for its events; -errno. */
 int adapter_watch(struct adapter *adapter);
 /* The functions in use have changed. */
@@ -416,6 +418,8 @@ void state_changed(struct shim *shim); /* saves before the loop sleeps */
 int state_save(struct shim *shim);
 /* Takes up everything the saved state names. -errno only if it cannot be read. */
 int state_load(struct shim *shim);
+/* Ends the shim if something is there but cannot be taken up now: better than to lose it. */
+void state_check_adopted(const char *what, const char *name, int error);
 /* The process saved as "kind:name"; pid 0: none. `processes` may be NULL. */
 struct peer_identity state_process(json_t *processes, const char *kind, const char *name);
 
@@ -423,6 +427,11 @@ struct peer_identity state_process(json_t *processes, const char *kind, const ch
 
 /* Ends what listens at our paths and is not in the saved `processes`. */
 void orphans_end(const struct shim *shim, json_t *processes);
+
+/* ---- memory.c ------------------------------------------------------------------------ */
+
+void memory_begin(void); /* before anything else of the program's */
+__attribute__((noreturn)) void memory_end(void);
 
 /* ---- log_buffer.c ---------------------------------------------------------------- */
 

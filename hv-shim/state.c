@@ -167,6 +167,15 @@ void state_changed(struct shim *shim)
 
 /* ---- Taking up ------------------------------------------------------------------- */
 
+void state_check_adopted(const char *what, const char *name, int error)
+{
+	if (!error || error == -ESRCH || error == -ECONNREFUSED || error == -ENOENT)
+		return; /* it is there, or gone */
+	log_error("%s %s cannot be taken up: %s; ending, so that the next outriggerd can", what, name,
+		  strerror(-error));
+	_exit(1);
+}
+
 /* The adjunct that was promoted from standby, and listens at the other name. */
 static struct peer_identity slot_process(json_t *processes, const char *label)
 {
@@ -191,10 +200,8 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 	for (const struct adapter *a = partition->shim->adapters; a != adapter; a = a->next)
 		index++;
 	struct device *device = device_new(partition, adapter, spec);
-	if (!device) {
-		log_error("device %s/%s: out of memory", partition->name, spec->name);
-		return;
-	}
+	if (!device)
+		memory_end();
 	device_label(device, label);
 	struct peer_identity adjunct = state_process(processes, "adjunct", label);
 	if (adjunct.pid <= 0) {
@@ -207,8 +214,11 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 		log_error("device %s/%s: its function belongs to another device", partition->name,
 			  spec->name);
 	device_adopt(device, adjunct, keeper_adopted && adapter_adopted[index]);
-	bool has_program = program.pid > 0 && !device_undoing(device) &&
-			   !attachment_adopt(device, program);
+	int error = program.pid > 0 && !device_undoing(device) ? attachment_adopt(device, program)
+								 : -ESRCH;
+	bool has_program = !error;
+
+	state_check_adopted("the program of device", label, error);
 	if (program.pid > 0 && !has_program)
 		log_info("device %s/%s: its program has ended meanwhile", partition->name, spec->name);
 	if (!has_program)
@@ -221,18 +231,17 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 
 	for (size_t i = 0; i < document->adapter_count; i++) {
 		struct adapter *adapter = adapter_new(shim, &document->adapters[i]);
-		if (adapter)
-			adopted[i] = adapter_adopt(adapter, state_process(processes, "adapter",
-									 adapter->spec.name));
+		if (!adapter)
+			memory_end();
+		adopted[i] = adapter_adopt(adapter, state_process(processes, "adapter",
+								  adapter->spec.name));
 	}
 	for (size_t i = 0; i < document->partition_count; i++) {
 		const struct doc_partition *spec = &document->partitions[i];
 		struct partition *partition = partition_new(shim, spec->name, spec->owner);
 
-		if (!partition) {
-			log_error("partition %s: out of memory", spec->name);
-			continue;
-		}
+		if (!partition)
+			memory_end();
 		region_list_set(partition, spec->regions, spec->region_count);
 		bool keeper = partition_adopt(partition, state_process(processes, "keeper",
 								      spec->name));
