@@ -108,3 +108,17 @@ crasher_LDFLAGS := -Wl,--wrap=descriptor_check_memory -Wl,--wrap=adjunct_confine
 	-Wl,--wrap=varlink_call_on_cancel
 crasher_OUT := tests/e2e/crasher
 crasher_TEST := 1
+
+# A daemon that is killed, or refused something, at any of its system calls.
+PROGRAMS += shim_faults
+shim_faults_SRCS := $(addprefix tests/e2e/faults/,main.c phases.c rig.c census.c tracer.c errors.c)
+shim_faults_PKGS := jansson
+shim_faults_USES := liboutrigger base eventqueues
+shim_faults_OUT := tests/e2e/shim_faults
+shim_faults_TEST := 1
+
+PROGRAMS += failing_malloc
+failing_malloc_SRCS := tests/e2e/faults/failing_malloc.c
+failing_malloc_LDFLAGS := -shared
+failing_malloc_OUT := tests/e2e/failing_malloc.so
+failing_malloc_TEST := 1
