@@ -563,8 +563,9 @@ int peer_spawn(sd_event *event, const char *executable, const char *name, const 
 	kill(peer->identity.pid, SIGKILL);
 	waitpid(peer->identity.pid, NULL, 0);
 fail:
+	if (listen_fd >= 0)
+		unlink(socket_path); /* else it is another's, or none */
 	fd_close(&listen_fd);
-	unlink(socket_path);
 	peer_free(peer);
 	return error;
 }

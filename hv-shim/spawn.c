@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "unix_socket.h"
+
 #define CHILD_SOCKET_FD 3
 #define STACK_BYTES (64u << 10)
 
@@ -190,10 +192,9 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 	}
 	if (cloned > 0 && error) {
 		for (int i = 0; i < SPAWN_NAMESPACES; i++)
-			if (namespaces[i] >= 0)
-				close(namespaces[i]);
+			fd_close(&namespaces[i]);
 		waitpid(cloned, NULL, 0);
-		close(*pidfd);
+		fd_close(pidfd); /* -1: the caller must not close what is another's by then */
 		return error;
 	}
 	*pid = cloned;
