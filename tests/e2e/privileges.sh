@@ -195,7 +195,7 @@ everything() { # OWNER of blue
 	pid=$(pid_of keeper red)
 	kill -KILL "$pid" "$(pid_of adapter soft0)"
 	check "$mode: keeper and adapter are killed" within 5 gone "$pid"
-	check "$mode: up repairs it" within 20 eval 'up < <(document '"$1"') && device_is red/net0 running && device_is blue/net0 running && device_is green/net0 running'
+	check "$mode: up repairs it" within 20 eval 'up < <(document '"$1"') && device_is red/net0 running && device_is red/net1 running && device_is blue/net0 running && device_is green/net0 running'
 	look "$mode, repaired" 9
 	check "$mode: ping once more" pings red 10.77.0.2
 	check "$mode: down" outrigger down

@@ -89,6 +89,10 @@ static void descriptor_add(const char *who, const char *link)
 	char kind[LINE_BYTES];
 	size_t state_bytes = strlen(state_folder);
 
+	/* How many doorbells and timers an adjunct has depends on how it came to serve. */
+	if (!strncmp(who, "outrigger-adjunct", 17) && strncmp(link, "/memfd:", 7) &&
+	    strncmp(link, "/dev/", 5))
+		return;
 	if (!strncmp(link, state_folder, state_bytes))
 		link += state_bytes;
 	snprintf(kind, sizeof(kind), "%s", link);
