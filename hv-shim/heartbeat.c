@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 
+#include "events/events.h"
 #include "log.h"
 #include "shim.h"
 
@@ -79,16 +80,21 @@ static void ask(struct peer *peer, bool *pending, const char *method, uint64_t d
 	peer_call(peer, method, NULL, NULL, 0, deadline_ms, callback, data);
 }
 
-/* A connection for events that broke off for want of memory or descriptors is made anew. */
+/* What events need, and could not be had for want of memory or descriptors, is tried again. */
 static void watch_again(struct shim *shim)
 {
 	for (struct adapter *a = shim->adapters; a; a = a->next)
 		if (a->unwatched && a->state == STATE_RUNNING && a->peer)
 			adapter_watch(a);
 	for (struct partition *p = shim->partitions; p; p = p->next)
-		for (struct device *d = p->devices; d; d = d->next)
-			if (d->unwatched && d->state == STATE_RUNNING && d->adjunct)
+		for (struct device *d = p->devices; d; d = d->next) {
+			if (d->state != STATE_RUNNING || !d->adjunct)
+				continue;
+			if (d->unwatched)
 				device_watch(d);
+			if (!d->events)
+				events_device_running(d);
+		}
 }
 
 static int on_heartbeat(sd_event_source *source, uint64_t usec, void *data)
