@@ -89,7 +89,8 @@ static bool prepare_up(struct rig *rig)
 static bool hold(struct rig *rig)
 {
 	return program_start(rig, &held) && daemon_kill(rig) &&
-	       daemon_start(rig, FAULT_NONE, 0, -1) && daemon_wait(rig) && all_running(rig, ADJUNCTS);
+	       daemon_start(rig, FAULT_NONE, 0, -1) && daemon_wait(rig) &&
+	       all_running(rig, ADJUNCTS) && program_round(&held);
 }
 
 static bool prepare_held(struct rig *rig)

@@ -304,9 +304,28 @@ static bool arp_round(struct otr_net *net, const uint8_t mac[6])
 	return false;
 }
 
+/* Until it is asked for another round: meanwhile it listens, as programs do, and so
+ * hears of a shim that has gone or come back. False: nobody will ask any more. */
+static bool program_idles(struct otr_net *net, int in)
+{
+	struct pollfd asked = {.fd = in, .events = POLLIN};
+	struct otr_frame frames[8];
+	char byte;
+
+	while (poll(&asked, 1, 0) == 0) {
+		otr_net_wait(net, OTR_RX, otr_deadline_ms(20));
+		int count = otr_net_receive(net, frames, 8);
+		if (count > 0)
+			otr_net_release(net, (unsigned)count);
+		else if (count < 0)
+			poll(&asked, 1, 20); /* it has no device any more */
+	}
+	return read(in, &byte, 1) == 1;
+}
+
 static void program_main(const char *state, int in, int out)
 {
-	char path[300], byte;
+	char path[300];
 	struct otr *otr;
 	struct otr_net *net;
 	struct otr_net_info info;
@@ -323,7 +342,7 @@ static void program_main(const char *state, int in, int out)
 
 		if (dprintf(out, "%s\n", well ? "y" : "nno answer to its frames") < 0)
 			break;
-	} while (read(in, &byte, 1) == 1);
+	} while (program_idles(net, in));
 	otr_net_close(net);
 	otr_detach(otr);
 	_exit(0);
