@@ -50,6 +50,7 @@ static const struct known known[] = {
 	CALL(fchown, EIO),
 	CALL(fchownat, EIO),
 	CALL(fcntl, EMFILE),
+	CALL(flock, EINTR, ENOLCK),
 	CALL(ftruncate, ENOSPC),
 	CALL(getdents64, EIO),
 	CALL(getpid, 0),
