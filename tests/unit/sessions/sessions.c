@@ -82,6 +82,12 @@ void state_changed(struct shim *of)
 	saved++;
 }
 
+int state_save(struct shim *of)
+{
+	state_changed(of);
+	return 0;
+}
+
 int spawn_start_time(pid_t pid, uint64_t *out)
 {
 	cr_assert_eq(pid, program);
