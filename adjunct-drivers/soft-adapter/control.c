@@ -22,6 +22,7 @@ struct connection {
 	struct varlink_server *server;
 	struct varlink_call *monitor; /* the call that waits for events; or NULL */
 	uint32_t interest;            /* epoll's */
+	bool polled;                  /* epoll has it, with an interest that may be none */
 	uint64_t number;              /* counts up: the smallest is the oldest */
 	bool doomed;                  /* close it when its handlers have returned */
 };
@@ -77,15 +78,16 @@ static void connection_settle(struct adapter *adapter, unsigned slot)
 	}
 	wanted = varlink_conn_events(connection->conn);
 	event.events = (wanted & POLLIN ? EPOLLIN : 0) | (wanted & POLLOUT ? EPOLLOUT : 0);
-	if (event.events == connection->interest)
+	if (connection->polled && event.events == connection->interest)
 		return;
-	if (epoll_ctl(adapter->epoll_fd, connection->interest ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+	if (epoll_ctl(adapter->epoll_fd, connection->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
 		      varlink_conn_fd(connection->conn), &event) < 0) {
 		log_error("control connection: %s", strerror(errno));
 		connection_close(connection);
 		return;
 	}
 	connection->interest = event.events;
+	connection->polled = true;
 }
 
 /* A free slot, or that of the oldest connection, which a newer one replaces. */
