@@ -47,7 +47,7 @@ FLAVOR_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-rec
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu17 $(FLAVOR_$(FLAVOR)) $(WARNINGS) -fPIC -fvisibility=hidden \
 	-D_GNU_SOURCE -DOTR_VERSION='"$(VERSION)"' $(CFLAGS) \
-	-Ievent-queues -Iadjunct-drivers -Ihv-shim/base -Ihv-shim/partition -I$(OUT)/generated
+	-Ievent-queues -Iadjunct-drivers -Ihv-shim/base -Ihv-shim/partition -Ivf-manager -I$(OUT)/generated
 ALL_LDFLAGS = $(filter -fsanitize=% -fno-sanitize-recover=% -fprofile-instr-generate=%,$(FLAVOR_$(FLAVOR))) -Wl,--as-needed $(LDFLAGS)
 
 pkg_cflags = $(foreach p,$(1),$(shell pkg-config --cflags $(p) 2>/dev/null | sed 's/-I\//-isystem \//g'))

@@ -21,12 +21,17 @@ fuzz_switch_USES := softswitch base
 
 FUZZ_TARGETS += document
 fuzz_document_SRCS := tests/fuzz/document.c
-fuzz_document_USES := document base eventqueues
+fuzz_document_USES := document vfmanager base eventqueues
 
 FUZZ_TARGETS += vhost_messages
 fuzz_vhost_messages_SRCS := tests/fuzz/vhost_messages.c
 fuzz_vhost_messages_PKGS := libsystemd
 fuzz_vhost_messages_USES := shimvhost base
+
+FUZZ_TARGETS += vf_manager
+fuzz_vf_manager_SRCS := tests/fuzz/vf_manager.c
+fuzz_vf_manager_PKGS := libnl-3.0 jansson
+fuzz_vf_manager_USES := vfmanager base
 
 ifeq ($(FLAVOR),fuzz)
 define fuzz_target

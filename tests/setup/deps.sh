@@ -32,6 +32,8 @@ build | pc:libsystemd         | libsystemd-dev    | event loop and service notif
 build | pc:smartcols          | libsmartcols-dev  | tables of the command line
 build | pc:libseccomp         | libseccomp-dev    | the system calls an adjunct may make
 build | pc:libnl-3.0          | libnl-3-dev       | netlink
+build | pc:libnl-genl-3.0    | libnl-genl-3-dev  | firmware versions and switch modes, by devlink
+build | pc:libpci             | libpci-dev        | serial numbers and names of adapters
 build | pc:libnl-route-3.0    | libnl-route-3-dev | addresses and links in a namespace
 run   | command:ip            | iproute2          | shows the interfaces of a partition
 run   | command:ping          | iputils-ping      | the demonstration

@@ -48,7 +48,7 @@ unit_soft_adapter_TEST := 1
 PROGRAMS += unit_cli
 unit_cli_SRCS := tests/unit/cli.c
 unit_cli_PKGS := criterion jansson smartcols
-unit_cli_USES := cli base
+unit_cli_USES := cli document vfmanager base
 unit_cli_LDFLAGS := -lm
 unit_cli_OUT := tests/unit/cli
 unit_cli_TEST := 1
@@ -56,7 +56,7 @@ unit_cli_TEST := 1
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c image.c)
 unit_hv_shim_PKGS := criterion jansson libsystemd
-unit_hv_shim_USES := shimplan document base eventqueues
+unit_hv_shim_USES := shimplan document vfmanager base eventqueues
 unit_hv_shim_LDFLAGS := $(FAULT_LDFLAGS)
 unit_hv_shim_OUT := tests/unit/hv_shim
 unit_hv_shim_TEST := 1
@@ -131,7 +131,15 @@ PROGRAMS += unit_sessions
 unit_sessions_SRCS := tests/unit/sessions/sessions.c $(addprefix tests/unit/,fault.c fault_event.c) \
 	$(addprefix hv-shim/,attachment.c device_vhost.c)
 unit_sessions_PKGS := criterion jansson libsystemd
-unit_sessions_USES := document base eventqueues
+unit_sessions_USES := document vfmanager base eventqueues
 unit_sessions_LDFLAGS := $(FAULT_LDFLAGS) $(FAULT_EVENT_LDFLAGS)
 unit_sessions_OUT := tests/unit/sessions
 unit_sessions_TEST := 1
+
+PROGRAMS += unit_vf_manager
+unit_vf_manager_SRCS := $(addprefix tests/unit/vf_manager/,support.c address.c discover.c apply.c own.c \
+	netlink.c doctor.c export.c)
+unit_vf_manager_PKGS := criterion libnl-3.0
+unit_vf_manager_USES := vfmanager
+unit_vf_manager_OUT := tests/unit/vf_manager
+unit_vf_manager_TEST := 1

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fuzz target: what the VF manager reads from others. The first byte says as what: an
+ * rtnetlink answer about VFs, the text of an address, or the settings of a saved record.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../vf-manager/vf_internal.h"
+#include "fuzz.h"
+
+#define VFS 8
+
+static void check(const struct vf_settings *settings)
+{
+	char text[32];
+
+	FUZZ_DEMAND(!(settings->given >> VF_KEYS));
+	for (unsigned key = 0; key < VF_KEYS; key++)
+		if (settings->given & VF_BIT(key))
+			vf_setting_format(settings, key, text, sizeof(text));
+	/* What the kernel may say, a record can hold. */
+	struct vf_settings again;
+	json_t *json = vf_settings_to_json(settings);
+	FUZZ_DEMAND(!vf_settings_from_json(json, &again) && again.given == settings->given);
+	FUZZ_DEMAND(!vf_settings_differ(&again, settings));
+	json_decref(json);
+}
+
+static void as_netlink(const uint8_t *data, size_t size)
+{
+	struct vf_settings settings[VFS + 1];
+	void *copy = malloc(size + 1); /* aligned as a receive buffer is, and of its exact size */
+
+	FUZZ_DEMAND(copy);
+	memcpy(copy, data, size);
+	memset(settings, 0, sizeof(settings));
+	settings[VFS].given = 0xabcd;
+	if (!vf_netlink_parse(copy, size, settings, VFS))
+		for (unsigned i = 0; i < VFS; i++)
+			check(&settings[i]);
+	FUZZ_DEMAND(settings[VFS].given == 0xabcd);
+	free(copy);
+}
+
+static void as_address(const uint8_t *data, size_t size)
+{
+	char *text = strndup((const char *)data, size), normal[VF_ADDRESS_BYTES];
+	struct vf_address address, again;
+
+	FUZZ_DEMAND(text);
+	if (!vf_address_parse(text, &address)) {
+		vf_address_format(&address, normal);
+		FUZZ_DEMAND(!vf_address_parse(normal, &again) && vf_address_same(&address, &again));
+	}
+	free(text);
+}
+
+static void as_record(const uint8_t *data, size_t size)
+{
+	json_t *json = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+	struct vf_settings settings;
+
+	if (json && !vf_settings_from_json(json, &settings))
+		check(&settings);
+	json_decref(json);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (!size)
+		return 0;
+	if (data[0] == 'a')
+		as_address(data + 1, size - 1);
+	else if (data[0] == 'r')
+		as_record(data + 1, size - 1);
+	else
+		as_netlink(data + 1, size - 1);
+	return 0;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Moves a VF from one driver to another by driver_override, which names exactly one
+ * device, and gives it back as it was: `bind` saves before it changes, `release` resets
+ * before it lets go, so that nothing of one owner reaches the next (T10). Called by the
+ * users of vf.h and by apply.c, on their thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vf_internal.h"
+
+/* DPDK drives these beside the kernel's driver, which stays bound ("bifurcated"). */
+static bool bifurcated(const char *driver)
+{
+	static const char *const drivers[] = {"mlx5_core", "mlx4_core", "mana"};
+
+	for (unsigned i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+		if (!strcmp(driver, drivers[i]))
+			return true;
+	return false;
+}
+
+const char *vf_driver_meant(const struct vf_function *vf, const char *word)
+{
+	if (!strcmp(word, "default"))
+		return "";
+	if (!strcmp(word, "dpdk"))
+		return bifurcated(vf->pf->driver) ? vf->pf->driver : "vfio-pci";
+	return word;
+}
+
+static int driver_is_there(struct vf_host *host, const char *driver)
+{
+	if (!*driver || vf_exists(host, "/sys/bus/pci/drivers/%s", driver))
+		return 0;
+	return vf_refuse(host, -ENOENT, "the driver %s is not loaded: `modprobe %s`", driver,
+			 driver);
+}
+
+struct wait_driver {
+	const char *name, *wanted;
+};
+
+/* drivers_probe comes back when probing is over, unless the driver probes by itself. */
+static int driver_came(struct vf_host *host, const void *data)
+{
+	const struct wait_driver *wait = data;
+	char driver[VF_NAME_BYTES];
+
+	vf_read_link(host, driver, sizeof(driver), VF_DEVICE "/driver", wait->name);
+	return !strcmp(driver, wait->wanted) ? 0 : -EAGAIN;
+}
+
+int vf_unbind(struct vf_host *host, struct vf_function *vf)
+{
+	if (!vf->driver[0])
+		return 0;
+	int error = vf_write(host, vf->name, "/sys/bus/pci/drivers/%s/unbind", vf->driver);
+	if (error)
+		return error;
+	vf->driver[0] = '\0';
+	vf->ifname[0] = '\0';
+	return 0;
+}
+
+static int set_override(struct vf_host *host, struct vf_function *vf, const char *driver)
+{
+	char line[VF_NAME_BYTES + 1];
+
+	if (!strcmp(vf->driver_override, driver))
+		return 0;
+	snprintf(line, sizeof(line), "%s\n", driver); /* a lone line end clears it */
+	int error = vf_write(host, line, VF_DEVICE "/driver_override", vf->name);
+	if (!error)
+		snprintf(vf->driver_override, sizeof(vf->driver_override), "%s", driver);
+	return error;
+}
+
+/*
+ * `driver` "" is whichever the kernel picks. Then nothing need come: a VF may have no
+ * driver here.
+ */
+int vf_move(struct vf_host *host, struct vf_function *vf, const char *override,
+	    const char *driver)
+{
+	const struct wait_driver wait = {vf->name, driver};
+	int error = set_override(host, vf, override);
+
+	if (!error)
+		error = vf_unbind(host, vf);
+	if (!error)
+		error = vf_write(host, vf->name, "/sys/bus/pci/drivers_probe");
+	if (!error && *driver) {
+		error = vf_wait(host, driver_came, &wait);
+		if (error)
+			vf_refuse(host, error, "%s: the driver %s did not take it; the kernel's log "
+				  "says why", vf->name, driver);
+	}
+	vf_look_common(host, vf);
+	return error;
+}
+
+int vf_driver_set(struct vf_host *host, struct vf_function *vf, const char *word)
+{
+	const char *driver = vf_driver_meant(vf, word);
+	int error;
+
+	/* A kernel driver that is to stay needs no override: it would come back by itself. */
+	const char *override = bifurcated(driver) ? "" : driver;
+	if (*driver ? !strcmp(vf->driver, driver)
+		    : !vf->driver_override[0] && vf->driver[0] && strcmp(vf->driver, "vfio-pci"))
+		return 1;
+	error = driver_is_there(host, driver);
+	return error ? error : vf_move(host, vf, override, driver);
+}
+
+static int check_vf(struct vf_host *host, const struct vf_function *vf, const char *token)
+{
+	if (!vf->is_vf)
+		return vf_refuse(host, -EINVAL, "%s is a physical function: only VFs change hands",
+				 vf->name);
+	if (!vf_word_valid(token) || strlen(token) >= VF_TOKEN_BYTES)
+		return vf_refuse(host, -EINVAL, "an owner is 1 to %d printable characters without "
+				 "blanks", VF_TOKEN_BYTES - 1);
+	return 0;
+}
+
+static int bind_locked(struct vf_host *host, struct vf_function *vf, const char *driver,
+		       const char *token)
+{
+	const char *meant = vf_driver_meant(vf, driver);
+	bool held = !strcmp(vf->owner, token);
+	int error;
+
+	if (vf->used_by[0] && strcmp(vf->driver, meant))
+		return vf_refuse(host, -EBUSY, "%s: %s; stop that first", vf->name, vf->used_by);
+	error = driver_is_there(host, meant);
+	if (!error)
+		error = vf_record_claim(host, vf, token, false);
+	if (error)
+		return error;
+	snprintf(vf->owner, sizeof(vf->owner), "%s", token);
+	error = vf_driver_set(host, vf, driver);
+	return error == 1 && !held ? 0 : error;
+}
+
+int vf_bind(struct vf_host *host, struct vf_function *vf, const char *driver, const char *token)
+{
+	int error = check_vf(host, vf, token), lock;
+
+	if (error)
+		return error;
+	lock = vf_lock(host);
+	if (lock < 0)
+		return lock;
+	error = bind_locked(host, vf, driver, token);
+	close(lock);
+	return error;
+}
+
+/* A function-level reset, where the VF has one; the memory that was its owner's is not here. */
+static int reset(struct vf_host *host, const struct vf_function *vf)
+{
+	if (!vf_exists(host, VF_DEVICE "/reset", vf->name))
+		return vf_refuse(host, -EOPNOTSUPP, "%s: cannot be reset, so it is not given back: "
+				 "another would find what this owner left in it", vf->name);
+	return vf_write(host, "1", VF_DEVICE "/reset", vf->name);
+}
+
+/* One request for each group that differs: a driver may refuse what it never had. */
+static int restore_settings(struct vf_host *host, const struct vf_function *vf,
+			    const struct vf_settings *saved)
+{
+	const struct vf_kernel *kernel = host->kernel;
+	unsigned differ = vf_settings_differ(&vf->live, saved);
+	int error = 0;
+
+	for (const unsigned *group = vf_key_groups; *group && !error; group++) {
+		if (!(differ & *group))
+			continue;
+		error = kernel->settings_set(kernel->data, vf->pf->ifname, vf->index,
+					     saved->given & *group, saved);
+		if (error)
+			vf_refuse(host, error, "%s: restoring its settings: %s", vf->name,
+				  strerror(-error));
+	}
+	return error;
+}
+
+int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *token)
+{
+	struct vf_record record;
+	int error = vf_record_load(host, vf->name, &record);
+
+	if (error == -ENOENT)
+		return vf_refuse(host, error, "%s: nobody holds it", vf->name);
+	if (error)
+		return error;
+	if (strcmp(record.token, token))
+		return vf_refuse(host, -EPERM, "%s: is held by \"%s\", not by \"%s\"", vf->name,
+				 record.token, token);
+	if (vf->used_by[0] && !vf->only_up)
+		return vf_refuse(host, -EBUSY, "%s: %s; stop that first", vf->name, vf->used_by);
+	/* With no driver on it, nobody can start it between the reset and the end. */
+	error = vf_unbind(host, vf);
+	if (!error)
+		error = reset(host, vf);
+	if (!error)
+		error = restore_settings(host, vf, &record.settings);
+	/* It had none before: the kernel is not asked to find one. */
+	if (!error && record.driver[0])
+		error = vf_move(host, vf, record.driver_override,
+				strcmp(record.driver, "default") ? record.driver : "");
+	else if (!error)
+		error = set_override(host, vf, record.driver_override);
+	if (!error)
+		error = vf_record_remove(host, vf->name);
+	if (!error)
+		vf->owner[0] = '\0';
+	return error;
+}
+
+int vf_release(struct vf_host *host, struct vf_function *vf, const char *token)
+{
+	int error = check_vf(host, vf, token), lock;
+
+	if (error)
+		return error;
+	lock = vf_lock(host);
+	if (lock < 0)
+		return lock;
+	error = vf_release_locked(host, vf, token);
+	close(lock);
+	return error;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VF manager: what adapters a machine has, which virtual functions (VFs) they
+ * have, who drives those, and how that becomes what somebody wants. This header is
+ * the manual; `outrigger vf` is the program.
+ *
+ *   discover   vf_discover(): physical functions (PFs) and VFs as plain structs
+ *   configure  vf_plan(): the difference between a wish and what is there, as steps;
+ *              vf_apply(): does them. A second run has no steps.
+ *   own        vf_bind(), vf_release(): a VF changes hands with its original state
+ *              saved, and comes back only to the owner whose token matches
+ *   doctor     vf_doctor(): what is wrong, on what, and what to do
+ *   export     vf_export(): the same VFs as other programs want to read them
+ *
+ * Everything is read below `root` ("" for the running machine), and everything that
+ * changes the machine, or asks it by netlink, goes through a struct vf_kernel: tests
+ * bring a made-up tree and a made-up kernel. Nothing here prints, exits, or keeps a
+ * thread; one thread at a time may use a struct vf_host. Functions answer 0 or a count,
+ * else -errno, and then vf_host.reason holds a sentence for the person: the object,
+ * the cause, and the next step.
+ *
+ * Seed 000, FIG. 7 (705: discovery; 710, 715: a VF that keeps its native driver;
+ * 725-745: one that an adjunct is to drive), and seed 001, paragraph 5.
+ */
+#ifndef VF_H
+#define VF_H
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VF_NAME_BYTES 32    /* drivers, RDMA devices, pools */
+#define VF_IFNAME_BYTES 16  /* the kernel's IFNAMSIZ */
+#define VF_ADDRESS_BYTES 20 /* "10000:01:10.0", a domain of 32 bits too */
+#define VF_TOKEN_BYTES 64
+#define VF_REASON_BYTES 400
+#define VF_PER_PF_MAX 512 /* above what any adapter offers today (256) */
+
+/* ---- Addresses ------------------------------------------------------------- */
+
+struct vf_address {
+	uint32_t domain;
+	uint8_t bus, slot, function;
+};
+
+/*
+ * DDDD:BB:DD.F (a domain of up to 32 bits), BB:DD.F, pci/... (devlink) and
+ * pci_DDDD_BB_DD_F (libvirt). 0 or -EINVAL, and *out is untouched.
+ */
+int vf_address_parse(const char *text, struct vf_address *out);
+/* Lower-case DDDD:BB:DD.F. */
+void vf_address_format(const struct vf_address *address, char text[VF_ADDRESS_BYTES]);
+bool vf_address_same(const struct vf_address *a, const struct vf_address *b);
+/* Where VF `index` of a PF is: its routing ID plus offset plus stride for each (SR-IOV 3.3.9). */
+struct vf_address vf_address_of(const struct vf_address *pf, unsigned offset, unsigned stride,
+				unsigned index);
+
+/* ---- Settings of a VF that its PF holds ------------------------------------- */
+
+/* iproute2's words, in its order. */
+enum vf_key {
+	VF_MAC, VF_VLAN, VF_QOS, VF_PROTO, VF_SPOOFCHK, VF_TRUST, VF_STATE, VF_MIN_TX_RATE,
+	VF_MAX_TX_RATE, VF_NODE_GUID, VF_PORT_GUID, VF_KEYS,
+};
+#define VF_BIT(key) (1u << (key))
+
+enum vf_proto { VF_PROTO_8021Q, VF_PROTO_8021AD };
+enum vf_state { VF_STATE_AUTO, VF_STATE_ENABLE, VF_STATE_DISABLE };
+
+/* Only the members whose bit is in `given` mean anything: wished for, or told by the driver. */
+struct vf_settings {
+	unsigned given;
+	uint8_t mac[6];
+	int64_t vlan, qos;
+	int proto; /* enum vf_proto */
+	bool spoofchk, trust;
+	int state; /* enum vf_state */
+	int64_t min_tx_rate, max_tx_rate; /* Mbit/s, 0: unlimited */
+	uint64_t node_guid, port_guid;
+};
+
+extern const char *const vf_key_names[VF_KEYS];
+extern const char *const vf_proto_names[], *const vf_state_names[]; /* ended by NULL */
+
+/* Which of the wished keys are not as wished. A key that `live` lacks counts as different. */
+unsigned vf_settings_differ(const struct vf_settings *live, const struct vf_settings *wished);
+/* "02:00:00:00:00:01", "7", "yes", "auto": one member as the document has it. */
+void vf_setting_format(const struct vf_settings *settings, enum vf_key key, char *out, size_t bytes);
+json_t *vf_settings_to_json(const struct vf_settings *settings);
+/* The way back, for saved state: 0 or -EINVAL. */
+int vf_settings_from_json(const json_t *object, struct vf_settings *out);
+/* "00:11:22:33:44:55:66:77": 0 or -EINVAL. */
+int vf_guid_parse(const char *text, uint64_t *out);
+
+/* ---- What is there ---------------------------------------------------------- */
+
+enum vf_eswitch { VF_ESWITCH_NONE, VF_ESWITCH_LEGACY, VF_ESWITCH_SWITCHDEV };
+extern const char *const vf_eswitch_names[]; /* "none", "legacy", "switchdev", NULL */
+
+struct vf_function {
+	struct vf_address address;
+	char name[VF_ADDRESS_BYTES]; /* the address as text */
+	bool is_vf;
+	uint16_t vendor, device;
+	uint32_t class;
+	char driver[VF_NAME_BYTES], driver_override[VF_NAME_BYTES]; /* empty: none */
+	char ifname[VF_IFNAME_BYTES]; /* empty: none here; it may be in another namespace */
+	uint8_t mac[6];
+	bool mac_permanent; /* the card's own, not one that somebody set */
+	bool up, carrier;   /* administratively; LOWER_UP */
+	int64_t speed_mbits; /* 0: not known */
+	char rdma[VF_NAME_BYTES];
+	int numa_node;   /* -1: none */
+	int iommu_group; /* -1: none */
+
+	/* A PF's */
+	unsigned total_vfs, num_vfs, offset, stride;
+	uint16_t vf_device;
+	bool autoprobe;       /* new VFs are given to a driver at once */
+	unsigned msix_total;  /* vectors its VFs may share out; 0: fixed */
+	char serial[24];      /* Device Serial Number, "b4-96-91-ff-ff-00-00-01" */
+	char product[96];     /* by the PCI ID database */
+	char firmware[64];    /* by devlink */
+	enum vf_eswitch eswitch;
+	struct vf_function *pf; /* a VF's; belongs to the host */
+	struct vf_function *vfs; /* a PF's: vfs[0..vf_count), in the order of their indexes */
+	unsigned vf_count;
+
+	/* A VF's */
+	unsigned index;
+	char representor[VF_IFNAME_BYTES]; /* switchdev: its other end, on the PF's side */
+	unsigned msix_vectors;
+	struct vf_settings live;
+	char owner[VF_TOKEN_BYTES]; /* the token it is held by; empty: nobody's */
+	char used_by[96];           /* why it must not be taken away; empty: nobody sees a use */
+	bool only_up;               /* and that is no more than an interface that is up here */
+};
+
+/* What a look takes with it; each costs time. */
+enum {
+	VF_LOOK_SETTINGS = 1, /* live settings, by rtnetlink */
+	VF_LOOK_DEVLINK = 2,  /* firmware and switch mode */
+	VF_LOOK_NAMES = 4,    /* product names, serial numbers: PCI database and config space */
+	VF_LOOK_USERS = 8,    /* who holds a VFIO group: every process's descriptors */
+	VF_LOOK_ALL = 15,
+};
+
+struct vf_devlink {
+	char firmware[64];
+	enum vf_eswitch eswitch;
+};
+
+/*
+ * The running machine's side. Each answers 0 or -errno; -EOPNOTSUPP where the machine,
+ * or the kernel stand-in, has no such thing (which is no failure of a look).
+ */
+struct vf_kernel {
+	void *data;
+	/* One write() of `text` to an attribute file. */
+	int (*write)(void *data, const char *path, const char *text);
+	int (*link_up)(void *data, const char *ifname);
+	/* settings[i] of every VF i < max that the driver tells of; others stay untouched. */
+	int (*settings_get)(void *data, const char *ifname, struct vf_settings *settings,
+			    unsigned max);
+	/* Sets the `keys` of one VF in one request; vlan, qos and proto go together, so do rates. */
+	int (*settings_set)(void *data, const char *ifname, unsigned index, unsigned keys,
+			    const struct vf_settings *settings);
+	int (*devlink_get)(void *data, const char *address, struct vf_devlink *out);
+	int (*eswitch_set)(void *data, const char *address, enum vf_eswitch mode);
+};
+/* The running machine. */
+extern const struct vf_kernel vf_kernel_running;
+/* Knows nothing by netlink and refuses every change (-EROFS): for recorded trees. */
+extern const struct vf_kernel vf_kernel_recorded;
+
+struct vf_host {
+	char root[PATH_MAX];  /* without a slash at the end; "" is the running machine */
+	char state[PATH_MAX]; /* folder of ownership records; "" keeps none */
+	const struct vf_kernel *kernel;
+	uint64_t wait_ns; /* how long a step may take to show; 0: 10 s */
+	struct vf_function **pfs; /* in the order of their addresses */
+	unsigned pf_count;
+	char reason[VF_REASON_BYTES];
+};
+
+/* Drops what was known and looks anew. 0; -ENOENT: no PCI bus below root; -errno. */
+int vf_discover(struct vf_host *host, unsigned look);
+/* Forgets the functions; the rest stays. */
+void vf_host_clear(struct vf_host *host);
+/*
+ * A PF or VF by any form of address, or "NETDEV/INDEX" for a VF, "NETDEV" for a function
+ * whose interface it is. NULL: there is none, and host->reason says so.
+ */
+struct vf_function *vf_find(struct vf_host *host, const char *text);
+/* Other functions of its IOMMU group, bridges left out: calls `each`, until it is not 0. */
+int vf_group_members(struct vf_host *host, int group,
+		     int (*each)(void *data, const char *address, const char *driver), void *data);
+json_t *vf_function_to_json(const struct vf_function *function);
+
+/* ---- What is wanted, and the way there ------------------------------------- */
+
+struct vf_wish {
+	struct vf_settings settings;
+	char driver[VF_NAME_BYTES]; /* empty: leave; "dpdk": what DPDK drives it through; "default" */
+	int64_t msix;               /* -1: leave */
+	char pool[VF_NAME_BYTES];   /* of exports; empty: the PF's address */
+};
+
+/* One PF, by exactly one of address, mac and serial. */
+struct vf_pf_wish {
+	bool by_address;
+	struct vf_address address;
+	bool by_mac;
+	uint8_t mac[6];
+	char serial[24];
+	unsigned vf_count;
+	enum vf_eswitch eswitch; /* VF_ESWITCH_NONE: leave */
+	bool any_link;           /* make VFs though the PF has no link */
+	struct vf_wish *vfs;     /* vf_count of them */
+};
+
+enum vf_action {
+	VF_ACTION_LINK_UP,  /* the PF's interface, and wait for its carrier */
+	VF_ACTION_DESTROY,  /* all VFs: 0 must come between two numbers */
+	VF_ACTION_ESWITCH,
+	VF_ACTION_CREATE,   /* number VFs */
+	VF_ACTION_MSIX,
+	VF_ACTION_SET,      /* keys of settings */
+	VF_ACTION_BIND,     /* driver */
+	VF_ACTION_RELEASE,  /* what an earlier apply left, back to how it was */
+};
+
+struct vf_step {
+	enum vf_action action;
+	struct vf_address pf, function; /* function: the VF, or the PF itself */
+	unsigned index, number, keys;
+	enum vf_eswitch eswitch;
+	struct vf_settings settings;
+	char driver[VF_NAME_BYTES];
+	bool fresh; /* a VF that no driver has been offered yet */
+	bool failed;
+	char object[40]; /* "pf 0000:01:00.0", "vf 0000:01:10.0" */
+	char detail[160]; /* "vlan 0 -> 7", or why it failed */
+};
+
+struct vf_plan {
+	struct vf_step *steps;
+	unsigned count, room;
+};
+
+enum {
+	VF_PRUNE = 1,            /* also take back what an earlier apply did and the wish lacks */
+	VF_ALLOW_DISRUPTIVE = 2, /* destroy VFs to make more or fewer, take them from a driver */
+};
+
+/* The token of what `apply` holds. */
+#define VF_OWNER_APPLY "apply"
+
+/*
+ * What a wish needs. 0; -ENODEV: a PF is not there; -ERANGE: more VFs than it has;
+ * -EBUSY: a VF is in use, or it needs VF_ALLOW_DISRUPTIVE; -EOPNOTSUPP; -ENOMEM. The
+ * host must have been discovered with settings, devlink, names and users.
+ */
+int vf_plan(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned count, unsigned flags,
+	    struct vf_plan *out);
+void vf_plan_free(struct vf_plan *plan);
+/*
+ * Plans and does it: first PFs, then a second look, then VFs, so that no setting is
+ * written that a new VF has already. `told` gets each step when it is done or failed; a
+ * VF's failure does not keep others from their turn, a PF's does. 0: all done; -EIO: a
+ * step failed; or as vf_plan().
+ */
+int vf_apply(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned count, unsigned flags,
+	     void (*told)(void *data, const struct vf_step *step), void *data);
+
+/* ---- Own ---------------------------------------------------------------------- */
+
+/*
+ * Gives a VF to `driver` ("dpdk", "default" or a name) for the owner `token`; its state
+ * before is saved first. The same owner may bind again. 0: done, 1: it was so already;
+ * -EPERM: held by another owner; -EBUSY: in use; -ENOENT: no such driver.
+ */
+int vf_bind(struct vf_host *host, struct vf_function *vf, const char *driver, const char *token);
+/*
+ * Takes a VF from its driver, resets it, puts settings and driver back to what was saved,
+ * and forgets. 0; -ENOENT: nobody holds it; -EPERM: another owner does; -EBUSY.
+ */
+int vf_release(struct vf_host *host, struct vf_function *vf, const char *token);
+
+/* ---- Doctor -------------------------------------------------------------------- */
+
+enum vf_severity { VF_NOTE, VF_WARNING, VF_ERROR };
+extern const char *const vf_severity_names[];
+
+struct vf_finding {
+	enum vf_severity severity;
+	const char *name;    /* "iommu-missing": stays, for programs */
+	const char *object;  /* "0000:01:00.0", or "machine" */
+	const char *message; /* what is so */
+	const char *fix;     /* what to do */
+};
+/* Calls `each` for all that is found; texts live for the call. The number of findings, or -errno. */
+int vf_doctor(struct vf_host *host, void (*each)(void *data, const struct vf_finding *finding),
+	      void *data);
+
+/* ---- Export -------------------------------------------------------------------- */
+
+enum vf_format { VF_FORMAT_CDI, VF_FORMAT_PCIDP, VF_FORMAT_GRES, VF_FORMAT_NOVA };
+extern const char *const vf_format_names[]; /* ended by NULL */
+
+/*
+ * All VFs by pools: one file for each in `folder`, renamed into place. `wishes` (or NULL)
+ * name the pools. `told` gets each file's path. 0 or -errno.
+ */
+int vf_export(struct vf_host *host, enum vf_format format, const struct vf_pf_wish *wishes,
+	      unsigned count, const char *folder, void (*told)(void *data, const char *path),
+	      void *data);
+
+#endif
