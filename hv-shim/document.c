@@ -247,11 +247,36 @@ static int read_list(struct reader *r, json_t *root, const char *key, size_t max
 	return 0;
 }
 
+static int read_pfs(struct reader *r, json_t *root, struct document *out)
+{
+	json_t *list = json_object_get(root, "pfs"), *item;
+	size_t i;
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) > DOC_PFS_MAX)
+		return reader_refuse(r, root, "pfs", "is not a list of at most %d", DOC_PFS_MAX);
+	out->pfs = calloc(json_array_size(list) + 1, sizeof(*out->pfs));
+	if (!out->pfs)
+		return -ENOMEM;
+	json_array_foreach(list, i, item) {
+		if (!json_is_object(item))
+			return reader_refuse(r, root, "pfs", "entry %zu is %s, not an object", i,
+					     reader_kind_of(item));
+		size_t before = reader_enter(r, "pfs", (long)i);
+		int error = reader_pf(r, item, &out->pfs[out->pf_count++]);
+		if (error)
+			return error;
+		reader_leave(r, before);
+	}
+	return 0;
+}
+
 static int read_document(struct reader *r, json_t *root, struct document *out)
 {
 	static const struct field version = {"version", FIELD_INTEGER, .minimum = DOC_VERSION,
 					     .maximum = DOC_VERSION};
-	static const char *const known[] = {"version", "adapters", "partitions"};
+	static const char *const known[] = {"version", "adapters", "partitions", "pfs"};
 	int64_t number;
 	const char *key;
 	json_t *value;
@@ -259,7 +284,7 @@ static int read_document(struct reader *r, json_t *root, struct document *out)
 	if (!json_is_object(root)) {
 		snprintf(
 			r->error->message, sizeof(r->error->message),
-			"the document is %s; it must be an object with version, adapters, partitions",
+			"the document is %s; it must be an object with version, adapters, partitions, pfs",
 			root ? reader_kind_of(root) : "empty");
 		return -EINVAL;
 	}
@@ -279,7 +304,7 @@ static int read_document(struct reader *r, json_t *root, struct document *out)
 		error = read_list(r, root, "adapters", DOC_ADAPTERS_MAX, out);
 	if (!error)
 		error = read_list(r, root, "partitions", DOC_PARTITIONS_MAX, out);
-	return error;
+	return error ? error : read_pfs(r, root, out);
 }
 
 int document_load(const char *text, size_t text_bytes, struct document *out,
@@ -330,6 +355,9 @@ void document_free(struct document *document)
 {
 	for (size_t i = 0; i < document->partition_count; i++)
 		doc_partition_free(&document->partitions[i]);
+	for (size_t i = 0; i < document->pf_count; i++)
+		free(document->pfs[i].vfs);
+	free(document->pfs);
 	free(document->partitions);
 	free(document->adapters);
 	*document = (struct document){0};

@@ -3,6 +3,8 @@
  * The configuration document, as plain structs: what adapters there are, which
  * partitions, which devices each has and which adjunct drives them. Parsing
  * stops here; nothing below touches live state (design decision 9).
+ * The section `pfs` says which virtual functions real adapters are to have; `outrigger
+ * vf apply` works by it, in the VF manager's own structs (vf.h).
  *
  * One set of tables validates the file, the socket's CreatePartition and the
  * shim's own saved state. Single-threaded; nothing is shared.
@@ -17,6 +19,7 @@
 #include <sys/types.h>
 
 #include "adj.h"
+#include "vf.h"
 
 #define DOC_VERSION 1
 #define DOC_NAME_BYTES 32    /* a name with its NUL: [a-z0-9][a-z0-9_-]{0,30} */
@@ -25,6 +28,7 @@
 #define DOC_ADDRESSES_MAX 8
 #define DOC_ADAPTERS_MAX 16
 #define DOC_PARTITIONS_MAX 256
+#define DOC_PFS_MAX 64
 #define DOC_DEVICES_MAX 16 /* per partition */
 #define DOC_VFS_MAX 64
 #define DOC_REGIONS_MAX 8 /* per partition */
@@ -101,6 +105,8 @@ struct document {
 	size_t adapter_count;
 	struct doc_partition *partitions;
 	size_t partition_count;
+	struct vf_pf_wish *pfs;
+	size_t pf_count;
 };
 
 struct doc_error {

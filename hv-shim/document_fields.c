@@ -193,6 +193,17 @@ static int read_mac(struct reader *r, const json_t *object, const struct field *
 	return 0;
 }
 
+static int read_guid(struct reader *r, const json_t *object, const struct field *f, json_t *value,
+		     uint64_t *out)
+{
+	const char *text = json_string_value(value);
+
+	if (!text || vf_guid_parse(text, out) || !*out)
+		return reader_refuse(r, object, f->key,
+				     "is not a GUID such as 00:11:22:33:44:55:66:77");
+	return 0;
+}
+
 static bool cidr_valid(const char *text)
 {
 	char host[DOC_STRING_BYTES];
@@ -281,6 +292,8 @@ static int read_field(struct reader *r, const json_t *object, const struct field
 		return read_word(r, object, f, value, out);
 	case FIELD_MAC:
 		return read_mac(r, object, f, value, out);
+	case FIELD_GUID:
+		return read_guid(r, object, f, value, out);
 	case FIELD_SIZE:
 		return read_size(r, object, f, value, out);
 	case FIELD_ADDRESSES:

@@ -44,6 +44,7 @@ static json_t *field_to_json(const struct field *f, const void *at)
 	case FIELD_BOOLEAN: return json_boolean(*(const bool *)at);
 	case FIELD_WORD: return json_string(f->words[*(const int *)at]);
 	case FIELD_MAC: return mac_to_json(at);
+	case FIELD_GUID: return NULL; /* of `pfs` only, which is not saved */
 	case FIELD_ADDRESSES: return *(const char *)at ? addresses_to_json(at) : NULL;
 	case FIELD_ADJUNCT:
 		if (((const struct doc_adjunct *)at)->none)

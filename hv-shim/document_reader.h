@@ -35,6 +35,8 @@ const char *reader_kind_of(const json_t *value);
  */
 int reader_fields(struct reader *reader, json_t *object, const struct field *fields, void *out,
 		  const char *const *also);
+/* One element of `pfs` into *out (zeroed); document_pf.c. out->vfs is the caller's to free. */
+int reader_pf(struct reader *reader, json_t *object, struct vf_pf_wish *out);
 int reader_integer(struct reader *reader, const json_t *object, const struct field *field,
 		   json_t *value, int64_t *out);
 

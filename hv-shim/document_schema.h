@@ -15,6 +15,7 @@ enum field_type {
 	FIELD_BOOLEAN,   /* bool */
 	FIELD_WORD,      /* int: index into `words` */
 	FIELD_MAC,       /* uint8_t[6], unicast */
+	FIELD_GUID,      /* uint64_t, "00:11:22:33:44:55:66:77" */
 	FIELD_SIZE,      /* int64_t bytes; "32M", from minimum to maximum */
 	FIELD_POWER,     /* int64_t, a power of two from minimum to maximum */
 	FIELD_ADDRESSES, /* one CIDR or a list of them */

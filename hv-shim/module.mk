@@ -2,7 +2,7 @@
 # The shim. Its document is a library of its own, for tests and fuzzers.
 LIBRARIES += document
 document_SRCS := $(addprefix hv-shim/,document.c document_fields.c document_json.c \
-	document_schema.c)
+	document_pf.c document_schema.c)
 document_PKGS := jansson
 
 # What decides and changes nothing, for tests too.
@@ -23,5 +23,5 @@ outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c co
 	events/guests.c events/events_status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson libseccomp
-outriggerd_USES := shimvhost shimplan document confine base eventqueues
+outriggerd_USES := shimvhost shimplan document vfmanager confine base eventqueues
 outriggerd_OUT := bin/outriggerd
