@@ -40,8 +40,8 @@ struct cli {
 
 	/* Options; texts point into argv. */
 	bool json, quiet, no_color, help, version;
-	bool dry_run, prune, detailed_exitcode, watch, follow;
-	const char *socket, *state_dir, *file, *format;
+	bool dry_run, prune, detailed_exitcode, watch, follow, allow_disruptive;
+	const char *socket, *state_dir, *file, *format, *root, *driver, *owner, *output;
 	const char *devices[CLI_DEVICES_MAX];
 	unsigned device_count;
 	unsigned lines, interval_ms, count;
@@ -128,6 +128,14 @@ int cmd_device_show(struct cli *cli);
 int cmd_device_stats(struct cli *cli);
 int cmd_events_show(struct cli *cli);
 int cmd_events_top(struct cli *cli);
+int cmd_vf_list(struct cli *cli);
+int cmd_vf_show(struct cli *cli);
+int cmd_vf_apply(struct cli *cli);
+int cmd_vf_bind(struct cli *cli);
+int cmd_vf_release(struct cli *cli);
+int cmd_vf_doctor(struct cli *cli);
+int cmd_vf_export(struct cli *cli);
+int cmd_vf_watch(struct cli *cli);
 int cmd_adjunct_list(struct cli *cli);
 int cmd_adjunct_show(struct cli *cli);
 int cmd_adjunct_restart(struct cli *cli);

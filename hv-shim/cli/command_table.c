@@ -64,9 +64,60 @@ static const struct command_option help_options[] = {
 	{OPTION_END},
 };
 
+#define VF_ROOT                                                                             \
+	{OPTION_ROOT, 0, "root", "DIR", "look below DIR, at a recorded sys, proc and etc",  \
+	 COMPLETES_DIRECTORY}
+
+static const struct command_option vf_look_options[] = {VF_ROOT, {OPTION_END}};
+
+static const struct command_option vf_apply_options[] = {
+	{OPTION_FILE, 'f', "file", "FILE", "the document, YAML or JSON; - reads standard input",
+	 COMPLETES_FILE},
+	{OPTION_DRY_RUN, 'n', "dry-run", NULL, "show what would change, and change nothing"},
+	{OPTION_PRUNE, 0, "prune", NULL,
+	 "also take back what an earlier apply did and the document does not name"},
+	{OPTION_ALLOW_DISRUPTIVE, 0, "allow-disruptive", NULL,
+	 "may destroy virtual functions to make more or fewer, and take them from a driver whose "
+	 "interface is up"},
+	{OPTION_DETAILED_EXITCODE, 0, "detailed-exitcode", NULL,
+	 "exit with 10 if there are changes, 0 only if there are none"},
+	VF_ROOT,
+	{OPTION_END},
+};
+
+static const struct command_option vf_bind_options[] = {
+	{OPTION_DRIVER, 0, "driver", "NAME",
+	 "a kernel driver; default: the kernel's choice; dpdk: what DPDK drives it through (dpdk)"},
+	{OPTION_OWNER, 0, "owner", "TOKEN", "who holds it from now on (operator)"},
+	{OPTION_END},
+};
+
+static const struct command_option vf_release_options[] = {
+	{OPTION_OWNER, 0, "owner", "TOKEN", "who held it (operator)"},
+	{OPTION_END},
+};
+
+static const struct command_option vf_export_options[] = {
+	{OPTION_FORMAT, 0, "format", "FORMAT", "cdi, pcidp, gres or nova"},
+	{OPTION_OUTPUT, 'o', "output", "DIR", "where the files go (the working directory)",
+	 COMPLETES_DIRECTORY},
+	{OPTION_FILE, 'f', "file", "FILE", "the document that names the pools", COMPLETES_FILE},
+	VF_ROOT,
+	{OPTION_END},
+};
+
+static const struct command_option vf_watch_options[] = {
+	{OPTION_INTERVAL, 'i', "interval", "SECONDS",
+	 "look at least so often, 0.1 to 60 (1); what the kernel announces is told at once"},
+	{OPTION_COUNT, 'n', "count", "N", "end after N looks, 1 to 1000000"},
+	VF_ROOT,
+	{OPTION_END},
+};
+
 #define SYSTEM "The whole system"
 #define PARTITIONS "Partitions"
 #define DEVICES "Devices and their adjuncts"
+#define VFS "Virtual functions of this machine's adapters (no daemon needed)"
 #define OTHER "Other"
 
 const struct command command_table[] = {
@@ -130,6 +181,40 @@ const struct command command_table[] = {
 	 "The partition keeps its interface, its window or its socket, and is not told of a "
 	 "link change. Prints how long nobody served.",
 	 cmd_adjunct_restart},
+
+	{VFS, "vf", "list", "", 0, 0, COMPLETES_NOTHING, vf_look_options,
+	 "list physical functions and their virtual functions", NULL, cmd_vf_list},
+	{VFS, "vf", "show", "FUNCTION", 1, 1, COMPLETES_NOTHING, vf_look_options,
+	 "show one function, all there is to know",
+	 "A function is named by its PCI address, long or short, as pci/0000:01:00.0 or "
+	 "pci_0000_01_00_0, by its interface, or by the interface of its PF and a number: "
+	 "eth0/3.",
+	 cmd_vf_show},
+	{VFS, "vf", "apply", "-f FILE", 0, 0, COMPLETES_NOTHING, vf_apply_options,
+	 "bring virtual functions to what a document describes (as root)",
+	 "Works by difference against the live state, not against what was applied last. The "
+	 "number of virtual functions can only change through none: that is refused without "
+	 "--allow-disruptive, and always while one of them is in use by a program, by another "
+	 "network namespace or by another owner.",
+	 cmd_vf_apply},
+	{VFS, "vf", "bind", "FUNCTION", 1, 1, COMPLETES_NOTHING, vf_bind_options,
+	 "give a virtual function to a driver and hold it (as root)",
+	 "What it was before is saved, and comes back with vf release.", cmd_vf_bind},
+	{VFS, "vf", "release", "FUNCTION", 1, 1, COMPLETES_NOTHING, vf_release_options,
+	 "reset a virtual function and put it back to how it was (as root)", NULL,
+	 cmd_vf_release},
+	{VFS, "vf", "doctor", "", 0, 0, COMPLETES_NOTHING, vf_look_options,
+	 "look for what is wrong, and say what to do",
+	 "The exit status is 1 if an error was found; warnings and notes leave it 0.",
+	 cmd_vf_doctor},
+	{VFS, "vf", "export", "--format FORMAT", 0, 0, COMPLETES_NOTHING, vf_export_options,
+	 "write the virtual functions for other programs, one file a pool",
+	 "cdi: the Container Device Interface, version 0.5.0. pcidp: resources of the SR-IOV "
+	 "network device plugin. gres: gres.conf of Slurm. nova: the section pci of nova.conf. "
+	 "A function's pool is that of the document, or its PF.",
+	 cmd_vf_export},
+	{VFS, "vf", "watch", "", 0, 0, COMPLETES_NOTHING, vf_watch_options,
+	 "tell what happens to virtual functions, until interrupted", NULL, cmd_vf_watch},
 
 	{OTHER, "version", NULL, "", 0, 0, COMPLETES_NOTHING, NULL,
 	 "show the version of this program and of the daemon", NULL, cmd_version},

@@ -106,6 +106,11 @@ static int apply(struct cli *cli, enum option_id id, const char *value)
 	case OPTION_WATCH: cli->watch = true; break;
 	case OPTION_FOLLOW: cli->follow = true; break;
 	case OPTION_FORMAT: cli->format = value; break;
+	case OPTION_ROOT: cli->root = value; break;
+	case OPTION_ALLOW_DISRUPTIVE: cli->allow_disruptive = true; break;
+	case OPTION_DRIVER: cli->driver = value; break;
+	case OPTION_OWNER: cli->owner = value; break;
+	case OPTION_OUTPUT: cli->output = value; break;
 	case OPTION_LINES: return parse_lines(cli, value);
 	case OPTION_INTERVAL: return parse_interval(cli, value);
 	case OPTION_COUNT: return parse_count(cli, value);
