@@ -32,13 +32,14 @@ static struct peer_identity identity_from_json(json_t *object)
 	};
 }
 
-static void add_process(json_t *processes, const char *kind, const char *name,
+/* This, and what follows below: not 0 if there was no memory for all of it. */
+static int add_process(json_t *processes, const char *kind, const char *name,
 			struct peer_identity identity)
 {
 	char key[16 + 2 * DOC_NAME_BYTES];
 
 	snprintf(key, sizeof(key), "%s:%s", kind, name);
-	json_object_set_new(processes, key, identity_to_json(identity));
+	return json_object_set_new(processes, key, identity_to_json(identity));
 }
 
 struct peer_identity state_process(json_t *processes, const char *kind, const char *name)
@@ -49,10 +50,28 @@ struct peer_identity state_process(json_t *processes, const char *kind, const ch
 	return identity_from_json(json_object_get(processes, key));
 }
 
-static void add_partition(const struct partition *partition, json_t *list, json_t *processes)
+static int add_device(const struct device *d, json_t *list, json_t *processes)
+{
+	char label[DEVICE_LABEL_BYTES + sizeof(SLOT_SUFFIX)];
+	int errors = json_array_append_new(list, doc_device_to_json(d->restarting ? &d->next_spec
+										  : &d->spec));
+
+	device_label(d, label);
+	if (d->attachment)
+		errors |= add_process(processes, "program", label, attachment_identity(d->attachment));
+	/* By its socket's name. A standby is not saved: it is ended as an orphan. */
+	if (d->slot)
+		strcat(label, SLOT_SUFFIX);
+	if (d->adjunct)
+		errors |= add_process(processes, "adjunct", label, peer_identity(d->adjunct));
+	return errors;
+}
+
+static int add_partition(const struct partition *partition, json_t *list, json_t *processes)
 {
 	struct doc_partition none = {0};
 	json_t *devices = json_array();
+	int errors = 0;
 
 	strcpy(none.name, partition->name);
 	strcpy(none.owner, partition->owner);
@@ -60,48 +79,58 @@ static void add_partition(const struct partition *partition, json_t *list, json_
 		none.regions[none.region_count++] = partition->regions[i].spec;
 	json_t *object = doc_partition_to_json(&none);
 	if (partition->keeper)
-		add_process(processes, "keeper", partition->name, peer_identity(partition->keeper));
-	for (const struct device *d = partition->devices; d; d = d->next) {
-		char label[DEVICE_LABEL_BYTES + sizeof(SLOT_SUFFIX)];
-
-		if (d->deleting)
-			continue;
-		device_label(d, label);
-		json_array_append_new(devices,
-				      doc_device_to_json(d->restarting ? &d->next_spec : &d->spec));
-		/* By its socket's name. A standby is not saved: it is ended as an orphan. */
-		if (d->adjunct && d->slot)
-			strcat(label, SLOT_SUFFIX);
-		if (d->adjunct)
-			add_process(processes, "adjunct", label, peer_identity(d->adjunct));
-		device_label(d, label);
-		if (d->attachment)
-			add_process(processes, "program", label, attachment_identity(d->attachment));
-	}
-	json_object_set_new(object, "devices", devices);
-	json_array_append_new(list, object);
+		errors |= add_process(processes, "keeper", partition->name,
+				      peer_identity(partition->keeper));
+	for (const struct device *d = partition->devices; d; d = d->next)
+		if (!d->deleting)
+			errors |= add_device(d, devices, processes);
+	errors |= json_object_set_new(object, "devices", devices);
+	return errors | json_array_append_new(list, object);
 }
 
+/* NULL: no memory. Part of it would be worse than the state before: what it does not
+ * name is ended when the next shim starts. */
 static json_t *state_to_json(const struct shim *shim)
 {
 	json_t *adapters = json_array(), *partitions = json_array(), *processes = json_object();
+	int errors = 0;
 
 	for (const struct adapter *a = shim->adapters; a; a = a->next) {
-		json_array_append_new(adapters, doc_adapter_to_json(a->restarting ? &a->next_spec
-										  : &a->spec));
+		errors |= json_array_append_new(
+			adapters, doc_adapter_to_json(a->restarting ? &a->next_spec : &a->spec));
 		if (a->peer)
-			add_process(processes, "adapter", a->spec.name, peer_identity(a->peer));
+			errors |= add_process(processes, "adapter", a->spec.name,
+					      peer_identity(a->peer));
 	}
 	for (const struct partition *p = shim->partitions; p; p = p->next)
-		add_partition(p, partitions, processes);
-	return json_pack("{s:i,s:{s:i,s:o,s:o},s:o}", "version", STATE_VERSION, "document", "version",
-			 DOC_VERSION, "adapters", adapters, "partitions", partitions, "processes",
-			 processes);
+		errors |= add_partition(p, partitions, processes);
+	json_t *state = json_pack("{s:i,s:{s:i,s:o,s:o},s:o}", "version", STATE_VERSION, "document",
+				  "version", DOC_VERSION, "adapters", adapters, "partitions",
+				  partitions, "processes", processes);
+	if (!errors)
+		return state;
+	json_decref(state);
+	return NULL;
 }
 
-static int write_file(const char *path, const char *text)
+/*
+ * Measured, then written where there is room: a buffer that grows on the way may fail to,
+ * and jansson (2.14) then goes on after the name of a field that it lost. NULL: no memory.
+ */
+static char *state_to_text(const json_t *state, size_t *bytes)
 {
-	size_t bytes = strlen(text);
+	const size_t flags = JSON_INDENT(1) | JSON_SORT_KEYS;
+
+	*bytes = json_dumpb(state, NULL, 0, flags);
+	char *text = *bytes ? malloc(*bytes) : NULL;
+	if (text && json_dumpb(state, text, *bytes, flags) == *bytes)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static int write_file(const char *path, const char *text, size_t bytes)
+{
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int error = fd < 0 ? -errno : 0;
 
@@ -123,7 +152,8 @@ int state_save(struct shim *shim)
 {
 	char path[SHIM_PATH_BYTES], temporary[SHIM_PATH_BYTES];
 	json_t *state = state_to_json(shim);
-	char *text = json_dumps(state, JSON_INDENT(1) | JSON_SORT_KEYS);
+	size_t bytes;
+	char *text = state_to_text(state, &bytes);
 	int error = text ? 0 : -ENOMEM;
 
 	json_decref(state);
@@ -132,7 +162,7 @@ int state_save(struct shim *shim)
 	if (!error)
 		error = shim_path(shim, NULL, "state", ".new", temporary);
 	if (!error)
-		error = write_file(temporary, text);
+		error = write_file(temporary, text, bytes);
 	if (!error && rename(temporary, path))
 		error = -errno;
 	free(text);

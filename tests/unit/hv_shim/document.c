@@ -359,6 +359,34 @@ Test(document, is_read_wholly_or_not_at_all, .init = fault_json)
 	}
 }
 
+Test(document, is_written_wholly_or_not_at_all, .init = fault_json)
+{
+	struct document document;
+	struct doc_error error;
+
+	cr_assert_eq(load(whole, &document, &error), 0, "%s", error.message);
+	json_t *all[] = {doc_partition_to_json(&document.partitions[0]),
+			 doc_device_to_json(&document.partitions[0].devices[0]),
+			 doc_adapter_to_json(&document.adapters[0])};
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		for (unsigned n = 1; fault_round(n); n++) {
+			fault_start(n, ENOMEM);
+			json_t *written =
+				i == 0   ? doc_partition_to_json(&document.partitions[0])
+				: i == 1 ? doc_device_to_json(&document.partitions[0].devices[0])
+					 : doc_adapter_to_json(&document.adapters[0]);
+			bool failed = fault_end();
+
+			cr_assert_eq(!written, failed, "%u, call %u", i, n);
+			cr_assert(failed || json_equal(written, all[i]), "%u, call %u", i, n);
+			json_decref(written);
+		}
+		json_decref(all[i]);
+	}
+	document_free(&document);
+}
+
 Test(document, rules_between_fields)
 {
 	static const char *const rows[][2] = {
