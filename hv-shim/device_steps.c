@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "clock.h"
 #include "log.h"
 #include "shim.h"
@@ -237,6 +238,8 @@ static int create_adjunct(struct device *device)
 				   device_on_adjunct_exit, device, &device->adjunct);
 	if (error)
 		return fail_step(device, error, "%s: %s", executable, strerror(-error));
+	/* Before it touches what it is donated: that is charged where it is then. */
+	cgroup_add(device->partition->name, peer_identity(device->adjunct).pid);
 	return DONE;
 }
 

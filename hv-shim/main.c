@@ -16,6 +16,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "clock.h"
 #include "events/events.h"
 #include "log.h"
@@ -223,6 +224,7 @@ static void shim_close(struct shim *shim)
 	while (shim->adapters)
 		adapter_free(shim->adapters);
 	forwarder_stop(shim->forwarder);
+	cgroup_close();
 	sd_event_source_disable_unref(shim->save_source);
 	sd_event_unref(shim->event);
 	log_buffer_free(shim->log);
@@ -254,6 +256,8 @@ static int shim_open(struct shim *shim)
 {
 	int error = open_installation(shim);
 
+	/* While root may still write where nobody may: the hierarchy's top. */
+	cgroup_open(shim->state_dir, shim->rootless);
 	if (!error)
 		error = privileges_drop(shim->rootless);
 	if (!error)

@@ -16,7 +16,7 @@ shimvhost_SRCS := $(addprefix hv-shim/vhost_,message.c memory.c state.c replay.c
 shimvhost_PKGS := libsystemd
 
 PROGRAMS += outriggerd
-outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c attachment.c control.c \
+outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c cgroup.c attachment.c control.c \
 	device.c device_steps.c heartbeat.c device_vhost.c log_buffer.c memory.c orphans.c partition.c \
 	close_later.c partition_socket.c peer.c privileges.c recover.c region.c respawn.c server.c spawn.c \
 	standby.c state.c stats.c status.c events/forwarder.c events/device_events.c \

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "events/events.h"
 #include "log.h"
 #include "shim.h"
@@ -127,6 +128,7 @@ static void partition_gone(struct partition *partition)
 
 	if (!shim_path(partition->shim, "keeper", partition->name, ".sock", path))
 		unlink(path);
+	cgroup_remove(partition->name);
 	log_info("partition %s: gone", partition->name);
 	state_changed(partition->shim);
 	change_settle(&partition->change, NULL);
@@ -257,6 +259,8 @@ static void partition_start_keeper(struct partition *partition)
 			error = peer_spawn(partition->shim->event, executable, partition->name,
 					   socket_path, SPAWN_PLAIN, on_keeper_exit, partition,
 					   &partition->keeper);
+		if (!error)
+			cgroup_add(partition->name, peer_identity(partition->keeper).pid);
 		snprintf(problem, sizeof(problem), "its keeper cannot be started: %s", strerror(-error));
 	}
 	if (error) {

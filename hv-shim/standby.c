@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "close_later.h"
+#include "cgroup.h"
 #include "log.h"
 #include "shim.h"
 
@@ -188,6 +189,7 @@ void standby_start(struct device *device)
 			    device->spec.name, strerror(-error));
 		start_after(device, ANOTHER_US);
 	} else {
+		cgroup_add(device->partition->name, peer_identity(device->standby).pid);
 		peer_call(device->standby, "org.outrigger.Adjunct.Prepare",
 			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
 				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),

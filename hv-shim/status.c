@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "clock.h"
 
 /* Optional members are left out rather than null. */
@@ -103,6 +104,11 @@ json_t *status_partition(const struct partition *partition)
 	set_text(object, "owner", partition->owner);
 	set_pid(object, "keeper_pid", partition->keeper);
 	set_text(object, "message", partition->message);
+	uint64_t value;
+	if (cgroup_memory(partition->name, &value))
+		json_object_set_new(object, "charged_bytes", json_integer((json_int_t)value));
+	if (cgroup_cpu(partition->name, &value))
+		json_object_set_new(object, "charged_cpu_us", json_integer((json_int_t)value));
 	return object;
 }
 

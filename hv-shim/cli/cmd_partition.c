@@ -76,6 +76,9 @@ int cmd_partition_show(struct cli *cli)
 	if (value_number(partition, "keeper_pid") > 0)
 		output_fact(facts, "keeper", PAINT_NONE, "pid %lld",
 			    (long long)value_number(partition, "keeper_pid"));
+	if (json_object_get(partition, "charged_bytes"))
+		output_fact(facts, "charged", PAINT_NONE, "%s of memory",
+			    unit_bytes(value_number(partition, "charged_bytes")).text);
 	output_table_print(facts, "");
 	putchar('\n');
 	device_table(json_object_get(partition, "devices"), false);

@@ -26,6 +26,8 @@ daemon_log=$work/outriggerd.log
 daemon='' spawned=()
 # A command that becomes an ordinary user, put before daemon and programs.
 as_user=()
+# A command that the daemon alone is started by.
+daemon_within=()
 number=0 failures=0
 
 # ---- Checks ------------------------------------------------------------------
@@ -178,7 +180,7 @@ daemon_answers() {
 	outrigger -q status
 }
 daemon_start() { # ARGUMENT...
-	OTR_E2E_MARK=$state "${as_user[@]}" "$bin/outriggerd" --state-dir "$state" -v "$@" \
+	OTR_E2E_MARK=$state "${as_user[@]}" "${daemon_within[@]}" "$bin/outriggerd" --state-dir "$state" -v "$@" \
 		>>"$daemon_log" 2>&1 </dev/null &
 	daemon=$!
 	disown "$daemon"

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A partition's keeper and adjuncts are in its control group: what they take is charged
+# to it. The hierarchy is mounted for this test alone; where the kernel has the memory
+# controller in it, the figures are looked at as well.
+. "$(dirname "$0")/lib.sh"
+
+[ "$(id -u)" = 0 ] || skip "only root can make control groups"
+hierarchy=$work/cgroup
+mkdir "$hierarchy"
+unshare -m mount -t cgroup2 none "$hierarchy" 2>/dev/null || skip "no control groups of version 2 here"
+# shellcheck disable=SC2016 # the inner shell's own
+daemon_within=(unshare -m sh -c 'mount -t cgroup2 none "$0" && exec "$@"' "$hierarchy")
+
+# The hierarchy as the daemon sees it.
+in_hierarchy() { nsenter -t "$daemon" -m -- "$@"; }
+group=$hierarchy/outrigger/$(tr / - <<<"${state#/}")
+members() { # NAME
+	in_hierarchy cat "$group/p.$1/cgroup.procs" | sort -n | tr '\n' ' '
+}
+is_in() { # NAME PID...: these and no others
+	local name=$1
+	shift
+	echo "in the group: $(members "$name"); wanted: $(printf '%s\n' "$@" | sort -n | tr '\n' ' ')"
+	[ "$(members "$name")" = "$(printf '%s\n' "$@" | sort -n | tr '\n' ' ')" ]
+}
+no_group() { ! in_hierarchy ls "$group/p.$1"; }
+charged() { outrigger -j partition show "$1" | jq -r ".partition.charged_bytes // 0"; }
+
+need "the daemon starts" daemon_start
+need "up: two partitions, one with a standby and donated memory" up <<'END'
+version: 1
+adapters: [{name: soft0, kind: embedded, vfs: 3}]
+partitions:
+  - name: red
+    devices: [{name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0}}]
+  - name: green
+    regions: [{name: heap, size: 16M}]
+    devices:
+      - {name: net0, kind: native, vf: {adapter: soft0}, adjunct: {donate: heap}}
+      - {name: net1, kind: native, vf: {adapter: soft0}, adjunct: {standby: yes}}
+END
+check "red's keeper and adjunct are in its group" is_in red "$(pid_of keeper red)" "$(pid_of adjunct red.net0)"
+green_is_complete() { [ "$(members green | wc -w)" = 4 ]; }
+check "green's keeper, adjuncts and standby in its" within 10 green_is_complete
+if in_hierarchy grep -qw memory "$hierarchy/cgroup.controllers"; then
+	check "the donated memory is charged to green" [ "$(charged green)" -ge 4000000 ]
+else
+	skipped "the donated memory is charged to green" "another hierarchy has the memory controller"
+fi
+pid=$(pid_of adjunct green.net0)
+kill -KILL "$pid"
+check "an adjunct dies, another takes over" within 10 replaced green.net0 "$pid"
+check "in the same group" within 10 green_is_complete
+check "the daemon is killed, and comes back" daemon_stop KILL
+daemon_within=(unshare -m sh -c 'mount -t cgroup2 none "$0" && exec "$@"' "$hierarchy")
+need "with what it had" daemon_start
+check "it is all where it was" within 10 green_is_complete
+pid=$(pid_of adjunct red.net0)
+kill -KILL "$pid"
+check "it puts a new adjunct there, too" within 10 replaced red.net0 "$pid"
+check "which is in its group" is_in red "$(pid_of keeper red)" "$(pid_of adjunct red.net0)"
+check "down" outrigger down
+check "no group of a partition is left" within 5 no_group green
+check "nor of the other" within 5 no_group red
+check "the daemon ends" daemon_stop
+left() { unshare -m sh -c 'mount -t cgroup2 none "$0" && ls -d "$1"' "$hierarchy" "$group" 2>/dev/null; }
+check "nor the daemon's own" not left
+finish
