@@ -8,37 +8,8 @@
 # memory that has gone, and serves the next guest. Two testpmd with DPDK's virtio-user
 # are the guests; one is stopped first, or the SIGBUS would be its own.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/testpmd.inc"
 
-testpmd=$(command -v dpdk-testpmd) || skip "dpdk-testpmd is not here (Debian: dpdk-dev)"
-
-mac_of() { outrigger -j device show "$1/net0" | jq -r .device.mac; }
-socket_of() { outrigger -j device show "$1/net0" | jq -r .device.path; }
-prompts() { grep -c 'testpmd>' "$work/$1.log"; }
-more_prompts() { [ "$(prompts "$1")" -gt "$2" ]; }
-testpmd_start() { # NAME FORWARD-MODE PEER
-	local name=$1
-	: >"$work/$name.log"
-	rm -f "$work/$name.in"
-	mkfifo "$work/$name.in"
-	stdbuf -oL "$testpmd" --no-huge -m 64 --no-pci --no-shconf --no-telemetry \
-		--file-prefix="otr-$$-$name" --lcores 0,1@0 \
-		--vdev "net_virtio_user0,path=$(socket_of "$name"),mac=$(mac_of "$name")" -- -i \
-		--nb-cores=1 --total-num-mbufs=4096 --port-topology=loop --no-flush-rx \
-		--forward-mode="$2" --eth-peer="0,$(mac_of "$3")" <>"$work/$name.in" \
-		>"$work/$name.log" 2>&1 &
-	last=$!
-	disown "$last"
-	spawned+=("$last")
-	pid[$name]=$last
-	within 20 more_prompts "$name" 0 || { show "$work/$name.log"; return 1; }
-}
-tell() { # NAME COMMAND...: at the prompt; done once there is a new one
-	local name=$1 before
-	shift
-	before=$(prompts "$name")
-	echo "$*" >"$work/$name.in"
-	within 10 more_prompts "$name" "$before"
-}
 received() { counter one/net0 rx_frames; }
 arriving() {
 	local before
@@ -55,7 +26,6 @@ serving() { # PARTITION: its device runs, and stays the same
 	device_is "$1/net0" running
 }
 others_work() { pings red 10.77.0.2; }
-declare -A pid=()
 
 need "the daemon starts" daemon_start
 need "up: two vhost-user partitions and two with a TAP" up <<'END'

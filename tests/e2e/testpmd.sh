@@ -6,49 +6,9 @@
 # one is counted at each of the places it passes. Programs leave politely and by
 # SIGKILL and come back; noise on the socket harms nobody.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/testpmd.inc"
 
-testpmd=$(command -v dpdk-testpmd) || skip "dpdk-testpmd is not here (Debian: dpdk-dev)"
-
-mac_of() { outrigger -j device show "$1/net0" | jq -r .device.mac; }
-socket_of() { outrigger -j device show "$1/net0" | jq -r .device.path; }
-says_prompt() { grep -q 'testpmd> *$' "$work/$1.log"; }
-# testpmd_start NAME ARGUMENT...: one at its prompt, not forwarding.
-testpmd_start() {
-	local name=$1
-	shift
-	: >"$work/$name.log"
-	rm -f "$work/$name.in"
-	mkfifo "$work/$name.in"
-	# Huge pages are not taken for granted: neither are they by the adjuncts.
-	stdbuf -oL "$testpmd" --no-huge -m 64 --no-pci --no-shconf --no-telemetry \
-		--file-prefix="otr-$$-$name" --lcores 0,1@0 \
-		--vdev "net_virtio_user0,path=$(socket_of "$name"),mac=$(mac_of "$name")" -- -i \
-		--nb-cores=1 --total-num-mbufs=4096 --port-topology=loop --no-flush-rx \
-		--eth-peer="0,$peer_mac" "$@" <>"$work/$name.in" >"$work/$name.log" 2>&1 &
-	last=$!
-	disown "$last"
-	spawned+=("$last")
-	pid[$name]=$last
-	within 20 says_prompt "$name" || { show "$work/$name.log"; return 1; }
-}
-tell() { # NAME COMMAND...: at the prompt; done once there is a new one
-	local name=$1 prompts
-	shift
-	prompts=$(grep -c 'testpmd>' "$work/$name.log")
-	echo "$*" >"$work/$name.in"
-	within 10 more_prompts "$name" "$prompts"
-}
-more_prompts() { [ "$(grep -c 'testpmd>' "$work/$1.log")" -gt "$2" ]; }
-# figure NAME RX-packets|TX-packets: of its port, as testpmd counts.
-figure() {
-	tell "$1" show port stats 0 || return 1
-	awk -v key="$2:" '{ for (i = 1; i < NF; i++) if ($i == key) value = $(i + 1) } END { print value }' \
-		"$work/$1.log"
-}
-both_start() {
-	peer_mac=$(mac_of two) testpmd_start one --forward-mode=macswap &&
-		peer_mac=$(mac_of one) testpmd_start two --forward-mode=macswap
-}
+both_start() { testpmd_start one macswap two && testpmd_start two macswap one; }
 # One burst of 32 frames that bounces for a second; nothing is full, so nothing may be lost.
 bounce() {
 	tell two start && tell one start tx_first || return 1
@@ -78,7 +38,6 @@ counts_agree() { # every place a frame passes, both ways
 	[ $((two_tx - one_rx)) -ge 0 ] && [ $((two_tx - one_rx)) -le 32 ] || result=1
 	return $result
 }
-declare -A pid=()
 
 need "the daemon starts" daemon_start
 need "up: two vhost-user partitions" up <<'END'

@@ -6,35 +6,11 @@
 # daemon are killed, one by one and together. Theirs stays the same connection
 # throughout, their link never goes down, and frames arrive again by themselves.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/testpmd.inc"
 
-testpmd=$(command -v dpdk-testpmd) || skip "dpdk-testpmd is not here (Debian: dpdk-dev)"
 command -v strace >/dev/null || skip "strace is not here (Debian: strace)"
 restarts=${RESTARTS:-8} # in a row, in the last part
 
-mac_of() { outrigger -j device show "$1/net0" | jq -r .device.mac; }
-socket_of() { outrigger -j device show "$1/net0" | jq -r .device.path; }
-prompts() { grep -c 'testpmd>' "$work/$1.log"; }
-more_prompts() { [ "$(prompts "$1")" -gt "$2" ]; }
-testpmd_launch() { # NAME FORWARD-MODE PEER
-	local name=$1
-	: >"$work/$name.log"
-	rm -f "$work/$name.in"
-	mkfifo "$work/$name.in"
-	stdbuf -oL "$testpmd" --no-huge -m 64 --no-pci --no-shconf --no-telemetry \
-		--file-prefix="otr-$$-$name" --lcores 0,1@0 \
-		--vdev "net_virtio_user0,path=$(socket_of "$name"),mac=$(mac_of "$name")" -- -i \
-		--nb-cores=1 --total-num-mbufs=4096 --port-topology=loop --no-flush-rx \
-		--forward-mode="$2" --eth-peer="0,$(mac_of "$3")" <>"$work/$name.in" \
-		>"$work/$name.log" 2>&1 &
-	last=$!
-	disown "$last"
-	spawned+=("$last")
-	pid[$name]=$last
-}
-testpmd_start() { # NAME FORWARD-MODE PEER
-	testpmd_launch "$@"
-	within 20 more_prompts "$1" 0 || { show "$work/$1.log"; return 1; }
-}
 # A daemon that is killed as it enters SYSCALL for the WHEN-th time; $work/calls has a
 # line for each.
 doomed_start() { # SYSCALL WHEN
@@ -71,18 +47,7 @@ dies_over_messages() { # SYSCALL FIRST NUMBER
 	not grep -qE 'disconnect|reconnect' "$work/two.log" &&
 		[ "$(tail -n +"$((from + 1))" "$daemon_log" | grep -c 'two.net0: a guest is connected')" = 1 ]
 }
-tell() { # NAME COMMAND...: at the prompt; done once there is a new one
-	local name=$1 before
-	shift
-	before=$(prompts "$name")
-	echo "$*" >"$work/$name.in"
-	within 10 more_prompts "$name" "$before"
-}
-received() { # by two, so far
-	tell two show port stats 0 || return 1
-	awk '{ for (i = 1; i < NF; i++) if ($i == "RX-packets:") value = $(i + 1) } END { print value }' \
-		"$work/two.log"
-}
+received() { figure two RX-packets; } # so far
 arriving() {
 	local before
 	before=$(received) && [ "$(received)" -gt "$before" ]
@@ -116,7 +81,7 @@ another_runs() { # NAME
 	device_is "$1/net0" running && [ "$(pid_of adjunct "$1.net0")" != "$victim" ]
 }
 replaced() { within 10 another_runs "$1"; } # by the daemon itself
-declare -A pid=() connection=()
+declare -A connection=()
 
 need "the daemon starts" daemon_start
 need "up: two vhost-user partitions" up <<'END'
