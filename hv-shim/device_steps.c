@@ -70,10 +70,9 @@ static int wait_for_others(struct device *device)
 /* A memfd of huge pages, all of them its own now; -errno: there are not as many. */
 static int make_huge(const char *name, int64_t bytes)
 {
-	int fd = -EINVAL;
-
-	if (bytes % HUGE_PAGE_BYTES == 0 && bytes <= HUGE_BYTES_MAX)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
+	if (bytes % HUGE_PAGE_BYTES || bytes > HUGE_BYTES_MAX)
+		return -EINVAL;
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, bytes) || fallocate(fd, 0, 0, bytes)) {
