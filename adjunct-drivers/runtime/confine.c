@@ -62,15 +62,7 @@ static const int allowed[] = {
 
 int adjunct_confine_begin(void)
 {
-	int error = confine_begin();
-
-	if (!error)
-		error = confine_untraceable();
-	if (!error)
-		error = confine_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
-	if (!error)
-		error = confine_limit(RLIMIT_DATA, PRIVATE_BYTES_MAX);
-	return error;
+	return confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX);
 }
 
 /* True in the namespaces the shim made; a test may start us without them. */
@@ -100,12 +92,8 @@ int adjunct_confine_finish(const int *extra_syscalls)
 		return 0;
 	int error = adjunct_confine_prepare(extra_syscalls);
 
-	if (!error && namespaces_are_ours())
-		error = confine_empty_root(NULL);
 	if (!error)
-		error = confine_files(NULL);
-	if (!error)
-		error = confine_capabilities(CONFINE_NONE, CONFINE_NONE);
+		error = confine_serving_reach(namespaces_are_ours(), NULL, CONFINE_NONE);
 	if (!error)
 		error = confine_seccomp_enforce(&program);
 	finished = !error;

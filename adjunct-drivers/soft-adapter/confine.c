@@ -49,26 +49,14 @@ static const int allowed[] = {
 
 int adapter_confine_begin(void)
 {
-	int error = confine_begin();
-
-	if (!error)
-		error = confine_untraceable();
-	if (!error)
-		error = confine_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
-	if (!error)
-		error = confine_limit(RLIMIT_DATA, PRIVATE_BYTES_MAX);
-	return error;
+	return confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX);
 }
 
 int adapter_confine_finish(void)
 {
 	/* The shim's child is the first process of its namespaces; a test's is not. */
-	int error = getpid() == 1 ? confine_empty_root(NULL) : 0;
+	int error = confine_serving_reach(getpid() == 1, NULL, CONFINE_NONE);
 
-	if (!error)
-		error = confine_files(NULL);
-	if (!error)
-		error = confine_capabilities(CONFINE_NONE, CONFINE_NONE);
 	if (!error)
 		error = confine_seccomp(allowed, sizeof(allowed) / sizeof(allowed[0]), NULL);
 	return error;

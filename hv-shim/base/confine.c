@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -184,4 +183,28 @@ int confine_capabilities(uint64_t permitted, uint64_t effective)
 		sets[i].inheritable = 0;
 	}
 	return syscall(SYS_capset, &header, sets) ? fail("capabilities") : 0;
+}
+
+int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max)
+{
+	int error = confine_begin();
+
+	if (!error)
+		error = confine_untraceable();
+	if (!error)
+		error = confine_limit(RLIMIT_NOFILE, descriptors_max);
+	if (!error)
+		error = confine_limit(RLIMIT_DATA, private_bytes_max);
+	return error;
+}
+
+int confine_serving_reach(bool own_namespaces, const char *device, uint64_t capabilities)
+{
+	int error = own_namespaces ? confine_empty_root(device) : 0;
+
+	if (!error)
+		error = confine_files(device);
+	if (!error)
+		error = confine_capabilities(capabilities, capabilities);
+	return error;
 }

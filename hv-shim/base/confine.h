@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a process of ours gives up, one call for each wall. Each program puts them
- * in its own order, with its own numbers and lists: the shim in
- * hv-shim/privileges.c, the keeper in hv-shim/keeper/confine.c, the embedded
+ * What a process of ours gives up, one call for each wall. Each program has its own
+ * numbers and lists, and the shim its own order: the shim in hv-shim/privileges.c, the keeper in hv-shim/keeper/confine.c, the embedded
  * adapter in adjunct-drivers/soft-adapter/confine.c, adjuncts in
  * adjunct-drivers/runtime/confine.c.
  *
@@ -13,6 +12,7 @@
 #ifndef CONFINE_H
 #define CONFINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -45,6 +45,13 @@ int confine_files(const char *device);
 int confine_capabilities(uint64_t permitted, uint64_t effective);
 /* Only the bounding set, which is most of the work: what is not in `keep` leaves it. */
 int confine_bounding_set(uint64_t keep);
+/*
+ * The above in the order that every process that serves takes it: first thing, and once
+ * all it needs by name is open. Of files and capabilities it keeps `device` (NULL: none)
+ * and `capabilities`; the root is emptied in `own_namespaces` only. Then its list.
+ */
+int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max);
+int confine_serving_reach(bool own_namespaces, const char *device, uint64_t capabilities);
 /*
  * In every thread, for good: only these system calls, and mappings that are
  * neither executable nor anonymous and shared; all else answers EPERM. `more`

@@ -38,24 +38,15 @@ static const int allowed[] = {
 
 int keeper_confine(const struct namespace *namespace)
 {
-	int error = confine_begin();
+	int error = confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX);
 
 	/* JSON's hash tables are seeded from a file that is out of reach afterwards. */
 	json_object_seed(0);
+	/* Without namespaces it makes no TAP either, and says so when asked for one. Interfaces
+	 * and addresses, in its own namespace only: it can enter no other. */
 	if (!error)
-		error = confine_untraceable();
-	if (!error)
-		error = confine_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
-	if (!error)
-		error = confine_limit(RLIMIT_DATA, PRIVATE_BYTES_MAX);
-	/* Without namespaces it makes no TAP either, and says so when asked for one. */
-	if (!error && namespace->entered)
-		error = confine_empty_root(KEEPER_TUN);
-	if (!error)
-		error = confine_files(KEEPER_TUN);
-	/* Interfaces and addresses, in its own namespace only: it can enter no other. */
-	if (!error)
-		error = confine_capabilities(CONFINE_BIT(CAP_NET_ADMIN), CONFINE_BIT(CAP_NET_ADMIN));
+		error = confine_serving_reach(namespace->entered, KEEPER_TUN,
+					      CONFINE_BIT(CAP_NET_ADMIN));
 	if (!error)
 		error = confine_seccomp(allowed, sizeof(allowed) / sizeof(allowed[0]), NULL);
 	return error;
