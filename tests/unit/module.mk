@@ -70,7 +70,7 @@ unit_partition_OUT := tests/unit/partition
 unit_partition_TEST := 1
 
 PROGRAMS += unit_ethdev
-unit_ethdev_SRCS := tests/unit/fault.c $(addprefix tests/unit/ethdev/,native.c vhost.c base64.c) \
+unit_ethdev_SRCS := tests/unit/fault.c tests/unit/port_support.c $(addprefix tests/unit/ethdev/,native.c vhost.c base64.c) \
 	$(addprefix adjunct-drivers/ethdev/,port_native.c port_vhost.c vhost_session.c) \
 	adjunct-drivers/runtime/base64.c
 unit_ethdev_PKGS := criterion jansson
@@ -102,7 +102,7 @@ unit_vhost_TEST := 1
 
 PROGRAMS += unit_flipper
 unit_flipper_SRCS := $(addprefix tests/unit/flipper/,flipper.c adjunct.c partition.c) \
-	adjunct-drivers/ethdev/port_native.c
+	tests/unit/port_support.c adjunct-drivers/ethdev/port_native.c
 unit_flipper_PKGS := criterion jansson
 unit_flipper_USES := liboutrigger base eventqueues
 unit_flipper_DPDK := 1

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "../fault.h"
+#include "../port_support.h"
 #include "clock.h"
 #include "eq.h"
-#include "ethdev/port.h"
 
 #define RING 64u
 #define MTU 1500
@@ -29,35 +29,6 @@ static struct adj_env env;
 static struct adj_inflight inflight;
 static struct rte_mempool *pool;
 static struct port *port;
-static unsigned protocol_events;
-
-static void log_nothing(const struct adj_env *e, enum adj_log_level level, const char *format, ...)
-{
-	(void)e;
-	(void)level;
-	(void)format;
-}
-
-static void count_event(const struct adj_env *e, enum adj_event event)
-{
-	(void)e;
-	protocol_events += event == ADJ_EVENT_PARTITION_PROTOCOL;
-}
-
-static void ring_partition(const struct adj_env *from, enum adj_direction direction)
-{
-	(void)direction;
-	eventfd_write(from->port.bell_partition_fd, 1);
-}
-
-static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool writable)
-{
-	(void)e;
-	(void)fd;
-	(void)readable;
-	(void)writable;
-	return 0;
-}
 
 static int watch_no_more(const struct adj_env *e, int fd, bool readable, bool writable)
 {
@@ -68,69 +39,28 @@ static int watch_no_more(const struct adj_env *e, int fd, bool readable, bool wr
 	return -ENOSPC;
 }
 
-static unsigned rings_of(int bell)
-{
-	uint64_t count = 0;
-
-	return read(bell, &count, sizeof(count)) == sizeof(count) ? (unsigned)count : 0;
-}
-
 static void open_all(void)
 {
-	char *arguments[] = {(char[]){"test"},
-			     (char[]){"--no-huge"},
-			     (char[]){"--no-shconf"},
-			     (char[]){"--no-telemetry"},
-			     (char[]){"--no-pci"},
-			     (char[]){"-m"},
-			     (char[]){"16"},
-			     (char[]){"--log-level=error"},
-			     NULL};
-
-	cr_assert_geq(rte_eal_init(8, arguments), 0);
-	pool = rte_pktmbuf_pool_create("test", 511, 64, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-				       SOCKET_ID_ANY);
-	cr_assert_not_null(pool);
+	pool = port_pool_create(511);
 	cr_assert_eq(net_layout_compute(RING, &layout), 0);
 	window = aligned_alloc(4096, layout.size_bytes);
 	memset(window, 0, layout.size_bytes);
 	cr_assert_eq(eq_ring_open(&tx, window + layout.tx_ring, RING, NET_ENTRY_BYTES), 0);
 	cr_assert_eq(eq_ring_open(&rx, window + layout.rx_ring, RING, NET_ENTRY_BYTES), 0);
-	env = (struct adj_env){
-		.name = "test",
-		.device_counts = true,
-		.device_taken = UINT32_MAX - 20, /* so that it wraps round */
-		.port =
-			{
-				.kind = ADJ_PORT_NATIVE,
-				.mtu = MTU,
-				.tap_fd = -1,
-				.window = window,
-				.inflight = &inflight,
-				.ring_entries = RING,
-				.bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
-				.bell_partition_fd = eventfd(0, EFD_NONBLOCK),
-			},
-		.log = log_nothing,
-		.post_event = count_event,
-		.wake_partition = ring_partition,
-		.watch = watch_nothing,
-		.now_ns = clock_now_ns,
-	};
+	env = port_env(window, RING, MTU, &inflight);
+	env.device_counts = true;
+	env.device_taken = UINT32_MAX - 20; /* so that it wraps round */
 	cr_assert_eq(port_native_open(&env, pool, &port), 0);
 	/* As after any predecessor: the partition looks, though nothing is there. */
-	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 1);
 }
 
 static void close_all(void)
 {
 	port->ops->close(port);
-	close(env.port.bell_adjunct_fd);
-	close(env.port.bell_partition_fd);
+	port_env_close(&env);
 	free(window);
-	/* Every mbuf must be back where it came from. */
-	cr_expect_eq(rte_mempool_in_use_count(pool), 0);
-	rte_mempool_free(pool);
+	port_pool_destroy(pool);
 }
 
 TestSuite(native, .init = open_all, .fini = close_all, .timeout = 60);
@@ -280,7 +210,7 @@ Test(native, the_doorbell_rings_for_a_sleeper_only)
 	struct rte_mbuf *frames[BURST_FRAMES];
 
 	port->ops->give(port, frames, frames_make(frames, 4, 60));
-	cr_expect_eq(rings_of(env.port.bell_partition_fd), 0);
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 0);
 	for (unsigned i = 0; i < 4; i++) {
 		struct net_entry entry;
 
@@ -289,7 +219,7 @@ Test(native, the_doorbell_rings_for_a_sleeper_only)
 	eq_ring_release(&rx, 4);
 	cr_assert(eq_ring_arm(&rx));
 	port->ops->give(port, frames, frames_make(frames, 4, 60));
-	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 1);
 	cr_expect_eq(port->counters.doorbells, 2, "one of them when it opened");
 }
 
@@ -329,7 +259,7 @@ Test(native, a_successor_wakes_a_partition_that_its_predecessor_left_asleep)
 	eq_ring_put(&dead, &entry, sizeof(entry));
 	cr_assert(eq_ring_must_wake_consumer(&dead));
 	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
-	cr_expect_eq(rings_of(env.port.bell_partition_fd), 1);
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 1);
 	cr_assert_eq(successor->ops->give(successor, frames, frames_make(frames, 1, 61)), 1);
 	cr_expect_eq(eq_ring_ready_count(&rx, RING), 2, "behind what the other one put");
 	successor->ops->close(successor);
@@ -365,7 +295,7 @@ static void succeed_a_dead_one(unsigned recorded, unsigned device, uint8_t next)
 	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), next, "%u of %u recorded: %u",
 		     recorded, device, *rte_pktmbuf_mtod(frames[0], uint8_t *));
 	rte_pktmbuf_free_bulk(frames, (unsigned)taken);
-	cr_expect_gt(rings_of(env.port.bell_partition_fd), 0, "the partition may be asleep");
+	cr_expect_gt(port_bell_rings(env.port.bell_partition_fd), 0, "the partition may be asleep");
 	successor->ops->close(successor);
 }
 

@@ -12,8 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "ethdev/port.h"
+#include "../port_support.h"
 #include "flipper.h"
 
 #define POOL_FRAMES 511
@@ -25,36 +24,7 @@ static struct flipped flipped;
 static struct adj_env env;
 static struct rte_mempool *pool;
 static struct port *port;
-static unsigned protocol_events;
 static struct port_counters before; /* of ports that were replaced */
-
-static void log_nothing(const struct adj_env *e, enum adj_log_level level, const char *format, ...)
-{
-	(void)e;
-	(void)level;
-	(void)format;
-}
-
-static void count_event(const struct adj_env *e, enum adj_event event)
-{
-	(void)e;
-	protocol_events += event == ADJ_EVENT_PARTITION_PROTOCOL;
-}
-
-static void ring_partition(const struct adj_env *from, enum adj_direction direction)
-{
-	(void)direction;
-	eventfd_write(from->port.bell_partition_fd, 1);
-}
-
-static int watch_nothing(const struct adj_env *e, int fd, bool readable, bool writable)
-{
-	(void)e;
-	(void)fd;
-	(void)readable;
-	(void)writable;
-	return 0;
-}
 
 static void frame_mark(struct rte_mempool *mempool, void *data, void *object, unsigned index)
 {
@@ -85,41 +55,10 @@ static struct adj_inflight inflight;
 
 static void start(void)
 {
-	char *arguments[] = {(char[]){"test"},
-			     (char[]){"--no-huge"},
-			     (char[]){"--no-shconf"},
-			     (char[]){"--no-telemetry"},
-			     (char[]){"--no-pci"},
-			     (char[]){"-m"},
-			     (char[]){"16"},
-			     (char[]){"--log-level=error"},
-			     NULL};
-
 	flipper_start(&flipped, true);
-	cr_assert_geq(rte_eal_init(8, arguments), 0);
-	pool = rte_pktmbuf_pool_create("flipped", POOL_FRAMES, 64, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-				       SOCKET_ID_ANY);
-	cr_assert_not_null(pool);
+	pool = port_pool_create(POOL_FRAMES);
 	rte_mempool_obj_iter(pool, frame_mark, NULL);
-	env = (struct adj_env){
-		.name = "flipped",
-		.port =
-			{
-				.kind = ADJ_PORT_NATIVE,
-				.mtu = FLIPPED_MTU,
-				.tap_fd = -1,
-				.window = flipped.window,
-				.inflight = &inflight,
-				.ring_entries = FLIPPED_ENTRIES,
-				.bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
-				.bell_partition_fd = eventfd(0, EFD_NONBLOCK),
-			},
-		.log = log_nothing,
-		.post_event = count_event,
-		.wake_partition = ring_partition,
-		.watch = watch_nothing,
-		.now_ns = clock_now_ns,
-	};
+	env = port_env(flipped.window, FLIPPED_ENTRIES, FLIPPED_MTU, &inflight);
 	cr_assert_eq(port_native_open(&env, pool, &port), 0);
 }
 
@@ -128,12 +67,10 @@ static void stop(void)
 	unsigned wrong = 0;
 
 	port->ops->close(port);
-	cr_expect_eq(rte_mempool_in_use_count(pool), 0, "an mbuf is lost");
 	rte_mempool_obj_iter(pool, frame_check, &wrong);
 	cr_expect_eq(wrong, 0, "%u octets outside of frames were written", wrong);
-	rte_mempool_free(pool);
-	close(env.port.bell_adjunct_fd);
-	close(env.port.bell_partition_fd);
+	port_pool_destroy(pool);
+	port_env_close(&env);
 	flipper_stop(&flipped);
 }
 
