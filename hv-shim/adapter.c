@@ -333,7 +333,7 @@ static int spawn_embedded(struct adapter *adapter)
 	peer_call(adapter->peer, "org.outrigger.Adapter.Start",
 		  json_pack("{s:s,s:s,s:I}", "name", adapter->spec.name, "directory", directory, "vfs",
 			    (json_int_t)adapter->spec.vfs),
-		  NULL, 0, SHIM_START_MS, on_started, adapter);
+		  NULL, 0, adapter->shim->start_ms, on_started, adapter);
 	return 0;
 }
 

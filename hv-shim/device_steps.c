@@ -273,7 +273,7 @@ static int dispatch_adjunct(struct device *device)
 	if (device->adjunct_state)
 		json_object_set_new(parameters, "state", json_string(device->adjunct_state));
 	peer_call(device->adjunct, "org.outrigger.Adjunct.Start",
-		  parameters, device->fds, device->fd_count, SHIM_START_MS, on_answer, device);
+		  parameters, device->fds, device->fd_count, shim_of(device)->start_ms, on_answer, device);
 	return PENDING;
 }
 

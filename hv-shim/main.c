@@ -42,6 +42,8 @@ static void print_help(void)
 	       "                   /run/outrigger for root, else $XDG_RUNTIME_DIR/outrigger)\n"
 	       "  --libexec DIR    the programs it starts (default: libexec/outrigger beside bin/)\n"
 	       "  --images DIR     manifests of adjunct images (default: images in the libexec folder)\n"
+	       "  --start-timeout SECONDS  how long an adapter or adjunct may take to start, 1 to\n"
+	       "                   600 (default: 30)\n"
 	       "  -v, --verbose    log every step\n"
 	       "  --version        print the version\n"
 	       "  --help           print this\n"
@@ -69,7 +71,27 @@ static int default_libexec(char *out, size_t out_bytes)
 										      : -ENAMETOOLONG;
 }
 
-enum { OPTION_STATE_DIR = 1000, OPTION_LIBEXEC, OPTION_IMAGES, OPTION_VERSION, OPTION_HELP };
+enum {
+	OPTION_STATE_DIR = 1000,
+	OPTION_LIBEXEC,
+	OPTION_IMAGES,
+	OPTION_START_TIMEOUT,
+	OPTION_VERSION,
+	OPTION_HELP
+};
+
+static int parse_start_timeout(const char *text, uint64_t *out_ms)
+{
+	char *end;
+	unsigned long seconds = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || !seconds || seconds > 600) {
+		fprintf(stderr, "outriggerd: --start-timeout: '%s' is not from 1 to 600\n", text);
+		return -EINVAL;
+	}
+	*out_ms = seconds * 1000;
+	return 0;
+}
 
 /* -1: go on; else the exit status. */
 static int parse_options(struct shim *shim, int argc, char **argv, enum log_level *level)
@@ -78,6 +100,7 @@ static int parse_options(struct shim *shim, int argc, char **argv, enum log_leve
 		{"state-dir", required_argument, NULL, OPTION_STATE_DIR},
 		{"libexec", required_argument, NULL, OPTION_LIBEXEC},
 		{"images", required_argument, NULL, OPTION_IMAGES},
+		{"start-timeout", required_argument, NULL, OPTION_START_TIMEOUT},
 		{"verbose", no_argument, NULL, 'v'},
 		{"version", no_argument, NULL, OPTION_VERSION},
 		{"help", no_argument, NULL, OPTION_HELP},
@@ -94,6 +117,10 @@ static int parse_options(struct shim *shim, int argc, char **argv, enum log_leve
 			break;
 		case OPTION_IMAGES:
 			snprintf(shim->images_dir, sizeof(shim->images_dir), "%s", optarg);
+			break;
+		case OPTION_START_TIMEOUT:
+			if (parse_start_timeout(optarg, &shim->start_ms))
+				return 2;
 			break;
 		case 'v': *level = LOG_LEVEL_DEBUG; break;
 		case OPTION_VERSION: printf("outriggerd %s\n", OTR_VERSION); return 0;
@@ -292,7 +319,8 @@ static int shim_open(struct shim *shim)
 
 int main(int argc, char **argv)
 {
-	struct shim shim = {.lock_fd = -1, .rootless = geteuid() != 0, .started_ns = clock_now_ns()};
+	struct shim shim = {.lock_fd = -1, .start_ms = SHIM_START_MS, .rootless = geteuid() != 0,
+			    .started_ns = clock_now_ns()};
 	enum log_level level = LOG_LEVEL_INFO;
 	int status = parse_options(&shim, argc, argv, &level);
 

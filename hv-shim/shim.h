@@ -24,7 +24,8 @@
 #define SHIM_MESSAGE_BYTES 400
 #define SHIM_FDS_MAX 5
 
-/* How long a child may take. Starting includes DPDK's initialisation. */
+/* How long a child may take; to start, which includes DPDK's initialisation: unless
+ * --start-timeout says otherwise. */
 #define SHIM_CALL_MS 5000
 #define SHIM_START_MS 30000
 #define SHIM_STOP_MS 3000
@@ -170,6 +171,7 @@ struct shim {
 	sd_event *event;
 	char state_dir[SHIM_PATH_BYTES];
 	char libexec_dir[256], images_dir[256];
+	uint64_t start_ms; /* how long an adjunct or adapter may take to start */
 	bool rootless;
 	bool closing; /* the shim ends; nothing else does */
 	uint64_t started_ns;

@@ -193,7 +193,7 @@ void standby_start(struct device *device)
 		peer_call(device->standby, "org.outrigger.Adjunct.Prepare",
 			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
 				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),
-			  &memory_fd, 1, SHIM_START_MS, on_prepared, device);
+			  &memory_fd, 1, shim->start_ms, on_prepared, device);
 	}
 	close_apart(&device->standby_memory_fd);
 	device->standby_memory_fd = memory_fd < 0 ? -1 : memory_fd;

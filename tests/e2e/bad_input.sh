@@ -161,7 +161,7 @@ chmod 755 "$libexec"/*
 printf 'name: broken\ndevices: [' >"$libexec/images/broken.yaml"
 printf 'name: outside\nversion: "1"\ninterface: 1\nexecutable: ../../bin/sh\ndevices: [embedded]\nmemory: {minimum: 8M, default: 8M}\nports: [tap]\n' \
 	>"$libexec/images/outside.yaml"
-need "a daemon with broken images starts" daemon_start --libexec "$libexec"
+need "a daemon with broken images starts" daemon_start --libexec "$libexec" --start-timeout 6
 check "it says which manifest it left out, and where it is broken" log_says 'broken.yaml:[23]: '
 check "and which would run a program of somewhere else" log_says "outside.yaml: 'executable'"
 with_image() { # NAME
@@ -191,9 +191,9 @@ spawn "$work/slow.log" "$bin/outrigger" --state-dir "$state" up -f "$work/sleeps
 slow=$last
 check "image sleeps: the daemon answers meanwhile" within 5 device_is red/net0 starting
 refused "another change is refused meanwhile" "another change is under way" outrigger down
-check "it is given up in its time, and says so" within 45 gone "$slow"
+check "it is given up in its time, and says so" within 30 gone "$slow"
 cp "$work/slow.log" "$work/out"
-said "what did not happen" "did not answer Start within 30.0 s"
+said "what did not happen" "did not answer Start within 6.0 s"
 check "image sleeps: its process is gone" [ "$(pid_of adjunct red.net0)" = null ]
 with_image ethdev >"$work/good.yaml"
 check "a good image repairs it" outrigger up -f "$work/good.yaml"
@@ -231,6 +231,11 @@ refused "a state folder in nowhere" "cannot be made: No such file" \
 	timeout 10 "$bin/outriggerd" --state-dir "$work/no/where"
 refused "a folder of images that is not there" "say where the manifests are with --images" \
 	timeout 10 "$bin/outriggerd" --state-dir "$work/fresh" --images "$work/nowhere"
+for seconds in 0 601 5s -1 ''; do
+	"$bin/outriggerd" --start-timeout "$seconds" >"$work/refusal" 2>&1
+	check "no start timeout: '$seconds': exit status 2" [ $? = 2 ]
+	check "and it says so" grep "'$seconds' is not from 1 to 600" "$work/refusal"
+done
 "$bin/outriggerd" --no-such-option >"$work/out" 2>&1
 check "an unknown option: exit status 2" [ $? = 2 ]
 outrigger -q --state-dir "$work/nowhere" status >"$work/out" 2>&1
