@@ -138,6 +138,8 @@ static void left_behind(struct scene *scene)
 	expect_none(&scene->b);
 	adapter_do(&scene->adapter, "ResetVf", json_pack("{s:i}", "index", 0));
 	adapter_event(&scene->adapter, "reset", 0);
+	/* What it had handed over went out before the reset, to whom it was for (T07). */
+	driver_take(&scene->b, 1000, 20, &frames);
 	adapter_fault(&scene->adapter, 0, "delay", 0);
 	driver_open(&scene->a, &scene->adapter, 0);
 	expect_none(&scene->a);
