@@ -232,7 +232,7 @@ refused "a state folder in nowhere" "cannot be made: No such file" \
 refused "a folder of images that is not there" "say where the manifests are with --images" \
 	timeout 10 "$bin/outriggerd" --state-dir "$work/fresh" --images "$work/nowhere"
 for seconds in 0 601 5s -1 ''; do
-	"$bin/outriggerd" --start-timeout "$seconds" >"$work/refusal" 2>&1
+	timeout 10 "$bin/outriggerd" --start-timeout "$seconds" >"$work/refusal" 2>&1
 	check "no start timeout: '$seconds': exit status 2" [ $? = 2 ]
 	check "and it says so" grep "'$seconds' is not from 1 to 600" "$work/refusal"
 done
