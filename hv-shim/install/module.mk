@@ -25,7 +25,7 @@ installed = $(addprefix $(BINDIR)/,$(notdir $(install_bins))) \
 		pkgconfig/liboutrigger.pc) \
 	$(INCLUDEDIR)/outrigger.h \
 	$(addprefix $(MANDIR)/,man1/outrigger.1 man5/outrigger.yaml.5 man8/outriggerd.8) \
-	$(addprefix $(UNITDIR)/,outriggerd.service outrigger.service) \
+	$(addprefix $(UNITDIR)/,outriggerd.service outrigger.service outrigger-vf.service) \
 	$(BASHCOMPDIR)/outrigger $(FISHCOMPDIR)/outrigger.fish $(DOCDIR)/embedded.yaml
 
 # Programs that link the static library see outrigger.h's functions and no other
@@ -52,6 +52,7 @@ install: all $(OUT)/lib/install/liboutrigger.a ## Install below PREFIX (/usr/loc
 	install -m 644 hv-shim/install/outriggerd.8 $(D)$(MANDIR)/man8
 	$(fill_in) hv-shim/install/outriggerd.service.in >$(D)$(UNITDIR)/outriggerd.service
 	$(fill_in) hv-shim/install/outrigger.service.in >$(D)$(UNITDIR)/outrigger.service
+	$(fill_in) hv-shim/install/outrigger-vf.service.in >$(D)$(UNITDIR)/outrigger-vf.service
 	$(OUT)/bin/outrigger completion bash >$(D)$(BASHCOMPDIR)/outrigger
 	$(OUT)/bin/outrigger completion fish >$(D)$(FISHCOMPDIR)/outrigger.fish
 	install -m 644 hv-shim/examples/embedded.yaml $(D)$(DOCDIR)

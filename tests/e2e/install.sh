@@ -86,7 +86,7 @@ done
 verified=$(SYSTEMD_UNIT_PATH=$work/units: systemd-analyze verify --man=no "$work"/units/*.service 2>&1) ||
 	[ -n "$verified" ] || fail "systemd-analyze failed"
 # systemd before version 254 does not know, and ignores, who starts in which subgroup.
-! grep -vF "Unknown key 'DelegateSubgroup'" <<<"$verified" | grep -E 'outriggerd?\.service' ||
+! grep -vF "Unknown key 'DelegateSubgroup'" <<<"$verified" | grep -E 'outrigger(d|-vf)?\.service' ||
 	fail "a unit is not in order"
 
 echo "-- uninstall"
