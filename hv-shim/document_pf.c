@@ -90,7 +90,8 @@ static int read_index(struct reader *r, json_t *object, unsigned count, unsigned
 		good = good && !*end && from <= to;
 	}
 	if (!good)
-		return reader_refuse(r, object, "index", "is not a number such as 0, or a range such "
+		return reader_refuse(r, object, "index",
+				     "is not a number such as 0, or a range such "
 				     "as 0-3");
 	if (to >= count)
 		return reader_refuse(r, object, "index", "%lu is too high: there are %u VFs", to,

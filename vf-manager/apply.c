@@ -54,9 +54,12 @@ static int set_number(struct vf_host *host, const struct vf_function *pf, unsign
 	snprintf(text, sizeof(text), "%u", number);
 	int error = vf_write(host, text, VF_DEVICE "/sriov_numvfs", pf->name);
 	if (error == -ENOMEM || error == -ENOSPC)
-		return vf_refuse(host, error, "%s: there is no room for %u VFs on its bus: allow "
-				 "64-bit addresses (above 4G) in the firmware's set-up, or boot with "
-				 "pci=realloc", pf->name, number);
+		return vf_refuse(
+			host, error,
+			"%s: there is no room for %u VFs on its bus: allow "
+			"64-bit addresses (above 4G) in the firmware's set-up, or boot with "
+			"pci=realloc",
+			pf->name, number);
 	if (error)
 		return error;
 	error = vf_wait(host, vfs_came, &wait);
@@ -69,7 +72,8 @@ static int set_number(struct vf_host *host, const struct vf_function *pf, unsign
 /* No driver may take a new VF before its MAC is set; afterwards it is as it was. */
 static int create(struct vf_host *host, const struct vf_function *pf, unsigned number)
 {
-	bool hold = pf->autoprobe && vf_exists(host, VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
+	bool hold =
+		pf->autoprobe && vf_exists(host, VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
 	char reason[VF_REASON_BYTES];
 	int error = 0, after;
 
@@ -179,7 +183,6 @@ static int set_msix(struct vf_host *host, struct vf_function *vf, unsigned vecto
 
 static int do_vf(struct vf_host *host, struct vf_function *vf, const struct vf_step *step)
 {
-	const struct vf_kernel *kernel = host->kernel;
 	int error;
 
 	if (step->action == VF_ACTION_RELEASE)
@@ -198,8 +201,7 @@ static int do_vf(struct vf_host *host, struct vf_function *vf, const struct vf_s
 	case VF_ACTION_SET: break;
 	default: return -EINVAL;
 	}
-	error = kernel->settings_set(kernel->data, vf->pf->ifname, vf->index, step->keys,
-				     &step->settings);
+	error = vf_settings_put(host, vf, step->keys, &step->settings);
 	if (error == -EOPNOTSUPP)
 		return vf_refuse(host, error, "the driver %s cannot set this", vf->pf->driver);
 	if (error)

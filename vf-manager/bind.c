@@ -96,8 +96,10 @@ int vf_move(struct vf_host *host, struct vf_function *vf, const char *override,
 	if (!error && *driver) {
 		error = vf_wait(host, driver_came, &wait);
 		if (error)
-			vf_refuse(host, error, "%s: the driver %s did not take it; the kernel's log "
-				  "says why", vf->name, driver);
+			vf_refuse(host, error,
+				  "%s: the driver %s did not take it; the kernel's log "
+				  "says why",
+				  vf->name, driver);
 	}
 	vf_look_common(host, vf);
 	return error;
@@ -170,19 +172,40 @@ static int reset(struct vf_host *host, const struct vf_function *vf)
 	return vf_write(host, "1", VF_DEVICE "/reset", vf->name);
 }
 
+struct put {
+	const struct vf_function *vf;
+	unsigned keys;
+	const struct vf_settings *settings;
+};
+
+static int try_put(struct vf_host *host, const void *data)
+{
+	const struct put *put = data;
+
+	return host->kernel->settings_set(host->kernel->data, put->vf->pf->ifname, put->vf->index,
+					  put->keys, put->settings);
+}
+
+/* A VF that was just made, or reset, may not be ready: i40e answers "try again" until it is. */
+int vf_settings_put(struct vf_host *host, const struct vf_function *vf, unsigned keys,
+		    const struct vf_settings *settings)
+{
+	const struct put put = {vf, keys, settings};
+
+	return vf_wait(host, try_put, &put);
+}
+
 /* One request for each group that differs: a driver may refuse what it never had. */
 static int restore_settings(struct vf_host *host, const struct vf_function *vf,
 			    const struct vf_settings *saved)
 {
-	const struct vf_kernel *kernel = host->kernel;
 	unsigned differ = vf_settings_differ(&vf->live, saved);
 	int error = 0;
 
 	for (const unsigned *group = vf_key_groups; *group && !error; group++) {
 		if (!(differ & *group))
 			continue;
-		error = kernel->settings_set(kernel->data, vf->pf->ifname, vf->index,
-					     saved->given & *group, saved);
+		error = vf_settings_put(host, vf, saved->given & *group, saved);
 		if (error)
 			vf_refuse(host, error, "%s: restoring its settings: %s", vf->name,
 				  strerror(-error));

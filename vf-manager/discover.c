@@ -163,7 +163,8 @@ static int by_address(const void *a, const void *b)
 
 	if (x->domain != y->domain)
 		return x->domain < y->domain ? -1 : 1;
-	return (x->bus << 8 | x->slot << 3 | x->function) - (y->bus << 8 | y->slot << 3 | y->function);
+	return (x->bus << 8 | x->slot << 3 | x->function) -
+	       (y->bus << 8 | y->slot << 3 | y->function);
 }
 
 static int look_bus(struct vf_host *host)

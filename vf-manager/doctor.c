@@ -37,18 +37,20 @@ static void check_iommu(struct doctor *d)
 
 	vf_first_entry(d->host, unit, sizeof(unit), "/sys/class/iommu");
 	if (!unit[0])
-		doctor_find(d, VF_ERROR, "iommu-missing", MACHINE,
-			    "switch VT-d or AMD-Vi on in the firmware's set-up, and boot with "
-			    "intel_iommu=on iommu=pt (AMD: iommu=pt)",
-			    "there is no IOMMU: no VF can be given to a program or a virtual machine");
+		doctor_find(
+			d, VF_ERROR, "iommu-missing", MACHINE,
+			"switch VT-d or AMD-Vi on in the firmware's set-up, and boot with "
+			"intel_iommu=on iommu=pt (AMD: iommu=pt)",
+			"there is no IOMMU: no VF can be given to a program or a virtual machine");
 	if (!vf_read(d->host, unsafe, sizeof(unsafe),
 		     "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts") &&
 	    *unsafe == 'Y')
-		doctor_find(d, VF_WARNING, "unsafe-interrupts", MACHINE,
-			    "switch interrupt remapping on (boot without intremap=off), then remove "
-			    "allow_unsafe_interrupts=1 from the options of vfio_iommu_type1",
-			    "VFIO takes devices although interrupts are not remapped: who has a VF "
-			    "can raise any interrupt of this machine");
+		doctor_find(
+			d, VF_WARNING, "unsafe-interrupts", MACHINE,
+			"switch interrupt remapping on (boot without intremap=off), then remove "
+			"allow_unsafe_interrupts=1 from the options of vfio_iommu_type1",
+			"VFIO takes devices although interrupts are not remapped: who has a VF "
+			"can raise any interrupt of this machine");
 }
 
 static void check_modules(struct doctor *d)
@@ -61,11 +63,12 @@ static void check_modules(struct doctor *d)
 			    "the driver vfio-pci is not loaded: no VF can be bound to it");
 	vf_first_entry(d->host, device, sizeof(device), "/sys/class/infiniband");
 	if (!device[0] && !vf_exists(d->host, "/sys/module/rdma_rxe"))
-		doctor_find(d, VF_NOTE, "rdma-missing", MACHINE,
-			    "modprobe rdma_rxe && rdma link add rxe0 type rxe netdev INTERFACE; cloud "
-			    "kernels lack the module, and containers cannot load it",
-			    "there is no RDMA device, and rdma_rxe, which needs no hardware, is not "
-			    "loaded");
+		doctor_find(
+			d, VF_NOTE, "rdma-missing", MACHINE,
+			"modprobe rdma_rxe && rdma link add rxe0 type rxe netdev INTERFACE; cloud "
+			"kernels lack the module, and containers cannot load it",
+			"there is no RDMA device, and rdma_rxe, which needs no hardware, is not "
+			"loaded");
 }
 
 static void check_hugepages(struct doctor *d)
@@ -76,7 +79,8 @@ static void check_hugepages(struct doctor *d)
 
 	while (folder && (entry = readdir(folder)))
 		if (vf_word_valid(entry->d_name))
-			pages += vf_read_number(d->host, 0, "/sys/kernel/mm/hugepages/%s/nr_hugepages",
+			pages += vf_read_number(d->host, 0,
+						"/sys/kernel/mm/hugepages/%s/nr_hugepages",
 						entry->d_name);
 	if (folder)
 		closedir(folder);
@@ -114,10 +118,11 @@ static void check_pf(struct doctor *d, const struct vf_function *pf)
 		doctor_find(d, VF_WARNING, "pf-without-driver", pf->name,
 			    "load the adapter's driver; only it can make VFs", "no driver has it");
 	if (pf->vf_count < pf->num_vfs)
-		doctor_find(d, VF_ERROR, "vfs-missing", pf->name,
-			    "`dmesg` says why; pci=realloc or pci=assign-busses may help; then make "
-			    "the VFs anew",
-			    "%u VFs were made, %u are there", pf->num_vfs, pf->vf_count);
+		doctor_find(
+			d, VF_ERROR, "vfs-missing", pf->name,
+			"`dmesg` says why; pci=realloc or pci=assign-busses may help; then make "
+			"the VFs anew",
+			"%u VFs were made, %u are there", pf->num_vfs, pf->vf_count);
 	if (!pf->autoprobe)
 		doctor_find(d, VF_NOTE, "autoprobe-off", pf->name,
 			    "echo 1 > sriov_drivers_autoprobe of this PF, if nobody wants it so",
@@ -151,17 +156,18 @@ static void check_group(struct doctor *d, const struct vf_function *vf)
 	if (!strstr(vf->driver, "vfio"))
 		return;
 	if (vf->iommu_group < 0) {
-		doctor_find(d, VF_ERROR, "no-iommu-group", vf->name,
-			    "see iommu-missing", "%s has it, but it is in no IOMMU group", vf->driver);
+		doctor_find(d, VF_ERROR, "no-iommu-group", vf->name, "see iommu-missing",
+			    "%s has it, but it is in no IOMMU group", vf->driver);
 		return;
 	}
 	vf_group_members(d->host, vf->iommu_group, group_member, &check);
 	if (check.others[0])
-		doctor_find(d, VF_ERROR, "group-shared", vf->name,
-			    "bind them to vfio-pci too, or put the adapter into a slot whose bridge "
-			    "has ACS",
-			    "its IOMMU group %d still has members that the host drives: %s",
-			    vf->iommu_group, check.others);
+		doctor_find(
+			d, VF_ERROR, "group-shared", vf->name,
+			"bind them to vfio-pci too, or put the adapter into a slot whose bridge "
+			"has ACS",
+			"its IOMMU group %d still has members that the host drives: %s",
+			vf->iommu_group, check.others);
 }
 
 static void check_vf(struct doctor *d, const struct vf_function *vf)
@@ -181,9 +187,10 @@ static void check_vf(struct doctor *d, const struct vf_function *vf)
 			    "its driver_override is \"%s\", and nobody here set it",
 			    vf->driver_override);
 	if (!strcmp(vf->owner, "?"))
-		doctor_find(d, VF_ERROR, "record-damaged", vf->name,
-			    "remove the file of this name from the state directory, if nobody holds it",
-			    "the record of who holds it cannot be read");
+		doctor_find(
+			d, VF_ERROR, "record-damaged", vf->name,
+			"remove the file of this name from the state directory, if nobody holds it",
+			"the record of who holds it cannot be read");
 }
 
 /* Records of VFs that went away with their PF, or with a reboot that the folder outlived. */
@@ -219,9 +226,10 @@ int vf_doctor(struct vf_host *host, void (*each)(void *data, const struct vf_fin
 	check_modules(&doctor);
 	check_hugepages(&doctor);
 	if (!host->pf_count)
-		doctor_find(&doctor, VF_WARNING, "no-sriov", MACHINE,
-			    "look for the adapter in `lspci`; switch SR-IOV on in the firmware's set-up",
-			    "no PCI function has SR-IOV");
+		doctor_find(
+			&doctor, VF_WARNING, "no-sriov", MACHINE,
+			"look for the adapter in `lspci`; switch SR-IOV on in the firmware's set-up",
+			"no PCI function has SR-IOV");
 	for (unsigned i = 0; i < host->pf_count; i++) {
 		check_pf(&doctor, host->pfs[i]);
 		for (unsigned v = 0; v < host->pfs[i]->vf_count; v++)

@@ -175,11 +175,11 @@ static void check_netplan(struct doctor *d, const struct vf_function *f)
 		/* A PF's interface may well be the host's own; making its VFs is another matter. */
 		bool makes_vfs = text && strstr(text, "virtual-function-count");
 		if (text && has_word(text, f->ifname) && (f->is_vf || makes_vfs))
-			doctor_find(d, VF_WARNING, "owner-netplan", f->name,
-				    "take the interface, virtual-function-count and link: out of it",
-				    "netplan's %s%s configures %s, too", entry->d_name,
-				    makes_vfs ? ", which makes VFs," : "",
-				    f->ifname);
+			doctor_find(
+				d, VF_WARNING, "owner-netplan", f->name,
+				"take the interface, virtual-function-count and link: out of it",
+				"netplan's %s%s configures %s, too", entry->d_name,
+				makes_vfs ? ", which makes VFs," : "", f->ifname);
 		free(text);
 	}
 	if (folder)

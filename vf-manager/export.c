@@ -23,7 +23,7 @@ struct pool {
 	unsigned count;
 };
 
-/* A pool's name is part of file names, of CDI kinds and of Slurm types: letters, digits, - and _. */
+/* A pool's name is part of file names, CDI kinds and Slurm types: letters, digits, - and _. */
 static void name_of(const struct vf_function *vf, const struct vf_wish *wish,
 		    char out[VF_NAME_BYTES])
 {
@@ -64,89 +64,107 @@ static int add_vf(struct pool **pools, unsigned *pool_count, const char *name,
 
 /* ---- Texts --------------------------------------------------------------------------------- */
 
-static json_t *device_node(const char *path)
+/* The text, or NULL without memory; `bad` is how much of it could not be put together. */
+static char *json_text(json_t *root, int bad)
 {
-	return json_pack("{s:s}", "path", path);
+	char *text = bad ? NULL : vf_json_text(root);
+
+	json_decref(root);
+	return text;
+}
+
+static int add_node(json_t *nodes, const char *folder, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/%s/%s", folder, name);
+	return json_array_append_new(nodes, json_pack("{s:s}", "path", path));
 }
 
 static json_t *cdi_device(struct vf_host *host, const struct vf_function *vf)
 {
+	char variable[64], verbs[VF_NAME_BYTES], group[16];
 	json_t *nodes = json_array(), *edits;
-	char path[64], variable[64], verbs[VF_NAME_BYTES];
+	int bad = 0;
 
 	if (vf->iommu_group >= 0 && strstr(vf->driver, "vfio")) {
-		snprintf(path, sizeof(path), "/dev/vfio/%d", vf->iommu_group);
-		json_array_append_new(nodes, device_node("/dev/vfio/vfio"));
-		json_array_append_new(nodes, device_node(path));
+		snprintf(group, sizeof(group), "%d", vf->iommu_group);
+		bad += add_node(nodes, "vfio", "vfio");
+		bad += add_node(nodes, "vfio", group);
 	}
 	vf_first_entry(host, verbs, sizeof(verbs), VF_DEVICE "/infiniband_verbs", vf->name);
-	if (verbs[0]) {
-		snprintf(path, sizeof(path), "/dev/infiniband/%s", verbs);
-		json_array_append_new(nodes, device_node(path));
-	}
+	if (verbs[0])
+		bad += add_node(nodes, "infiniband", verbs);
 	snprintf(variable, sizeof(variable), "OUTRIGGER_VF_%s=%s", vf->name, vf->name);
 	for (char *c = variable; *c != '='; c++)
 		if (*c == ':' || *c == '.')
 			*c = '_';
 	edits = json_pack("{s:[s]}", "env", variable);
 	/* An empty list is left out: strict readers want at least one. */
-	if (json_array_size(nodes))
-		json_object_set(edits, "deviceNodes", nodes);
+	if (!nodes || json_array_size(nodes))
+		bad += json_object_set(edits, "deviceNodes", nodes);
 	json_decref(nodes);
-	return json_pack("{s:s, s:o}", "name", vf->name, "containerEdits", edits);
+	json_t *device = json_pack("{s:s, s:o}", "name", vf->name, "containerEdits", edits);
+	if (!bad)
+		return device;
+	json_decref(device);
+	return NULL;
 }
 
 static char *cdi_text(struct vf_host *host, const struct pool *pool)
 {
-	json_t *devices = json_array(), *root;
+	json_t *devices = json_array();
 	char kind[80];
+	int bad = 0;
 
-	for (unsigned i = 0; i < pool->count; i++)
-		json_array_append_new(devices, cdi_device(host, pool->vfs[i]));
+	for (unsigned i = 0; i < pool->count && !bad; i++)
+		bad += json_array_append_new(devices, cdi_device(host, pool->vfs[i]));
 	snprintf(kind, sizeof(kind), CDI_VENDOR "/%s", pool->name);
-	root = json_pack("{s:s, s:s, s:o}", "cdiVersion", CDI_VERSION, "kind", kind, "devices",
-			 devices);
-	char *text = json_dumps(root, JSON_INDENT(2));
-	json_decref(root);
-	return text;
+	return json_text(json_pack("{s:s, s:s, s:o}", "cdiVersion", CDI_VERSION, "kind", kind,
+				   "devices", devices), bad);
+}
+
+/* Each driver once; one VF of a pool without RDMA makes it one without. */
+static int add_selector(const struct pool *pool, json_t *selector)
+{
+	json_t *addresses = json_array(), *drivers = json_array(), *other;
+	int bad = json_object_set_new(selector, "pciAddresses", addresses);
+	bool rdma = true;
+	size_t j;
+
+	for (unsigned i = 0; i < pool->count && !bad; i++) {
+		const char *driver = pool->vfs[i]->driver;
+		bool known = !*driver;
+
+		bad += json_array_append_new(addresses, json_string(pool->vfs[i]->name));
+		rdma = rdma && pool->vfs[i]->rdma[0];
+		json_array_foreach(drivers, j, other)
+			known |= !strcmp(json_string_value(other), driver);
+		if (!known)
+			bad += json_array_append_new(drivers, json_string(driver));
+	}
+	if (!drivers || json_array_size(drivers))
+		bad += json_object_set(selector, "drivers", drivers);
+	json_decref(drivers);
+	if (rdma)
+		bad += json_object_set_new(selector, "isRdma", json_true());
+	return bad;
 }
 
 /* One entry of resourceList; a resource's name has no dash. */
 static char *pcidp_text(struct vf_host *host, const struct pool *pool)
 {
-	json_t *addresses = json_array(), *drivers = json_array(), *root;
+	json_t *selector = json_object();
+	int bad = add_selector(pool, selector);
 	char name[VF_NAME_BYTES];
-	bool rdma = true;
 
 	(void)host;
 	snprintf(name, sizeof(name), "%s", pool->name);
 	for (char *c = name; *c; c++)
 		if (*c == '-')
 			*c = '_';
-	for (unsigned i = 0; i < pool->count; i++) {
-		const char *driver = pool->vfs[i]->driver;
-		json_t *other;
-		size_t j;
-		bool known = !*driver;
-
-		json_array_append_new(addresses, json_string(pool->vfs[i]->name));
-		rdma = rdma && pool->vfs[i]->rdma[0];
-		json_array_foreach(drivers, j, other)
-			known |= !strcmp(json_string_value(other), driver);
-		if (!known)
-			json_array_append_new(drivers, json_string(driver));
-	}
-	json_t *selector = json_pack("{s:o}", "pciAddresses", addresses);
-	if (json_array_size(drivers))
-		json_object_set(selector, "drivers", drivers);
-	json_decref(drivers);
-	if (rdma)
-		json_object_set_new(selector, "isRdma", json_true());
-	root = json_pack("{s:[{s:s, s:[o]}]}", "resourceList", "resourceName", name, "selectors",
-			 selector);
-	char *text = json_dumps(root, JSON_INDENT(2));
-	json_decref(root);
-	return text;
+	return json_text(json_pack("{s:[{s:s, s:[o]}]}", "resourceList", "resourceName", name,
+				   "selectors", selector), bad);
 }
 
 static char *gres_text(struct vf_host *host, const struct pool *pool)
@@ -189,7 +207,8 @@ static char *nova_text(struct vf_host *host, const struct pool *pool)
 		const struct vf_function *vf = pool->vfs[i];
 		bool trust = vf->live.given & VF_BIT(VF_TRUST) && vf->live.trust;
 
-		fprintf(out, "device_spec = {\"address\": \"%s\", \"physical_network\": \"%s\"%s}\n",
+		fprintf(out,
+			"device_spec = {\"address\": \"%s\", \"physical_network\": \"%s\"%s}\n",
 			vf->name, pool->name, trust ? ", \"trusted\": \"true\"" : "");
 	}
 	return fclose(out) ? NULL : text;
@@ -213,7 +232,7 @@ static int write_pool(struct vf_host *host, enum vf_format format, const struct 
 	int error;
 
 	if (!text)
-		return vf_refuse(host, -ENOMEM, "out of memory");
+		return -ENOMEM;
 	snprintf(name, sizeof(name), "%s%s%s", formats[format].before, pool->name,
 		 formats[format].after);
 	error = vf_file_replace(folder, name, text, 0644);
@@ -255,5 +274,7 @@ int vf_export(struct vf_host *host, enum vf_format format, const struct vf_pf_wi
 	for (unsigned i = 0; i < pool_count; i++)
 		free(pools[i].vfs);
 	free(pools);
+	if (error == -ENOMEM)
+		vf_refuse(host, error, "out of memory");
 	return error;
 }

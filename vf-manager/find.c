@@ -70,8 +70,9 @@ struct vf_function *vf_find(struct vf_host *host, const char *text)
 int vf_group_members(struct vf_host *host, int group,
 		     int (*each)(void *data, const char *address, const char *driver), void *data)
 {
-	DIR *folder = group < 0 ? NULL
-				: vf_open_folder(host, "/sys/kernel/iommu_groups/%d/devices", group);
+	DIR *folder = group < 0
+			      ? NULL
+			      : vf_open_folder(host, "/sys/kernel/iommu_groups/%d/devices", group);
 	struct dirent *entry;
 	int result = 0;
 
@@ -80,7 +81,8 @@ int vf_group_members(struct vf_host *host, int group,
 		char driver[VF_NAME_BYTES];
 
 		if (vf_address_parse(entry->d_name, &address) ||
-		    vf_read_number(host, 0, VF_DEVICE "/class", entry->d_name) >> 16 == CLASS_BRIDGE)
+		    vf_read_number(host, 0, VF_DEVICE "/class", entry->d_name) >> 16 ==
+			    CLASS_BRIDGE)
 			continue;
 		vf_read_link(host, driver, sizeof(driver), VF_DEVICE "/driver", entry->d_name);
 		result = each(data, entry->d_name, driver);
@@ -92,14 +94,20 @@ int vf_group_members(struct vf_host *host, int group,
 
 /* ---- JSON ------------------------------------------------------------------------ */
 
-static void set_text(json_t *object, const char *key, const char *text)
+/* Each answers 0, or -1 without memory; they are added up, so that nothing is left out unseen. */
+static int set(json_t *object, const char *key, json_t *value)
 {
-	json_object_set_new(object, key, *text ? json_string(text) : json_null());
+	return json_object_set_new(object, key, value);
 }
 
-static void set_number(json_t *object, const char *key, int64_t number, bool known)
+static int set_text(json_t *object, const char *key, const char *text)
 {
-	json_object_set_new(object, key, known ? json_integer(number) : json_null());
+	return set(object, key, *text ? json_string(text) : json_null());
+}
+
+static int set_number(json_t *object, const char *key, int64_t number, bool known)
+{
+	return set(object, key, known ? json_integer(number) : json_null());
 }
 
 static json_t *ids_to_json(const struct vf_function *f)
@@ -111,52 +119,59 @@ static json_t *ids_to_json(const struct vf_function *f)
 	return json_pack("{s:s, s:s}", "vendor", vendor, "device", device);
 }
 
-static void pf_to_json(const struct vf_function *pf, json_t *object)
+static int pf_to_json(const struct vf_function *pf, json_t *object)
 {
 	json_t *vfs = json_array();
+	int bad = set(object, "vfs", vfs);
 
-	set_number(object, "total_vfs", pf->total_vfs, true);
-	set_number(object, "num_vfs", pf->num_vfs, true);
-	json_object_set_new(object, "autoprobe", json_boolean(pf->autoprobe));
-	set_number(object, "msix_total", pf->msix_total, pf->msix_total != 0);
-	set_number(object, "speed_mbits", pf->speed_mbits, pf->speed_mbits != 0);
-	set_text(object, "serial", pf->serial);
-	set_text(object, "product", pf->product);
-	set_text(object, "firmware", pf->firmware);
-	json_object_set_new(object, "eswitch", pf->eswitch == VF_ESWITCH_NONE
-				? json_null() : json_string(vf_eswitch_names[pf->eswitch]));
-	for (unsigned v = 0; v < pf->vf_count; v++)
-		json_array_append_new(vfs, vf_function_to_json(&pf->vfs[v]));
-	json_object_set_new(object, "vfs", vfs);
+	bad += set_number(object, "total_vfs", pf->total_vfs, true);
+	bad += set_number(object, "num_vfs", pf->num_vfs, true);
+	bad += set(object, "autoprobe", json_boolean(pf->autoprobe));
+	bad += set_number(object, "msix_total", pf->msix_total, pf->msix_total != 0);
+	bad += set_number(object, "speed_mbits", pf->speed_mbits, pf->speed_mbits != 0);
+	bad += set_text(object, "serial", pf->serial);
+	bad += set_text(object, "product", pf->product);
+	bad += set_text(object, "firmware", pf->firmware);
+	bad += set_text(object, "eswitch",
+			pf->eswitch == VF_ESWITCH_NONE ? "" : vf_eswitch_names[pf->eswitch]);
+	for (unsigned v = 0; v < pf->vf_count && !bad; v++)
+		bad += json_array_append_new(vfs, vf_function_to_json(&pf->vfs[v]));
+	return bad;
+}
+
+static int vf_to_json(const struct vf_function *vf, json_t *object)
+{
+	int bad = set_text(object, "pf", vf->pf->name);
+
+	bad += set_number(object, "index", vf->index, true);
+	bad += set_text(object, "representor", vf->representor);
+	bad += set(object, "settings", vf_settings_to_json(&vf->live));
+	bad += set_text(object, "owner", vf->owner);
+	bad += set_text(object, "used_by", vf->used_by);
+	return bad;
 }
 
 json_t *vf_function_to_json(const struct vf_function *f)
 {
+	struct vf_settings own = {.given = 0};
 	json_t *object = ids_to_json(f);
 	char mac[24];
+	int bad = set_text(object, "address", f->name);
 
-	json_object_set_new(object, "address", json_string(f->name));
-	set_text(object, "driver", f->driver);
-	set_text(object, "driver_override", f->driver_override);
-	set_text(object, "ifname", f->ifname);
-	vf_setting_format(&(struct vf_settings){.mac = {f->mac[0], f->mac[1], f->mac[2], f->mac[3],
-							f->mac[4], f->mac[5]}},
-			  VF_MAC, mac, sizeof(mac));
-	set_text(object, "ifmac", f->ifname[0] ? mac : "");
-	json_object_set_new(object, "up", json_boolean(f->up));
-	json_object_set_new(object, "carrier", json_boolean(f->carrier));
-	set_text(object, "rdma", f->rdma);
-	set_number(object, "numa_node", f->numa_node, f->numa_node >= 0);
-	set_number(object, "iommu_group", f->iommu_group, f->iommu_group >= 0);
-	if (!f->is_vf) {
-		pf_to_json(f, object);
+	memcpy(own.mac, f->mac, sizeof(own.mac));
+	vf_setting_format(&own, VF_MAC, mac, sizeof(mac));
+	bad += set_text(object, "driver", f->driver);
+	bad += set_text(object, "driver_override", f->driver_override);
+	bad += set_text(object, "ifname", f->ifname);
+	bad += set_text(object, "ifmac", f->ifname[0] ? mac : "");
+	bad += set(object, "up", json_boolean(f->up));
+	bad += set(object, "carrier", json_boolean(f->carrier));
+	bad += set_text(object, "rdma", f->rdma);
+	bad += set_number(object, "numa_node", f->numa_node, f->numa_node >= 0);
+	bad += set_number(object, "iommu_group", f->iommu_group, f->iommu_group >= 0);
+	bad += f->is_vf ? vf_to_json(f, object) : pf_to_json(f, object);
+	if (!bad)
 		return object;
-	}
-	json_object_set_new(object, "pf", json_string(f->pf->name));
-	set_number(object, "index", f->index, true);
-	set_text(object, "representor", f->representor);
-	json_object_set_new(object, "settings", vf_settings_to_json(&f->live));
-	set_text(object, "owner", f->owner);
-	set_text(object, "used_by", f->used_by);
-	return object;
+	json_decref(object);
+	return NULL;
 }

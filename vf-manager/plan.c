@@ -74,15 +74,19 @@ static int may_destroy(struct vf_host *host, const struct vf_function *pf, unsig
 		const struct vf_function *vf = &pf->vfs[v];
 
 		if (vf->owner[0] && strcmp(vf->owner, VF_OWNER_APPLY))
-			return vf_refuse(host, -EBUSY, "%s: VF %u (%s) is held by \"%s\"; release it "
-					 "first", pf->name, vf->index, vf->name, vf->owner);
+			return vf_refuse(host, -EBUSY,
+					 "%s: VF %u (%s) is held by \"%s\"; release it "
+					 "first",
+					 pf->name, vf->index, vf->name, vf->owner);
 		if (vf->used_by[0] && !vf->only_up)
 			return vf_refuse(host, -EBUSY, "%s: VF %u (%s): %s; stop that first",
 					 pf->name, vf->index, vf->name, vf->used_by);
 	}
 	if (!(flags & VF_ALLOW_DISRUPTIVE))
-		return vf_refuse(host, -EBUSY, "%s: has %u VFs, %u wanted: all of them must go first, "
-				 "which --allow-disruptive allows", pf->name, pf->num_vfs, wanted);
+		return vf_refuse(host, -EBUSY,
+				 "%s: has %u VFs, %u wanted: all of them must go first, "
+				 "which --allow-disruptive allows",
+				 pf->name, pf->num_vfs, wanted);
 	return 0;
 }
 
@@ -101,8 +105,8 @@ static int check_pf(struct vf_host *host, const struct vf_function *pf,
 		return vf_refuse(host, -ERANGE, "%s: has at most %u VFs, %u wanted", pf->name,
 				 pf->total_vfs, wish->vf_count);
 	if (eswitch_differs(pf, wish->eswitch) && pf->eswitch == VF_ESWITCH_NONE)
-		return vf_refuse(host, -EOPNOTSUPP, "%s: its driver (%s) has no switch mode", pf->name,
-				 pf->driver[0] ? pf->driver : "none");
+		return vf_refuse(host, -EOPNOTSUPP, "%s: its driver (%s) has no switch mode",
+				 pf->name, pf->driver[0] ? pf->driver : "none");
 	if (pf->owner[0] && strcmp(pf->owner, VF_OWNER_APPLY))
 		return vf_refuse(host, -EPERM, "%s: is held by \"%s\"", pf->name, pf->owner);
 	return 0;
@@ -197,9 +201,11 @@ static int plan_settings(struct vf_host *host, const struct vf_function *vf,
 		return vf_refuse(host, -EOPNOTSUPP, "%s: its PF %s has no interface here, by which "
 				 "settings are made", vf->name, vf->pf->name);
 	if (differ & VF_BIT(VF_MAC) && vf->used_by[0] && !(flags & VF_ALLOW_DISRUPTIVE))
-		return vf_refuse(host, -EBUSY, "%s: %s, and another MAC takes effect with a new "
-				 "start of its driver only; --allow-disruptive sets it all the same",
-				 vf->name, vf->used_by);
+		return vf_refuse(
+			host, -EBUSY,
+			"%s: %s, and another MAC takes effect with a new "
+			"start of its driver only; --allow-disruptive sets it all the same",
+			vf->name, vf->used_by);
 	for (const unsigned *group = vf_key_groups; *group; group++) {
 		if (!(differ & *group))
 			continue;

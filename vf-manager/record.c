@@ -68,6 +68,24 @@ int vf_file_replace(const char *folder, const char *name, const char *text, unsi
 	return error;
 }
 
+/*
+ * Not json_dumps(): where its buffer cannot grow in the middle of a key, jansson 2.14 goes
+ * on and leaves the key out. A buffer of the right size need not grow.
+ */
+char *vf_json_text(const json_t *root)
+{
+	const size_t flags = JSON_INDENT(2);
+	size_t bytes = root ? json_dumpb(root, NULL, 0, flags) : 0;
+	char *text = bytes ? malloc(bytes + 1) : NULL;
+
+	if (!text || json_dumpb(root, text, bytes, flags) != bytes) {
+		free(text);
+		return NULL;
+	}
+	text[bytes] = '\0';
+	return text;
+}
+
 /* The folder and those above it that are missing. */
 static int make_folder(struct vf_host *host)
 {
@@ -181,8 +199,8 @@ int vf_record_save(struct vf_host *host, const char *name, const struct vf_recor
 				 "driver_override", record->driver_override, "settings",
 				 vf_settings_to_json(&record->settings), "pf", record->is_pf,
 				 "num_vfs", (int)record->num_vfs, "eswitch", (int)record->eswitch);
-	char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-	int error = text ? make_folder(host) : -ENOMEM;
+	char *text = vf_json_text(root);
+	int error = text ? make_folder(host) : vf_refuse(host, -ENOMEM, "out of memory");
 
 	snprintf(file, sizeof(file), "%s.json", name);
 	if (!error) {

@@ -122,6 +122,7 @@ json_t *vf_settings_to_json(const struct vf_settings *settings)
 {
 	json_t *object = json_object();
 	char text[32];
+	int bad = 0;
 
 	for (unsigned key = 0; key < VF_KEYS; key++) {
 		json_t *value;
@@ -138,9 +139,12 @@ json_t *vf_settings_to_json(const struct vf_settings *settings)
 								   : settings->max_tx_rate);
 		else
 			value = json_string(text);
-		json_object_set_new(object, vf_key_names[key], value);
+		bad += json_object_set_new(object, vf_key_names[key], value);
 	}
-	return object;
+	if (!bad)
+		return object;
+	json_decref(object);
+	return NULL;
 }
 
 static int word_index(const char *text, const char *const *words)

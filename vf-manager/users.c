@@ -132,7 +132,8 @@ static void look_user(struct vf_host *host, const struct held_list *list, struct
 	if (holder)
 		snprintf(vf->used_by, sizeof(vf->used_by), "%s has it open", holder);
 	else if (vf->up)
-		vf->only_up = snprintf(vf->used_by, sizeof(vf->used_by), "its interface %s is up", vf->ifname) > 0;
+		vf->only_up = snprintf(vf->used_by, sizeof(vf->used_by), "its interface %s is up",
+				       vf->ifname) > 0;
 	else if (vf->driver[0] && !vf->ifname[0] && vf->class >> 16 == CLASS_NETWORK &&
 		 !driver_without_netdev(vf->driver))
 		snprintf(vf->used_by, sizeof(vf->used_by),

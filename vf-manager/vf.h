@@ -87,7 +87,9 @@ extern const char *const vf_proto_names[], *const vf_state_names[]; /* ended by 
 /* Which of the wished keys are not as wished. A key that `live` lacks counts as different. */
 unsigned vf_settings_differ(const struct vf_settings *live, const struct vf_settings *wished);
 /* "02:00:00:00:00:01", "7", "yes", "auto": one member as the document has it. */
-void vf_setting_format(const struct vf_settings *settings, enum vf_key key, char *out, size_t bytes);
+void vf_setting_format(const struct vf_settings *settings, enum vf_key key, char *out,
+		       size_t bytes);
+/* NULL: no memory. */
 json_t *vf_settings_to_json(const struct vf_settings *settings);
 /* The way back, for saved state: 0 or -EINVAL. */
 int vf_settings_from_json(const json_t *object, struct vf_settings *out);
@@ -164,7 +166,7 @@ struct vf_kernel {
 	/* settings[i] of every VF i < max that the driver tells of; others stay untouched. */
 	int (*settings_get)(void *data, const char *ifname, struct vf_settings *settings,
 			    unsigned max);
-	/* Sets the `keys` of one VF in one request; vlan, qos and proto go together, so do rates. */
+	/* Sets the `keys` of one VF in one request; vlan, qos, proto go together, and rates. */
 	int (*settings_set)(void *data, const char *ifname, unsigned index, unsigned keys,
 			    const struct vf_settings *settings);
 	int (*devlink_get)(void *data, const char *address, struct vf_devlink *out);
@@ -197,13 +199,15 @@ struct vf_function *vf_find(struct vf_host *host, const char *text);
 /* Other functions of its IOMMU group, bridges left out: calls `each`, until it is not 0. */
 int vf_group_members(struct vf_host *host, int group,
 		     int (*each)(void *data, const char *address, const char *driver), void *data);
+/* With a PF its VFs, too. NULL: no memory. */
 json_t *vf_function_to_json(const struct vf_function *function);
 
 /* ---- What is wanted, and the way there ------------------------------------- */
 
 struct vf_wish {
 	struct vf_settings settings;
-	char driver[VF_NAME_BYTES]; /* empty: leave; "dpdk": what DPDK drives it through; "default" */
+	/* A name, "dpdk" (what DPDK drives it through), or "default"; empty: leave. */
+	char driver[VF_NAME_BYTES];
 	int64_t msix;               /* -1: leave */
 	char pool[VF_NAME_BYTES];   /* of exports; empty: the PF's address */
 };
@@ -301,7 +305,7 @@ struct vf_finding {
 	const char *message; /* what is so */
 	const char *fix;     /* what to do */
 };
-/* Calls `each` for all that is found; texts live for the call. The number of findings, or -errno. */
+/* Calls `each` for all that is found; texts live for the call. The number, or -errno. */
 int vf_doctor(struct vf_host *host, void (*each)(void *data, const struct vf_finding *finding),
 	      void *data);
 

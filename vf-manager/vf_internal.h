@@ -69,6 +69,9 @@ extern const unsigned vf_key_groups[];
 /* Moves it, by driver_override; 0, 1: was so already, -errno with a reason. */
 int vf_driver_set(struct vf_host *host, struct vf_function *vf, const char *word);
 
+/* Sets `keys` by the kernel stand-in, again and again while it answers -EAGAIN. */
+int vf_settings_put(struct vf_host *host, const struct vf_function *vf, unsigned keys,
+		    const struct vf_settings *settings);
 /* vf_release(), with the lock held. */
 int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *token);
 
@@ -97,6 +100,8 @@ void vf_record_of(const struct vf_function *function, const char *token, struct 
  */
 int vf_record_claim(struct vf_host *host, const struct vf_function *function, const char *token,
 		    bool fresh);
+/* Indented, to be freed; NULL: no memory, or no `root`. */
+char *vf_json_text(const json_t *root);
 /* Puts `text` at folder/name: temporary file, fsync, rename, fsync of the folder. */
 int vf_file_replace(const char *folder, const char *name, const char *text, unsigned mode);
 

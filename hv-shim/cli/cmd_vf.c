@@ -160,7 +160,8 @@ int cmd_vf_list(struct cli *cli)
 		json_t *json = output_json_new(), *pfs = json_array();
 
 		for (unsigned i = 0; i < host.pf_count; i++)
-			json_array_append_new(pfs, vf_function_to_json(host.pfs[i]));
+			if (json_array_append_new(pfs, vf_function_to_json(host.pfs[i])) < 0)
+				output_no_memory();
 		if (json_object_set_new(json, "pfs", pfs) < 0)
 			output_no_memory();
 		output_json(stdout, json, false);
@@ -191,7 +192,8 @@ static void add_facts(struct libscols_table *facts, const struct vf_function *f)
 	if (!f->is_vf) {
 		output_fact(facts, "product", PAINT_NONE, "%s", f->product[0] ? f->product : "-");
 		output_fact(facts, "serial", PAINT_NONE, "%s", f->serial[0] ? f->serial : "-");
-		output_fact(facts, "firmware", PAINT_NONE, "%s", f->firmware[0] ? f->firmware : "-");
+		output_fact(facts, "firmware", PAINT_NONE, "%s",
+			    f->firmware[0] ? f->firmware : "-");
 		output_fact(facts, "VFs", PAINT_NONE, "%u of %u", f->num_vfs, f->total_vfs);
 		output_fact(facts, "switch mode", PAINT_NONE, "%s", vf_eswitch_names[f->eswitch]);
 		if (f->msix_total)

@@ -81,8 +81,10 @@ static int finish(struct work *work)
 		sum_up(work);
 	}
 	if (work->failed)
-		return cli_fail(cli, "%u of %u changes failed: what was done stays; the same command "
-				"tries the rest again", work->failed, work->failed + work->done);
+		return cli_fail(cli,
+				"%u of %u changes failed: what was done stays; the same command "
+				"tries the rest again",
+				work->failed, work->failed + work->done);
 	return work->done && cli->detailed_exitcode ? CLI_CHANGES : CLI_DONE;
 }
 

@@ -29,15 +29,16 @@ static void take_finding(void *data, const struct vf_finding *finding)
 	findings->errors += finding->severity == VF_ERROR;
 	if (findings->cli->json) {
 		json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "severity",
-					 vf_severity_names[finding->severity], "name", finding->name,
-					 "object", finding->object, "message", finding->message,
-					 "fix", finding->fix);
+					 vf_severity_names[finding->severity], "name",
+					 finding->name, "object", finding->object, "message",
+					 finding->message, "fix", finding->fix);
 
 		/* The files of others may hold any bytes. */
 		if (!json)
 			json = json_pack("{s:s, s:s, s:s, s:s}", "severity",
-					 vf_severity_names[finding->severity], "name", finding->name,
-					 "object", finding->object, "fix", finding->fix);
+					 vf_severity_names[finding->severity], "name",
+					 finding->name, "object", finding->object, "fix",
+					 finding->fix);
 		if (json_array_append_new(findings->list, json) < 0)
 			output_no_memory();
 		return;

@@ -53,7 +53,8 @@ static void take(void *data, const struct vf_step *step)
 	told++;
 	told_failed += step->failed;
 	if (step->failed && told_failed == 1)
-		snprintf(first_failure, sizeof(first_failure), "%s: %s", step->object, step->detail);
+		snprintf(first_failure, sizeof(first_failure), "%s: %s", step->object,
+			 step->detail);
 }
 
 static int apply(unsigned flags)
@@ -171,7 +172,8 @@ Test(vf_apply, another_number_goes_through_none_and_needs_a_word)
 	refuses(0, -EBUSY, "has 2 VFs, 4 wanted");
 	applies(VF_ALLOW_DISRUPTIVE);
 	cr_expect_geq(fake_logged_at(&fake, "sriov_numvfs 0"), 0);
-	cr_expect_lt(fake_logged_at(&fake, "sriov_numvfs 0"), fake_logged_at(&fake, "sriov_numvfs 4"));
+	cr_expect_lt(fake_logged_at(&fake, "sriov_numvfs 0"),
+		     fake_logged_at(&fake, "sriov_numvfs 4"));
 }
 
 Test(vf_apply, a_vf_in_use_stays_whatever_the_word)
@@ -336,6 +338,25 @@ Test(vf_apply, one_vf_that_fails_does_not_keep_the_next)
 	fake.refuse = NULL;
 	applies(0);
 	cr_expect_eq(told, 2u, "the same again tries the rest");
+}
+
+/* i40e, until a new VF's reset is over. */
+Test(vf_apply, try_again_is_tried_again)
+{
+	struct fake_pf *pf = fake_add(&fake, &fake_x710);
+
+	want(pf, 1);
+	want_vlan(0, 5);
+	fake.refuse = "set ens1f1 vf 0";
+	fake.refuse_error = -EAGAIN;
+	fake.refuse_times = 4;
+	applies(0);
+	cr_expect_eq(fake_logged(&fake, "set ens1f1 vf 0"), 5u, "%s", fake.log);
+	cr_expect_eq(pf->settings[0].vlan, 5);
+	want_vlan(0, 6);
+	fake.host.wait_ns = 20000000;
+	fake.refuse = "set ens1f1 vf 0";
+	cr_expect_eq(apply(0), -EIO, "not for ever");
 }
 
 Test(vf_apply, prune_takes_back_what_an_earlier_one_did)

@@ -117,7 +117,8 @@ Test(vf_discover, representors_are_told_from_the_uplink)
 {
 	static const struct {
 		const char *ifname, *port;
-	} reps[] = {{"aa0", "pf0vf1"}, {"ens3f0np0", "p0"}, {"zz1", "c1pf0vf0"}, {"other", "pf1vf0"}};
+	} reps[] = {
+		{"aa0", "pf0vf1"}, {"ens3f0np0", "p0"}, {"zz1", "c1pf0vf0"}, {"other", "pf1vf0"}};
 	struct fake_pf *pf = fake_add(&fake, &fake_cx6);
 
 	fake_make_vfs(&fake, pf, 2);

@@ -145,12 +145,15 @@ Test(vf_export, slurm_and_nova)
 	export(VF_FORMAT_GRES, NULL, 0);
 	const char *text = load_text("gres-pf-0000-01-00-0.conf");
 	cr_expect(strstr(text, "\nName=vf Type=pf-0000-01-00-0 File=/dev/vfio/12\n"), "%s", text);
-	cr_expect(strstr(text, "\nName=vf Type=pf-0000-01-00-0 Count=1 Flags=CountOnly\n"), "%s", text);
+	cr_expect(strstr(text, "\nName=vf Type=pf-0000-01-00-0 Count=1 Flags=CountOnly\n"), "%s",
+		  text);
 	export(VF_FORMAT_NOVA, NULL, 0);
 	text = load_text("nova-pf-0000-01-00-0.conf");
 	cr_expect(strstr(text, "\n[pci]\n"), "%s", text);
-	cr_expect(strstr(text, "device_spec = {\"address\": \"0000:01:10.2\", \"physical_network\": "
-			       "\"pf-0000-01-00-0\", \"trusted\": \"true\"}\n"), "%s", text);
+	cr_expect(strstr(text,
+			 "device_spec = {\"address\": \"0000:01:10.2\", \"physical_network\": "
+			 "\"pf-0000-01-00-0\", \"trusted\": \"true\"}\n"),
+		  "%s", text);
 	cr_expect(strstr(text, "{\"address\": \"0000:01:10.0\", \"physical_network\": "
 			       "\"pf-0000-01-00-0\"}\n"), "%s", text);
 }

@@ -25,7 +25,8 @@
 /* One VF as ice or mlx5 tell it. */
 static void put_vf(struct nl_msg *message, unsigned index, bool full)
 {
-	struct ifla_vf_mac mac = {.vf = index, .mac = {2, 0, 0, 0, (uint8_t)(index >> 8), (uint8_t)index}};
+	struct ifla_vf_mac mac = {.vf = index,
+				  .mac = {2, 0, 0, 0, (uint8_t)(index >> 8), (uint8_t)index}};
 	struct ifla_vf_vlan vlan = {index, 7, 3};
 	struct ifla_vf_vlan_info info = {index, 8, 2, htons(ETH_P_8021AD)};
 	struct ifla_vf_rate rate = {index, 10, 1000};

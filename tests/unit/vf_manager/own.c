@@ -141,7 +141,11 @@ static void put_record(const char *text)
 Test(vf_own, a_damaged_record_is_nobodys_word)
 {
 	static const char *const texts[] = {
-		"", "{", "null", "[]", "{\"version\": 2}",
+		"",
+		"{",
+		"null",
+		"[]",
+		"{\"version\": 2}",
 		"{\"version\": 1, \"token\": \"../x\"}",
 		"{\"version\": 1, \"token\": \"red\", \"driver\": \"../../x\", \"driver_override\": "
 		"\"\", \"settings\": {}, \"pf\": false, \"num_vfs\": 0, \"eswitch\": 0}",

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -244,7 +245,8 @@ static void *make_late(void *data)
 
 static int set_numvfs(struct fake *fake, struct fake_pf *pf, unsigned wanted)
 {
-	unsigned now = (unsigned)vf_read_number(&fake->host, 0, DEVICE "/sriov_numvfs", pf->address);
+	unsigned now =
+		(unsigned)vf_read_number(&fake->host, 0, DEVICE "/sriov_numvfs", pf->address);
 	char text[16];
 	pthread_t thread;
 
@@ -326,6 +328,14 @@ static int set_msix(struct fake *fake, const char *address, const char *text)
 	return -ENOENT;
 }
 
+bool fake_dies(struct fake *fake)
+{
+	if (!fake->die_at || ++fake->points != fake->die_at)
+		return false;
+	fake->on_death();
+	return true;
+}
+
 static int refused(struct fake *fake, const char *format, ...) PRINTF(2, 3);
 static int refused(struct fake *fake, const char *format, ...)
 {
@@ -336,9 +346,15 @@ static int refused(struct fake *fake, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
+	if (fake_dies(fake))
+		_exit(9);
 	fake->operations++;
 	snprintf(fake->log + used, sizeof(fake->log) - used, "%s\n", line);
-	return fake->refuse && strstr(line, fake->refuse) ? fake->refuse_error : 0;
+	if (!fake->refuse || !strstr(line, fake->refuse))
+		return 0;
+	if (fake->refuse_times && !--fake->refuse_times)
+		fake->refuse = NULL;
+	return fake->refuse_error;
 }
 
 static struct fake_pf *pf_by(struct fake *fake, const char *address, const char *ifname)
@@ -371,7 +387,8 @@ static int kernel_write(void *data, const char *path, const char *text)
 	cr_assert(!strncmp(below, devices, strlen(devices)), "%s", below);
 	cr_assert_eq(sscanf(below + strlen(devices), "%63[^/]/%63s", owner, attribute), 2);
 	if (!strcmp(attribute, "sriov_numvfs"))
-		return set_numvfs(fake, pf_by(fake, owner, NULL), (unsigned)strtoul(word, NULL, 10));
+		return set_numvfs(fake, pf_by(fake, owner, NULL),
+				  (unsigned)strtoul(word, NULL, 10));
 	if (!strcmp(attribute, "sriov_vf_msix_count"))
 		return set_msix(fake, owner, word);
 	fake->resets += !strcmp(attribute, "reset");
@@ -491,7 +508,7 @@ void fake_close(struct fake *fake)
 	*end = '\0';
 	nftw(fake->host.root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	for (unsigned i = 0; i < fake->pf_count; i++)
-		free(fake->pfs[i]);
+		munmap(fake->pfs[i], sizeof(*fake->pfs[i]));
 }
 
 static void put_number(struct fake *fake, const char *address, const char *name, unsigned value)
@@ -516,10 +533,12 @@ static void put_ids(struct fake *fake, const struct fake_pf *pf)
 
 struct fake_pf *fake_add(struct fake *fake, const struct fake_pf *shape)
 {
-	struct fake_pf *pf = malloc(sizeof(*pf));
+	/* Shared: what a child of the test does to the adapter is done. */
+	struct fake_pf *pf = mmap(NULL, sizeof(*pf), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	const char *at = shape->address;
 
-	cr_assert(pf && fake->pf_count < FAKE_PFS_MAX);
+	cr_assert(pf != MAP_FAILED && fake->pf_count < FAKE_PFS_MAX);
 	*pf = *shape;
 	fake->pfs[fake->pf_count++] = pf;
 	put_ids(fake, pf);

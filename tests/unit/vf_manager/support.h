@@ -33,7 +33,10 @@ struct fake {
 	char log[8192];       /* their names, a line each, as far as there is room */
 	const char *refuse;   /* an operation whose line has this text fails, with: */
 	int refuse_error;
+	unsigned refuse_times; /* only so often; 0: always */
 	unsigned resets;
+	void (*on_death)(void);
+	unsigned points, die_at; /* the process ends before the operation of this number */
 };
 
 extern const struct fake_pf fake_82576, fake_82599, fake_x710, fake_e810, fake_cx6;
@@ -51,6 +54,8 @@ void fake_link(struct fake *fake, const char *target, const char *format, ...) P
 void fake_remove(struct fake *fake, const char *format, ...) PRINTF(2, 3);
 /* Looks, and demands that it works. */
 void fake_look(struct fake *fake, unsigned look);
+/* One more point at which the machine may lose its power: true, this is the one. */
+bool fake_dies(struct fake *fake);
 /* How often `text` is a line of the log, or part of one. */
 unsigned fake_logged(const struct fake *fake, const char *text);
 /* Where the first line with `text` begins in the log; -1: nowhere. */
