@@ -6,7 +6,7 @@ ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c device.c devi
 ethdev_USES := adjunct confine eventqueues base
 ethdev_DPDK := 1
 ethdev_LDFLAGS := -Wl,--wrap=memfd_create -Wl,--wrap=mmap64 -Wl,--wrap=mkdir -Wl,--wrap=access \
-	-Wl,--wrap=get_tsc_freq -Wl,--wrap=pthread_create
+	-Wl,--wrap=get_tsc_freq -Wl,--wrap=rte_vfio_enable -Wl,--wrap=pthread_create
 ethdev_OUT := libexec/outrigger/outrigger-adjunct-ethdev
 
 EXTRA_FILES += $(OUT)/libexec/outrigger/images/ethdev.yaml

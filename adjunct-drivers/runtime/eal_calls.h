@@ -3,10 +3,14 @@
 #ifndef EAL_CALLS_H
 #define EAL_CALLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* The EAL's heap shall be this memory; the descriptor stays the caller's. 0 or -errno. */
-int eal_calls_begin(int memory_fd, size_t memory_bytes);
+/*
+ * The EAL's heap shall be this memory; the descriptor stays the caller's. With
+ * `vfio` its device may be one of VFIO's. 0 or -errno.
+ */
+int eal_calls_begin(int memory_fd, size_t memory_bytes, bool vfio);
 /* Where the EAL has mapped it; NULL: it did not. */
 void *eal_calls_end(void);
 

@@ -13,5 +13,6 @@ soft_adapter_PKGS := jansson libseccomp
 soft_adapter_USES := softswitch confine base
 soft_adapter_DPDK := 1
 soft_adapter_OUT := libexec/outrigger/outrigger-soft-adapter
-soft_adapter_LDFLAGS := -Wl,--wrap=accept -Wl,--wrap=recvmsg -Wl,--wrap=pthread_create
+soft_adapter_LDFLAGS := -Wl,--wrap=accept -Wl,--wrap=recvmsg -Wl,--wrap=pthread_create \
+	-Wl,--wrap=rte_vfio_enable
 soft_adapter_TEXTS := adjunct-drivers/soft-adapter/org.outrigger.Adapter.varlink
