@@ -145,6 +145,14 @@ coverage: ## Run unit and end-to-end tests on a build that counts branches, and 
 	@tests/setup/deps.sh test
 	@tests/coverage/run.sh
 
+# A machine with an SR-IOV card in it, if only a virtual one: tests/rig/README.md.
+.PHONY: rig rig-test
+rig: ## Boot a virtual machine with an SR-IOV card and give a shell in it
+	@tests/setup/deps.sh test
+	@tests/rig/run.sh --shell
+rig-test: ## Run the tests in that machine (make test does, too)
+	@ONLY=^rig/ $(MAKE) test
+
 .PHONY: bench
 bench: ## Measure everything against its peers (ROWS=name,name: a part)
 	@tests/setup/deps.sh bench

@@ -15,6 +15,7 @@
 #   e2e/NAME        tests/e2e/NAME.sh, if executable
 #   e2e-asan/NAME   some of them with every process under AddressSanitizer and UBSan,
 #                   by sanitized.sh
+#   rig/all         tests/rig/run.sh: in a virtual machine with an SR-IOV card
 #
 # A suite that writes TAP lines ("ok - name", "not ok - name", "ok - name # SKIP
 # why") counts for as many tests as it has lines, else for one: exit status 0
@@ -29,7 +30,8 @@
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
 #   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares
 #   FLIPPED_EVENTS=60000      entries that it forwards while they are rewritten
-#   JOBS=N           suites at a time, but for e2e
+#   RIG=0            not rig/all, which is then a skip
+#   JOBS=N           suites at a time, but for e2e and rig
 #   CI=true          a skip is a failure
 #   FLAVOR=coverage  that build, unit/ and e2e/ suites alone; see tests/coverage/run.sh
 #
@@ -86,6 +88,7 @@ for script in tests/e2e/*.sh; do
 done
 # Those in which most is attached, unmapped and killed.
 for name in adjunct churn soft_adapter; do add "e2e-asan/$name"; done
+add rig/all
 if [ ${#suites[@]} -eq 0 ]; then
 	echo "No test matches ONLY=$only."
 	exit 1
@@ -120,7 +123,9 @@ release=()
 # shellcheck disable=SC2046,SC2207 # one word each
 {
 	# What was counted belongs to one version of every program: no old one may be left.
-	if wanted e2e/ || [ "$flavor" = coverage ]; then release+=(all $(targets "$out" e2e)); fi
+	if wanted e2e/ || wanted rig/ || [ "$flavor" = coverage ]; then
+		release+=(all $(targets "$out" e2e))
+	fi
 	if wanted unit/ || [ "$flavor" = coverage ]; then release+=($(targets "$out" unit)); fi
 	! wanted e2e/edges || build edges build/edges/tests/e2e/ethdev_edges
 	! wanted race-plain/ || release+=($(targets build race))
@@ -132,6 +137,8 @@ release=()
 	build asan "${asan[@]}"
 	! wanted fuzz/ || build fuzz fuzz-programs
 }
+# What the rig is made of, downloaded once; if that fails, the suite says so.
+! wanted rig/ || [ "${RIG:-1}" = 0 ] || tests/rig/layer.sh >/dev/null
 
 # ---- Run -------------------------------------------------------------------
 # Becomes one suite; its output is the log, its exit status what the suite says.
@@ -153,6 +160,7 @@ run_suite() { # SUITE LOG
 	fuzz/*) command=(tests/fuzz/run.sh "$fuzz_seconds" "$name") ;;
 	e2e/*) command=("tests/e2e/$name.sh") ;;
 	e2e-asan/*) command=(tests/sanitized.sh "$name") ;;
+	rig/*) command=(tests/rig/run.sh) suite_seconds=600 ;;
 	esac
 	# timeout hands a signal on to all that its command started.
 	exec timeout -k 10 "$suite_seconds" "${command[@]}" >"$2" 2>&1 </dev/null
@@ -165,7 +173,7 @@ account() { # SUITE LOG STATUS SECONDS
 	local suite=$1 log=$2 status=$3 line name
 	local ok=0 bad=0 skip=0 tap=$log
 	case $status in
-	124 | 137) echo "Not done after $suite_seconds seconds." >>"$log" ;;
+	124 | 137) echo "Not done after $4 seconds." >>"$log" ;;
 	esac
 	[ ! -e "$log.tap" ] || tap=$log.tap
 	while IFS= read -r line; do
@@ -218,7 +226,7 @@ finish_one() {
 trap 'kill "${!suite_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
 
 for suite in "${suites[@]}"; do
-	[[ $suite != e2e* ]] || jobs=1
+	[[ $suite != e2e* && $suite != rig/* ]] || jobs=1
 	while [ ${#suite_of[@]} -ge "$jobs" ]; do finish_one; done
 	log=$logs/${suite//\//-}.log
 	rm -f "$log" "$log.tap"

@@ -11,7 +11,8 @@
 #                                                as process 1, MODULEs are loaded
 #
 # RIG_KERNEL names the package that depends on the wanted kernel; the cloud
-# kernel, the smallest one, unless it is set. Exit status 77: there is no such
+# kernel, the smallest one, unless it is set. RIG_ROOT is a folder that has a
+# kernel unpacked already (layer.sh makes one). Exit status 77: there is no such
 # kernel here, with the reason as the last line.
 set -u -o pipefail
 cd "$(dirname "$0")/../.." || exit 1
@@ -46,8 +47,9 @@ try_download() {
 # Sets $root, and takes care that it is there.
 find_kernel() {
 	[ "$(uname -m)" = x86_64 ] || no "the tests' virtual machines are x86-64"
-	root=$rig/$wanted
+	root=${RIG_ROOT:-$rig/$wanted}
 	[ ! -d "$root" ] || return 0
+	[ -z "${RIG_ROOT-}" ] || die "there is no $RIG_ROOT"
 	command -v apt-get >/dev/null || no "there is no apt here to download a kernel with"
 	mkdir -p "$rig" || exit 1
 	exec 9>"$rig/lock"

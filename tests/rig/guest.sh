@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Process 1 of the rig once its root is there: what a boot would do (loopback,
+# drivers, huge pages), then the tests that the machine asked for, each with its
+# own time, or a shell on the console; then it powers off. What it says of tests
+# goes to /run/rig, a folder of the machine: NAME.log and NAME.status for each.
+set -u
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/run LC_ALL=C.UTF-8 TERM=${TERM:-linux}
+cd "$(dirname "$0")/../.." || exit 1
+export OTR_BUILD=$PWD/build
+
+hostname rig
+ip link set lo up
+# What udev would do elsewhere.
+ln -s /proc/self/fd /dev/fd
+for stream in 0:stdin 1:stdout 2:stderr; do ln -s "fd/${stream%:*}" "/dev/${stream#*:}"; done
+modprobe -a igb vfio-pci tun kvm_amd
+chmod 666 /dev/net/tun
+echo 256 >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+mkdir -p /dev/hugepages && mount -t hugetlbfs hugetlbfs /dev/hugepages
+mkdir -p /etc && ln -sfn /proc/self/mounts /etc/mtab
+
+if [ -e /run/rig/shell ]; then
+	echo "The rig: $(uname -r), PF $(basename /sys/bus/pci/drivers/igb/0000:*). It ends with the shell."
+	setsid --ctty --wait bash -i </dev/ttyS0 >/dev/ttyS0 2>&1
+else
+	while read -r seconds script; do
+		log=/run/rig/$(basename "$script" .sh)
+		timeout -k 10 "$seconds" "$script" </dev/null >"$log.log" 2>&1
+		echo $? >"$log.status"
+	done </run/rig/scripts
+fi
+sync
+exec busybox poweroff -f
