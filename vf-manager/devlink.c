@@ -51,7 +51,7 @@ static int rank(const char *name)
 	return 4;
 }
 
-static int take_info(void *data, struct nlmsghdr *answer, size_t bytes)
+int devlink_take_info(void *data, struct nlmsghdr *answer, size_t bytes)
 {
 	struct vf_devlink *out = data;
 	char name[64], value[64];
@@ -76,7 +76,7 @@ static int take_info(void *data, struct nlmsghdr *answer, size_t bytes)
 	return 0;
 }
 
-static int take_eswitch(void *data, struct nlmsghdr *answer, size_t bytes)
+int devlink_take_eswitch(void *data, struct nlmsghdr *answer, size_t bytes)
 {
 	struct vf_devlink *out = data;
 
@@ -115,9 +115,9 @@ int devlink_get(void *data, const char *address, struct vf_devlink *out)
 	struct nl_msg *eswitch = request(family, DEVLINK_CMD_ESWITCH_GET, address);
 	if (info && eswitch) {
 		/* A driver may have one and not the other. */
-		error = nl_exchange(socket, info, take_info, &found);
+		error = nl_exchange(socket, info, devlink_take_info, &found);
 		if (!error || error == -EOPNOTSUPP)
-			error = nl_exchange(socket, eswitch, take_eswitch, &found);
+			error = nl_exchange(socket, eswitch, devlink_take_eswitch, &found);
 		error = error == -EOPNOTSUPP && found.firmware[0] ? 0 : error;
 	}
 	nlmsg_free(info);

@@ -129,6 +129,51 @@ check "export cdi: the file" jq -e '.cdiVersion == "0.5.0" and
 	"$work/export/outrigger.local-pf-0000-01-00-0.json"
 refused "export to nowhere" 'nowhere/.*No such file' there export --format cdi -o "$work/nowhere"
 
+# ---- As root: the tree in place of the machine's own, where files keep what is written ----
+# The commands that change something, up to what only a kernel does (tests/unit/vf_manager).
+own_mounts=(unshare --mount)
+[ "$(id -u)" = 0 ] || own_mounts=(unshare --user --map-root-user --mount)
+machine() {
+	# shellcheck disable=SC2016 # for the inner shell
+	timeout 60 "${own_mounts[@]}" bash -c 'mount --bind "$0/sys" /sys && mount --bind "$0/proc" /proc &&
+		exec "${@:1}"' "$root" "$bin/outrigger" --state-dir "$work/state" vf "$@" </dev/null
+}
+if "${own_mounts[@]}" mount --bind "$root/sys" /sys 2>/dev/null; then
+	for file in drivers_probe drivers/vfio-pci/unbind devices/0000:01:10.4/reset; do
+		put '' "$root/sys/bus/pci/$file"
+	done
+	sed -i 's/vfs: .*/vfs: 4/; s/index: ., driver: dpdk/index: 2, driver: dpdk/' "$work/vfs.yaml"
+	check "root: apply what is so already" machine apply -f "$work/vfs.yaml"
+	said "root: nothing to do" '^nothing to do$'
+	check "root: bind" machine bind 01:10.4
+	said "root: bound" '^bound 0000:01:10\.4: driver vfio-pci$'
+	check "root: bind again" machine bind 01:10.4
+	said "root: bound already" '^nothing to do$'
+	refused "root: bind for another" 'is held by "operator"' machine bind 01:10.4 --owner other
+	check "root: list" machine list
+	said "root: list: who holds it" '0000:01:10\.4 .* operator'
+	refused "root: release what a program has open" 'process 4711 .testpmd. has it open' \
+		machine release 01:10.4
+	refused "root: release as another" 'held by "operator", not by "other"' \
+		machine release 01:10.4 --owner other
+	mv "$root/proc/4711/fd/5" "$work/fd5"
+	check "root: release" machine release enp1s0f0/2 -j
+	said "root: release: the answer" '"released": ?"0000:01:10.4"'
+	check "root: release: it was taken from its driver" \
+		grep -q 0000:01:10.4 "$root/sys/bus/pci/drivers/vfio-pci/unbind"
+	check "root: release: it was reset" grep -q 1 "$devices/0000:01:10.4/reset"
+	check "root: release: nothing is remembered" [ -z "$(ls "$work/state/vf")" ]
+	refused "root: release again" 'nobody holds it' machine release 01:10.4
+	mv "$work/fd5" "$root/proc/4711/fd/5"
+	# There is no such interface in this kernel: the step fails, and is told.
+	sed -i 's/index: 2, driver: dpdk/index: 0, vlan: 7/' "$work/vfs.yaml"
+	refused "root: a step that fails" '^! vf 0000:01:10\.0: enp1s0f0: No such device' \
+		machine apply -f "$work/vfs.yaml"
+	said "root: the sum" '1 of 1 changes failed'
+else
+	skipped "the commands that change something" "no mount namespace can be made here"
+fi
+
 # ---- Watch --------------------------------------------------------------------------
 timeout 60 "$bin/outrigger" -j vf watch --root "$root" -i 0.1 >"$work/watch" 2>&1 </dev/null &
 watch=$!

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fuzz target: what the VF manager reads from others. The first byte says as what: an
- * rtnetlink answer about VFs, the text of an address, or the settings of a saved record.
+ * rtnetlink answer about VFs, one of devlink, the text of an address, or the settings of a
+ * saved record.
  */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../vf-manager/netlink.h"
 #include "../../vf-manager/vf_internal.h"
 #include "fuzz.h"
 
@@ -44,6 +46,22 @@ static void as_netlink(const uint8_t *data, size_t size)
 	free(copy);
 }
 
+/* Only what passed for a message of its length comes here. */
+static void as_devlink(const uint8_t *data, size_t size)
+{
+	struct vf_devlink devlink = {.eswitch = VF_ESWITCH_NONE};
+	struct nlmsghdr *copy = malloc(size + 1);
+
+	FUZZ_DEMAND(copy);
+	memcpy(copy, data, size);
+	if (nlmsg_ok(copy, (int)size)) {
+		devlink_take_info(&devlink, copy, size);
+		devlink_take_eswitch(&devlink, copy, size);
+	}
+	FUZZ_DEMAND(memchr(devlink.firmware, 0, sizeof(devlink.firmware)));
+	free(copy);
+}
+
 static void as_address(const uint8_t *data, size_t size)
 {
 	char *text = strndup((const char *)data, size), normal[VF_ADDRESS_BYTES];
@@ -75,6 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		as_address(data + 1, size - 1);
 	else if (data[0] == 'r')
 		as_record(data + 1, size - 1);
+	else if (data[0] == 'd')
+		as_devlink(data + 1, size - 1);
 	else
 		as_netlink(data + 1, size - 1);
 	return 0;

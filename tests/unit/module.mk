@@ -140,7 +140,7 @@ unit_sessions_TEST := 1
 PROGRAMS += unit_vf_manager
 unit_vf_manager_SRCS := tests/unit/fault.c $(addprefix tests/unit/vf_manager/,support.c address.c \
 	discover.c apply.c own.c crash.c netlink.c doctor.c export.c)
-unit_vf_manager_PKGS := criterion libnl-3.0
+unit_vf_manager_PKGS := criterion libnl-3.0 libnl-genl-3.0
 unit_vf_manager_USES := vfmanager
 unit_vf_manager_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,fsync openat renameat unlinkat,-Wl,--wrap=$(call))
 unit_vf_manager_OUT := tests/unit/vf_manager
