@@ -15,7 +15,7 @@ veth() {
 active() { rdma link show rigrxe/1 | grep -q 'state ACTIVE'; }
 # Nothing tells that the server listens, but that the client gets through.
 pingpong() {
-	ibv_rc_pingpong -d rigrxe -g 1 -n 200 10.79.0.1
+	timeout 20 ibv_rc_pingpong -d rigrxe -g 1 -n 200 10.79.0.1
 }
 
 need "the module loads" modprobe rdma_rxe
