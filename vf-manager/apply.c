@@ -69,9 +69,18 @@ static int set_number(struct vf_host *host, const struct vf_function *pf, unsign
 	return error;
 }
 
+static int has_link(struct vf_host *host, const void *data)
+{
+	const struct vf_function *pf = data;
+
+	return vf_read_number(host, 0, VF_DEVICE "/net/%s/carrier", pf->name, pf->ifname) == 1
+		? 0 : -EAGAIN;
+}
+
 /* No driver may take a new VF before its MAC is set; afterwards it is as it was. */
 static int create(struct vf_host *host, const struct vf_function *pf, unsigned number)
 {
+	bool linked = pf->ifname[0] && !has_link(host, pf);
 	bool hold =
 		pf->autoprobe && vf_exists(host, VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
 	char reason[VF_REASON_BYTES];
@@ -82,6 +91,13 @@ static int create(struct vf_host *host, const struct vf_function *pf, unsigned n
 	if (error)
 		return error;
 	error = set_number(host, pf, number);
+	/* igb resets itself for it; without a link it then refuses rates. */
+	if (!error && linked) {
+		error = vf_wait(host, has_link, pf);
+		if (error)
+			vf_refuse(host, error, "%s: the link of %s did not come back after %u VFs "
+				  "were made", pf->name, pf->ifname, number);
+	}
 	memcpy(reason, host->reason, sizeof(reason));
 	after = hold ? vf_write(host, "1", VF_DEVICE "/sriov_drivers_autoprobe", pf->name) : 0;
 	if (error)
@@ -98,14 +114,6 @@ static int destroy(struct vf_host *host, const struct vf_function *pf)
 		if (pf->vfs[v].owner[0])
 			error = vf_record_remove(host, pf->vfs[v].name);
 	return error;
-}
-
-static int has_link(struct vf_host *host, const void *data)
-{
-	const struct vf_function *pf = data;
-
-	return vf_read_number(host, 0, VF_DEVICE "/net/%s/carrier", pf->name, pf->ifname) == 1
-		? 0 : -EAGAIN;
 }
 
 static int link_up(struct vf_host *host, const struct vf_function *pf)

@@ -214,6 +214,8 @@ Test(vf_apply, vfs_that_come_late_are_waited_for)
 	want_vlan(6, 9);
 	applies(0);
 	cr_expect_eq(pf->settings[6].vlan, 9);
+	fake_look(&fake, 0);
+	cr_expect(fake.host.pfs[0]->carrier, "and so is the link, which went meanwhile");
 }
 
 Test(vf_apply, fewer_than_asked_for_is_a_failure_and_probing_is_as_before)

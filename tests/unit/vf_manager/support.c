@@ -239,6 +239,8 @@ static void *make_late(void *data)
 	usleep(30000); /* the manager must wait, however long this takes */
 	for (unsigned i = 0; i < late->count; i++)
 		make_vf(late->fake, late->pf, i);
+	usleep(30000); /* and again: the adapter's own reset is over last, as with igb */
+	fake_put(late->fake, "1\n", DEVICE "/net/%s/carrier", late->pf->address, late->pf->ifname);
 	free(late);
 	return NULL;
 }
@@ -264,6 +266,7 @@ static int set_numvfs(struct fake *fake, struct fake_pf *pf, unsigned wanted)
 
 		cr_assert(late);
 		*late = (struct late){fake, pf, wanted};
+		fake_put(fake, "0\n", DEVICE "/net/%s/carrier", pf->address, pf->ifname);
 		cr_assert_eq(pthread_create(&thread, NULL, make_late, late), 0);
 		pthread_detach(thread);
 		return 0;
@@ -475,7 +478,7 @@ static int kernel_eswitch(void *data, const char *address, enum vf_eswitch mode)
 	return 0;
 }
 
-/* ---- The machine ------------------------------------------------------------------------------ */
+/* ---- The machine ------------------------------------------------------------------------- */
 
 void fake_open(struct fake *fake)
 {

@@ -19,7 +19,7 @@ struct fake_pf {
 	bool no_link, no_carrier_ever, msix, devlink;
 	enum vf_eswitch eswitch;
 	const char *firmware;
-	bool come_late;     /* VFs appear some time after sriov_numvfs is written */
+	bool come_late;     /* VFs and the link are there some time after sriov_numvfs is written */
 	unsigned come_less; /* so many fewer come than were asked for */
 	struct vf_settings settings[VF_PER_PF_MAX];
 };

@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# `outrigger vf` on a card that a kernel drives: from a PF that is down to VFs with
+# settings and drivers; the same again; drift; another number; VFs in use; who holds
+# one, and that it comes back as it was; and back to none.
+. "$(dirname "$0")/../../e2e/lib.sh"
+. "$(dirname "$0")/vf.inc"
+
+vf() { timeout 100 "$bin/outrigger" --state-dir "$work/state" vf "$@" </dev/null; }
+document() { # COUNT RULE...: the wish
+	{
+		printf 'version: 1\npfs:\n  - pf: %s\n    vfs: %s\n' "$pf" "$1"
+		shift
+		[ $# = 0 ] || printf '    vf:\n'
+		[ $# = 0 ] || printf '      - {%s}\n' "$@"
+	} >"$work/vfs.yaml"
+}
+apply() { vf apply -f "$work/vfs.yaml" "$@"; }
+ip_shows() { ip link show "$(pf_interface)" | grep -E "vf $1 .*$2"; } # INDEX REGEX
+has_no_link() { [ "$(cat "/sys/class/net/$(pf_interface)/operstate")" = down ]; }
+
+modprobe igbvf
+need "the physical function is there" [ -d "$pf_path/net" ]
+ip link set "$(pf_interface)" down
+check "it is down" within 10 has_no_link
+check "list" vf list
+said "list: the card" "^$pf +0 of 7 +igb "
+document 3 'spoofchk: yes' 'index: 0, mac: 02:00:00:00:01:00, vlan: 7, qos: 2' \
+	'index: 1, mac: 02:00:00:00:01:01, trust: yes' 'index: 2, driver: dpdk'
+check "a plan" apply --dry-run
+said "a plan: VFs" '^\+ pf .*: vfs 0 -> 3$'
+check "a plan touches nothing" [ "$(vf_count)" = 0 ]
+need "apply" apply
+check "the link is there, which the card lost meanwhile" link_is_up
+check "there are three" [ "$(vf_count)" = 3 ]
+check "an address and a VLAN" ip_shows 0 '02:00:00:00:01:00.* vlan 7, qos 2'
+check "an address and trust" ip_shows 1 '02:00:00:00:01:01.* trust on'
+check "vfio-pci for DPDK" [ "$(vf_driver 2)" = vfio-pci ]
+check "the kernel's driver for the others" [ "$(vf_driver 0) $(vf_driver 1)" = "igbvf igbvf" ]
+check "its interface has the address that was set first" \
+	grep -q 02:00:00:00:01:00 "$pf_path/virtfn0/net/"*/address
+check "new VFs are probed as before" [ "$(cat "$pf_path/sriov_drivers_autoprobe")" = 1 ]
+check "apply again" apply --detailed-exitcode
+said "apply again: nothing to do" '^nothing to do$'
+
+ip link set "$(pf_interface)" vf 0 vlan 9
+check "somebody changes a VLAN" apply
+said "it is put right, and no more" '^1 done$'
+check "the VLAN is as it was" ip_shows 0 'vlan 7'
+document 3 'index: 0, state: disable'
+refused "what igb cannot do" 'driver igb cannot set this' apply
+document 3 'max_tx_rate: 100'
+check "a rate" apply
+check "the rate is there" ip_shows 2 'max_tx_rate 100Mbps'
+
+document 4
+refused "another number" 'has 3 VFs, 4 wanted: .*--allow-disruptive' apply
+exec 9<>"/dev/vfio/$(vf_group 2)"
+refused "another number while a program has a VF" 'has it open; stop that first' \
+	apply --allow-disruptive
+exec 9>&-
+check "another number, with the word" apply --allow-disruptive
+check "there are four" [ "$(vf_count)" = 4 ]
+
+check "bind" vf bind "$(pf_interface)/3" --owner red
+check "vfio-pci has it" [ "$(vf_driver 3)" = vfio-pci ]
+refused "another owner" 'is held by "red"' vf release "$(vf_address 3)" --owner blue
+ip link set "$(pf_interface)" vf 3 vlan 33
+check "release" vf release "$(vf_address 3)" --owner red
+check "the kernel's driver has it again" [ "$(vf_driver 3)" = igbvf ]
+check "its VLAN went with its owner" not ip_shows 3 'vlan 33'
+
+doctor_finds() { { vf doctor -j || :; } | jq -e "any(.findings[]; .name == \"$1\")" >/dev/null; }
+check "doctor: there is an IOMMU here" not doctor_finds iommu-missing
+ip link set "$(pf_interface)" down
+check "doctor: the link is down" doctor_finds link-down
+ip link set "$(pf_interface)" up
+printf 'version: 1\n' >"$work/vfs.yaml"
+check "prune" apply --prune --allow-disruptive
+check "there are none, as before" [ "$(vf_count)" = 0 ]
+check "nothing is remembered" [ -z "$(ls "$work/state/vf")" ]
+finish
