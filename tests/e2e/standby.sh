@@ -24,7 +24,7 @@ document() {
 program_start() { # PARTITION
 	rm -f "$work/questions" "$work/answers"
 	mkfifo "$work/questions" "$work/answers"
-	"${as_user[@]}" env OUTRIGGER_STATE_DIR="$state" build/tests/e2e/numbered "$1" net0 \
+	"${as_user[@]}" env OUTRIGGER_STATE_DIR="$state" "$helpers/numbered" "$1" net0 \
 		<"$work/questions" >"$work/answers" 2>"$work/numbered.log" &
 	program=$!
 	spawned+=("$program")
