@@ -54,8 +54,8 @@ unit_cli_OUT := tests/unit/cli
 unit_cli_TEST := 1
 
 PROGRAMS += unit_hv_shim
-unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c image.c \
-	state.c) hv-shim/state.c
+unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c \
+	plan_changes.c image.c state.c) hv-shim/state.c
 unit_hv_shim_PKGS := criterion jansson libsystemd
 unit_hv_shim_USES := shimplan document vfmanager base eventqueues
 unit_hv_shim_LDFLAGS := $(FAULT_LDFLAGS)
