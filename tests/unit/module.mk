@@ -110,10 +110,12 @@ unit_flipper_OUT := tests/unit/flipper
 unit_flipper_TEST := 1
 
 PROGRAMS += unit_event_queues
-unit_event_queues_SRCS := $(addprefix tests/unit/event_queues/,support.c level1.c associations.c level2.c flow.c recovery.c \
-	hostile.c reference.c random.c flipper.c)
-unit_event_queues_PKGS := criterion
+unit_event_queues_SRCS := tests/unit/fault.c $(addprefix tests/unit/event_queues/,support.c level1.c \
+	associations.c level2.c flow.c recovery.c hostile.c reference.c random.c flipper.c \
+	refusals.c)
+unit_event_queues_PKGS := criterion jansson
 unit_event_queues_USES := eventqueues
+unit_event_queues_LDFLAGS := $(FAULT_LDFLAGS)
 unit_event_queues_OUT := tests/unit/event_queues
 unit_event_queues_TEST := 1
 
