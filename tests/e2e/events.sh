@@ -72,6 +72,20 @@ check "frames come to all of them" broadcast 20
 check "each device had events forwarded" within 5 is '[.guests[0].queues[] | select(.forwarded > 0)] | length' $devices
 check "and none waits" within 5 is '[.guests[0].queues[].depth] | add' 0
 check "none was dropped" is '.stale + .invalid + .broken' 0
+
+# ---- As people see it -------------------------------------------------------------------
+check "events show" outrigger events show
+said "has the partition, and its one guest" '^green +1 +[0-9]'
+said "a queue for each device" "^green +$watch_pid +net7 +0 of [0-9]+ .* open$"
+check "events show PARTITION" outrigger events show red
+check "one that has no guests has no queues" not grep -q net0 "$work/out"
+refused "events show of none" "no partition 'nobody'" outrigger events show nobody
+refused "events top of none" "no partition 'nobody'" outrigger events top nobody
+check "events top" outrigger events top --count 2 --interval 0.1 green
+said "has rates" "^green +$watch_pid +net7 +0 of [0-9]+ +0 "
+check "events top -j" outrigger -j events top --count 2 --interval 0.1 green
+check "a line for each time" [ "$(jq -c '.partitions[0].guests | length' "$work/out" | tr '\n' ' ')" = "1 1 " ]
+
 ticks=$(cpu_ticks "$watch_pid" "$daemon")
 sleep 1
 check "idle for 1 s: program and daemon take at most 5 ticks" \
