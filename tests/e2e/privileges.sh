@@ -56,7 +56,8 @@ has_rights() {
 			[ -n "${wanted[$key]-}" ] || continue
 			[[ $value =~ ^${wanted[$key]}$ ]] || { echo "$status: $key $value, not ${wanted[$key]}"; return 1; }
 			found+=1
-		done <"$status"
+		# At once: the shell reads a file piece by piece, and this one's length changes.
+		done < <(cat "$status")
 		[ $found = ${#wanted[@]} ] || { echo "$status: $found lines of ${#wanted[@]}"; return 1; }
 	done
 	[ $threads -gt 0 ]
