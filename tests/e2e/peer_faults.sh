@@ -12,7 +12,7 @@
 #   peer_faults.sh PROGRAM call NAME ERROR N, or PROGRAM malloc N: that place alone
 . "$(dirname "$0")/lib.sh"
 
-step=${PEER_STEP:-24}
+step=${PEER_STEP:-32}
 libexec=$work/libexec
 export OTR_ORDERS=$work/orders OTR_PRELOAD=$helpers/failing_malloc.so
 mkdir -p "$libexec/real" "$OTR_ORDERS"

@@ -162,7 +162,6 @@ static int first_guest_eq(uint32_t eqs, uint32_t taken, uint32_t capacity, uint3
 	struct rig_adapter io;
 	uint32_t id;
 
-	/* `taken`: -ENOSPC for the first of them, or for the second. */
 	rig_adapter_start(&io, eqs, 4, 4, 16);
 	const struct eq_eq_spec spec = {.capacity = 2};
 	for (uint32_t i = 0; i < taken; i++)
@@ -181,8 +180,11 @@ static int first_guest_eq(uint32_t eqs, uint32_t taken, uint32_t capacity, uint3
 	struct eq_guest_eq_spec of_guest = guest.spec;
 	of_guest.ring_offset += GUEST_RING_BYTES;
 	int error = eq_guest_allocate_eq(guest.guest, adapter, &of_guest, &id);
+	struct eq_queue queue;
 	if (!error)
 		cr_assert_eq(eq_guest_deallocate_eq(guest.guest, adapter, id), 0);
+	else
+		cr_expect_eq(eq_load_eq(&io.host, taken, &queue), -ENOENT, "what it took is back");
 	cr_assert_eq(eq_host_remove_adapter(adapter), 0);
 	rig_adapter_stop(&io);
 	return error;
@@ -238,6 +240,8 @@ Test(refusals, an_adapter_finds_a_damaged_event_queue)
 	bad[1].ring_offset = 0;
 	bad[2].ring_offset = rig.io.bytes + 64;
 	bad[3].ring_offset = rig.io.bytes - 64;
+	for (size_t i = 1; i < 4; i++) /* wrong in nothing else */
+		bad[i].marks_offset = bad[i].ring_offset + good.marks_offset - good.ring_offset;
 	bad[4].marks_offset += 4;
 	bad[5].asb_offset = 4;
 	bad[6].psb_offset = (uint32_t)rig.io.bytes;
