@@ -7,7 +7,6 @@
 #
 #   call NAME ERROR N    its Nth system call of that name (by strace, in a process
 #                        that is no parent of ours: the shim sees the program alone)
-#   malloc N             its Nth allocation (failing_malloc.c)
 #   nothing              its calls are only written down
 #
 # What was refused is told in $OTR_ORDERS/NAME.done, as strace or we write it.
@@ -16,10 +15,6 @@ real=${0%/*}/real/$name
 order=$OTR_ORDERS/$name
 mv "$order" "$order.taken" 2>/dev/null || exec -a "$0" "$real" "$@"
 read -r kind what error at <"$order.taken"
-if [ "$kind" = malloc ]; then
-	export OTR_FAILING_MALLOC=$order.page LD_PRELOAD=$OTR_PRELOAD
-	exec -a "$0" "$real" "$@"
-fi
 [ "$kind" = call ] || exec strace -DDD -qq -o "$order.done" "$real" "$@"
 exec strace -DDD -qq -o "$order.done" -e "trace=$what" -e "inject=$what:error=$error:when=$at" \
 	"$real" "$@"
