@@ -13,7 +13,7 @@
 #   peer_faults.sh PROGRAM call NAME ERROR N: that place alone
 . "$(dirname "$0")/lib.sh"
 
-step=${PEER_STEP:-32}
+step=${PEER_STEP:-20}
 libexec=$work/libexec
 export OTR_ORDERS=$work/orders
 mkdir -p "$libexec/real" "$OTR_ORDERS"
