@@ -28,7 +28,6 @@
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
-#   PEER_STEP=20     e2e/peer_faults refuses every 20th system call of the programs
 #   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares
 #   FLIPPED_EVENTS=60000      entries that it forwards while they are rewritten
 #   RIG=0            not rig/all, which is then a skip

@@ -17,8 +17,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # missing are above all the ways in which the daemon's own system calls can fail.
 overall_percent=82
 
-# More places than `make test` has time for.
-export PEER_STEP=${PEER_STEP:-8}
 [ -n "${ONLY-}" ] || rm -rf build/coverage/raw
 FLAVOR=coverage tests/run.sh
 status=$?
