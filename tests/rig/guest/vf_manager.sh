@@ -76,6 +76,27 @@ check "doctor: there is an IOMMU here" not doctor_finds iommu-missing
 ip link set "$(pf_interface)" down
 check "doctor: the link is down" doctor_finds link-down
 ip link set "$(pf_interface)" up
+
+# The card goes, and its VFs with it, and comes back without any.
+spawn "$work/watch" timeout 200 "$bin/outrigger" --state-dir "$work/state" -j vf watch -i 0.2
+watched() { grep -q "\"function\":\"$1\",\"event\":\"$2\"" "$work/watch"; } # ADDRESS EVENT
+first=$(vf_address 0)
+vf bind "$first" --owner red >/dev/null
+check "watch: somebody holds a VF" within 30 watched "$first" held
+echo 1 >"$pf_path/remove"
+check "watch: the VF is gone" within 30 watched "$first" vanished
+check "watch: and the card" within 30 watched "$pf" vanished
+check "list without the card" vf list
+check "doctor: what was held is not there" doctor_finds record-orphaned
+refused "release of what is not there" 'no function with VFs' vf release "$first" --owner red
+echo 1 >/sys/bus/pci/rescan
+check "watch: the card is back" within 30 watched "$pf" appeared
+stop "$last"
+rm -f "$work/state/vf/$first.json"
+check "its link comes up" pf_up
+document 2
+check "apply after that" apply
+check "there are two" [ "$(vf_count)" = 2 ]
 printf 'version: 1\n' >"$work/vfs.yaml"
 check "prune" apply --prune --allow-disruptive
 check "there are none, as before" [ "$(vf_count)" = 0 ]

@@ -190,7 +190,8 @@ Test(vf_crash, no_memory_anywhere)
 	fault_json();
 	for (unsigned n = 1; fault_round(n); n++) {
 		fault_start(n, ENOMEM);
-		int error = vf_discover(&fake.host, VF_LOOK_ALL);
+		/* Without the names: libpci reads its whole database for them, and dies by itself. */
+		int error = vf_discover(&fake.host, VF_LOOK_ALL & ~VF_LOOK_NAMES);
 		if (!error)
 			error = vf_plan(&fake.host, &wish, 1, 0, &plan);
 		if (!error)
