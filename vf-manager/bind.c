@@ -259,3 +259,37 @@ int vf_release(struct vf_host *host, struct vf_function *vf, const char *token)
 	close(lock);
 	return error;
 }
+
+static int forget_locked(struct vf_host *host, const char *name, const char *token)
+{
+	struct vf_record record;
+	int error = vf_record_load(host, name, &record);
+
+	if (error == -ENOENT)
+		return vf_refuse(host, error, "%s: is not there, and nobody held it", name);
+	if (error)
+		return error;
+	if (strcmp(record.token, token))
+		return vf_refuse(host, -EPERM, "%s: was held by \"%s\", not by \"%s\"", name,
+				 record.token, token);
+	return vf_record_remove(host, name);
+}
+
+int vf_forget(struct vf_host *host, const char *address, const char *token)
+{
+	char name[VF_ADDRESS_BYTES];
+	struct vf_address parsed;
+	int error, lock;
+
+	if (vf_address_parse(address, &parsed))
+		return vf_refuse(host, -EINVAL, "%.60s: is no address", address);
+	vf_address_format(&parsed, name);
+	if (vf_find(host, name))
+		return vf_refuse(host, -EEXIST, "%s: is there", name);
+	lock = vf_lock(host);
+	if (lock < 0)
+		return lock;
+	error = forget_locked(host, name, token);
+	close(lock);
+	return error;
+}

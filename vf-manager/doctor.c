@@ -209,7 +209,7 @@ static void check_records(struct doctor *d)
 		snprintf(name, sizeof(name), "%.*s", (int)(end - entry->d_name), entry->d_name);
 		if (!vf_address_parse(name, &address) && !vf_find(d->host, name))
 			doctor_find(d, VF_WARNING, "record-orphaned", name,
-				    "remove the file of this name from the state directory",
+				    "`outrigger vf release ADDRESS --owner OWNER` forgets it",
 				    "somebody held it, but it is not there");
 	}
 	if (folder)

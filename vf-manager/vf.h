@@ -292,6 +292,11 @@ int vf_bind(struct vf_host *host, struct vf_function *vf, const char *driver, co
  * and forgets. 0; -ENOENT: nobody holds it; -EPERM: another owner does; -EBUSY.
  */
 int vf_release(struct vf_host *host, struct vf_function *vf, const char *token);
+/*
+ * For a VF that is not there any more: forgets that `token` held it. 0; -EINVAL: no
+ * address; -EEXIST: it is there; -ENOENT, -EPERM as vf_release().
+ */
+int vf_forget(struct vf_host *host, const char *address, const char *token);
 
 /* ---- Doctor -------------------------------------------------------------------- */
 

@@ -176,21 +176,31 @@ int cmd_vf_bind(struct cli *cli)
 	return vf ? status : CLI_FAILED;
 }
 
+/* One that went away can only be forgotten. */
+static int release(struct cli *cli, struct vf_host *host)
+{
+	const char *name = cli->arguments[0], *owner = cli->owner ? cli->owner : OWNER_DEFAULT;
+	struct vf_function *vf = vf_find(host, name), gone = {.driver = ""};
+	int result;
+
+	if (!vf && vf_address_parse(name, &gone.address))
+		return cli_fail(cli, "%s", host->reason);
+	vf_address_format(&gone.address, gone.name);
+	result = vf ? vf_release(host, vf, owner) : vf_forget(host, name, owner);
+	return result < 0 ? cli_fail(cli, "%s", host->reason)
+			  : tell(cli, "released", vf ? vf : &gone, true);
+}
+
 int cmd_vf_release(struct cli *cli)
 {
-	int status = vf_may_change(cli), result;
-	struct vf_function *vf;
+	int status = vf_may_change(cli);
 	struct vf_host host;
 
 	if (status != CLI_DONE)
 		return status;
 	status = vf_open(cli, &host, VF_LOOK_ALL);
-	vf = status == CLI_DONE ? vf_named(cli, &host, cli->arguments[0]) : NULL;
-	if (vf) {
-		result = vf_release(&host, vf, cli->owner ? cli->owner : OWNER_DEFAULT);
-		status = result < 0 ? cli_fail(cli, "%s", host.reason)
-				    : tell(cli, "released", vf, true);
-	}
+	if (status == CLI_DONE)
+		status = release(cli, &host);
 	vf_close(&host);
-	return vf ? status : CLI_FAILED;
+	return status;
 }

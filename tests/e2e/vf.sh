@@ -164,6 +164,9 @@ if "${own_mounts[@]}" mount --bind "$root/sys" /sys 2>/dev/null; then
 	check "root: release: it was reset" grep -q 1 "$devices/0000:01:10.4/reset"
 	check "root: release: nothing is remembered" [ -z "$(ls "$work/state/vf")" ]
 	refused "root: release again" 'nobody holds it' machine release 01:10.4
+	refused "root: release what is not there" '0000:01:11.0: is not there, and nobody held it' \
+		machine release 01:11.0
+	refused "root: release what is no address" 'no function with VFs' machine release eth9
 	mv "$work/fd5" "$root/proc/4711/fd/5"
 	# There is no such interface in this kernel: the step fails, and is told.
 	sed -i 's/index: 2, driver: dpdk/index: 0, vlan: 7/' "$work/vfs.yaml"

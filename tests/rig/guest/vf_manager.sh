@@ -88,11 +88,12 @@ check "watch: the VF is gone" within 30 watched "$first" vanished
 check "watch: and the card" within 30 watched "$pf" vanished
 check "list without the card" vf list
 check "doctor: what was held is not there" doctor_finds record-orphaned
-refused "release of what is not there" 'no function with VFs' vf release "$first" --owner red
+refused "another owner" 'was held by "red"' vf release "$first" --owner blue
+check "release of what is not there" vf release "$first" --owner red
+refused "and once is enough" 'is not there, and nobody held it' vf release "$first" --owner red
 echo 1 >/sys/bus/pci/rescan
 check "watch: the card is back" within 30 watched "$pf" appeared
 stop "$last"
-rm -f "$work/state/vf/$first.json"
 check "its link comes up" pf_up
 document 2
 check "apply after that" apply

@@ -114,6 +114,18 @@ Test(vf_own, a_release_that_fails_anywhere_can_be_repeated)
 	}
 }
 
+Test(vf_own, one_that_went_away_is_forgotten_by_its_owner)
+{
+	cr_assert_eq(vf_bind(&fake.host, vf(), "dpdk", "red"), 0);
+	cr_expect_eq(vf_forget(&fake.host, "01:10.0", "red"), -EEXIST);
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:00.0/virtfn0");
+	fake_look(&fake, VF_LOOK_ALL);
+	cr_expect_eq(vf_forget(&fake.host, "01:10.0", "blue"), -EPERM);
+	cr_expect_eq(vf_forget(&fake.host, "enp1s16f0", "red"), -EINVAL);
+	cr_expect_eq(vf_forget(&fake.host, "01:10.0", "red"), 0, "%s", fake.host.reason);
+	cr_expect_eq(vf_forget(&fake.host, "01:10.0", "red"), -ENOENT);
+}
+
 Test(vf_own, a_driver_that_is_not_there)
 {
 	fake.operations = 0;
