@@ -132,26 +132,25 @@ static void check_pf(struct doctor *d, const struct vf_function *pf)
 
 /* ---- VFs ------------------------------------------------------------------------------------ */
 
-struct group_check {
-	const struct vf_function *vf;
-	char others[160];
+struct group_others {
+	char text[160];
 };
 
+/* The function itself is bound to vfio, and so not among them. */
 static int group_member(void *data, const char *address, const char *driver)
 {
-	struct group_check *check = data;
-	size_t used = strlen(check->others);
+	struct group_others *others = data;
+	size_t used = strlen(others->text);
 
-	if (strcmp(address, check->vf->name) && *driver && !strstr(driver, "vfio") &&
-	    strcmp(driver, "pci-stub"))
-		snprintf(check->others + used, sizeof(check->others) - used, "%s%s (%s)",
+	if (*driver && !strstr(driver, "vfio") && strcmp(driver, "pci-stub"))
+		snprintf(others->text + used, sizeof(others->text) - used, "%s%s (%s)",
 			 used ? ", " : "", address, driver);
 	return 0;
 }
 
 static void check_group(struct doctor *d, const struct vf_function *vf)
 {
-	struct group_check check = {.vf = vf};
+	struct group_others others = {.text = ""};
 
 	if (!strstr(vf->driver, "vfio"))
 		return;
@@ -160,14 +159,14 @@ static void check_group(struct doctor *d, const struct vf_function *vf)
 			    "%s has it, but it is in no IOMMU group", vf->driver);
 		return;
 	}
-	vf_group_members(d->host, vf->iommu_group, group_member, &check);
-	if (check.others[0])
+	vf_group_members(d->host, vf->iommu_group, group_member, &others);
+	if (others.text[0])
 		doctor_find(
 			d, VF_ERROR, "group-shared", vf->name,
 			"bind them to vfio-pci too, or put the adapter into a slot whose bridge "
 			"has ACS",
 			"its IOMMU group %d still has members that the host drives: %s",
-			vf->iommu_group, check.others);
+			vf->iommu_group, others.text);
 }
 
 static void check_vf(struct doctor *d, const struct vf_function *vf)

@@ -232,6 +232,17 @@ Test(vf_apply, fewer_than_asked_for_is_a_failure_and_probing_is_as_before)
 	cr_expect(fake.host.pfs[0]->autoprobe);
 }
 
+Test(vf_apply, one_that_is_missing_in_between_is_a_failure)
+{
+	struct fake_pf *pf = fake_add(&fake, &fake_82576);
+
+	pf->gap = 3;
+	fake.host.wait_ns = 20000000;
+	want(pf, 7);
+	cr_assert_eq(apply(0), -EIO);
+	cr_expect(strstr(first_failure, "6 of 7 VFs came"), "%s", first_failure);
+}
+
 Test(vf_apply, no_link_is_a_failure_unless_it_may_be_so)
 {
 	struct fake_pf shape = fake_82576;

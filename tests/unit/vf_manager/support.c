@@ -194,6 +194,8 @@ static void make_vf(struct fake *fake, struct fake_pf *pf, unsigned index)
 {
 	char address[VF_ADDRESS_BYTES], target[64];
 
+	if (index && index == pf->gap)
+		return;
 	vf_address_text(pf, index, address);
 	fake_put(fake, "0x020000\n", DEVICE "/class", address);
 	fake_put(fake, "\n", DEVICE "/driver_override", address);
@@ -239,7 +241,7 @@ static void *make_late(void *data)
 	usleep(30000); /* the manager must wait, however long this takes */
 	for (unsigned i = 0; i < late->count; i++)
 		make_vf(late->fake, late->pf, i);
-	usleep(30000); /* and again: the adapter's own reset is over last, as with igb */
+	usleep(300000); /* and again: the adapter's own reset is over last, as with igb */
 	fake_put(late->fake, "1\n", DEVICE "/net/%s/carrier", late->pf->address, late->pf->ifname);
 	free(late);
 	return NULL;
@@ -432,6 +434,9 @@ static int kernel_set(void *data, const char *ifname, unsigned index, unsigned k
 
 	if (error || !to)
 		return error ? error : -ENODEV;
+	/* As igb refuses rates. */
+	if (!vf_read_number(&fake->host, 0, DEVICE "/net/%s/carrier", pf->address, ifname))
+		return -EINVAL;
 	if (keys & VF_BIT(VF_MAC))
 		memcpy(to->mac, from->mac, 6);
 	if (keys & (VF_BIT(VF_VLAN) | VF_BIT(VF_QOS) | VF_BIT(VF_PROTO))) {

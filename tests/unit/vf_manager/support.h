@@ -21,6 +21,7 @@ struct fake_pf {
 	const char *firmware;
 	bool come_late;     /* VFs and the link are there some time after sriov_numvfs is written */
 	unsigned come_less; /* so many fewer come than were asked for */
+	unsigned gap;       /* the VF of this index does not come; 0: all do */
 	struct vf_settings settings[VF_PER_PF_MAX];
 };
 
