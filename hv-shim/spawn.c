@@ -20,6 +20,15 @@
 
 #include "unix_socket.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+/* An earlier child never returned from its functions, and what the sanitizer noted of
+ * their variables is still there, in our memory, which it shared. */
+#define forget_stack(stack, bytes) __asan_unpoison_memory_region(stack, bytes)
+#else
+#define forget_stack(stack, bytes) ((void)(stack))
+#endif
+
 #define CHILD_SOCKET_FD 3
 #define STACK_BYTES (64u << 10)
 
@@ -174,6 +183,7 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
 		return -errno;
+	forget_stack(stack, STACK_BYTES);
 	for (int i = 0; i < SPAWN_NAMESPACES; i++)
 		namespaces[i] = -1;
 	if (isolation == SPAWN_ISOLATED && !socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets))
