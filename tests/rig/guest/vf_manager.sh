@@ -22,6 +22,8 @@ has_no_link() { [ "$(cat "/sys/class/net/$(pf_interface)/operstate")" = down ]; 
 
 modprobe igbvf
 need "the physical function is there" [ -d "$pf_path/net" ]
+# As after a boot: other tests here have new VFs left without a driver.
+echo 1 >"$pf_path/sriov_drivers_autoprobe"
 ip link set "$(pf_interface)" down
 check "it is down" within 10 has_no_link
 check "list" vf list
