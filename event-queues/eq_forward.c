@@ -188,7 +188,6 @@ bool eq_host_sleep(struct eq_host *host)
 		struct eq_host_adapter *adapter = atomic_load_explicit(&host->adapter[i],
 								       memory_order_acquire);
 
-
 		if (!adapter)
 			continue;
 		/* Also one whose first guest is yet to come: nobody else wakes us for it. */
