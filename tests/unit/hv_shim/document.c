@@ -488,6 +488,46 @@ Test(document, pfs_rules_lie_over_each_other)
 	document_free(&document);
 }
 
+/* What lies at the edge of what is refused below. */
+Test(document, pfs_that_are_just_right)
+{
+	struct document document;
+	struct doc_error error;
+
+	cr_assert_eq(load("version: 1\n"
+			  "pfs:\n"
+			  "  - pf: 01:00.0\n"
+			  "    vfs: 3\n"
+			  "    eswitch: legacy\n"
+			  "    vf:\n"
+			  "      - {index: 0, driver: vfio-pci, min_tx_rate: 9}\n"
+			  "      - {index: 1-1, driver: my_driver, min_tx_rate: 9, max_tx_rate: 0,\n"
+			  "         port_guid: '00:11:22:33:44:55:66:77'}\n"
+			  "      - {index: 2, min_tx_rate: 9, max_tx_rate: 9}\n",
+			  &document, &error), 0, "%u: %s", error.line, error.message);
+	const struct vf_pf_wish *pf = &document.pfs[0];
+
+	cr_expect_eq(pf->eswitch, VF_ESWITCH_LEGACY);
+	cr_expect_str_eq(pf->vfs[0].driver, "vfio-pci");
+	cr_expect_str_eq(pf->vfs[1].driver, "my_driver");
+	cr_expect_eq(pf->vfs[1].settings.max_tx_rate, 0, "no limit");
+	cr_expect_eq(pf->vfs[1].settings.port_guid, 0x0011223344556677u);
+	cr_expect_eq(pf->vfs[2].settings.min_tx_rate, 9);
+	document_free(&document);
+}
+
+Test(document, pfs_too_many)
+{
+	static char text[16384] = "version: 1\npfs:\n";
+	struct document document = {0};
+	struct doc_error error;
+
+	for (size_t i = 0; i <= DOC_PFS_MAX; i++)
+		strcat(text, "  - {pf: 01:00.0, vfs: 0}\n");
+	cr_expect_eq(load(text, &document, &error), -EINVAL);
+	cr_expect(strstr(error.message, "is not a list of at most"), "said '%s'", error.message);
+}
+
 Test(document, pfs_refused_with_line_and_reason)
 {
 	static const struct {
@@ -506,10 +546,19 @@ Test(document, pfs_refused_with_line_and_reason)
 		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {index: 1-0}", 6, "is not a number"},
 		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {index: -1}", 6, "is not a number"},
 		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {index: 0-1x}", 6, "is not a number"},
+		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {index: 0to1}", 6, "is not a number"},
+		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {index: 0-x}", 6, "is not a number"},
+		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {index: yes}", 6, "is not a number"},
 		{"  - pf: 01:00.0\n    vfs: 0\n    vf:\n      - {trust: yes}", 0, "there are no VFs"},
 		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {mac: 02:00:00:00:00:01}", 6,
 		 "is for one VF"},
+		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {node_guid: '00:11:22:33:44:55:66:77'}", 6,
+		 "node_guid: is for one VF"},
+		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {port_guid: '00:11:22:33:44:55:66:77'}", 6,
+		 "port_guid: is for one VF"},
 		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {qos: 1}", 6, "goes with a vlan"},
+		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {proto: 802.1ad}", 6,
+		 "proto: goes with a vlan"},
 		{"  - pf: 01:00.0\n    vfs: 2\n    vf:\n      - {vlan: 0, qos: 1}", 6,
 		 "goes with a vlan that is not 0"},
 		{"  - pf: 01:00.0\n    vfs: 1\n    vf:\n      - {min_tx_rate: 9, max_tx_rate: 8}", 6,
@@ -517,6 +566,9 @@ Test(document, pfs_refused_with_line_and_reason)
 		{"  - pf: 01:00.0\n    vfs: 1\n    vf:\n      - {driver: ../x}", 6,
 		 "is not a driver's name"},
 		{"  - pf: 01:00.0\n    vfs: 1\n    vf:\n      - {node_guid: 00:11}", 6, "is not a GUID"},
+		{"  - pf: 01:00.0\n    vfs: 1\n    vf:\n      - {node_guid: 5}", 6, "is not a GUID"},
+		{"  - pf: 01:00.0\n    vfs: 1\n    vf:\n      - {port_guid: '00:00:00:00:00:00:00:00'}", 6,
+		 "is not a GUID"},
 		{"  - pf: 01:00.0\n    vfs: 1\n    vf:\n      - {colour: red}", 6,
 		 "pfs[0].vf[0].colour: is not a setting known here"},
 		{"  - 7", 2, "entry 0 is a number, not an object"},
