@@ -516,6 +516,20 @@ Test(document, pfs_that_are_just_right)
 	document_free(&document);
 }
 
+Test(document, pfs_are_read_wholly_or_not_at_all, .init = fault_json)
+{
+	for (unsigned n = 1; fault_round(n); n++) {
+		struct document document = {0};
+		struct doc_error error;
+
+		fault_start(n, ENOMEM);
+		int result = load(with_pfs, &document, &error);
+
+		cr_assert_eq(result, fault_end() ? -ENOMEM : 0, "call %u: %s", n, error.message);
+		document_free(&document);
+	}
+}
+
 Test(document, pfs_too_many)
 {
 	static char text[16384] = "version: 1\npfs:\n";

@@ -531,6 +531,23 @@ Test(attachment, only_the_same_program_is_taken_up_again)
 	cr_expect_eq(attachment_adopt(&device, identity), -ESRCH);
 }
 
+Test(attachment, a_window_is_revoked_from_who_is_there)
+{
+	device.spec.kind = ADJ_PORT_TAP;
+	attachment_revoke(&device);
+	cr_expect_eq(question_count, 0u, "it has none");
+	device.spec.kind = ADJ_PORT_NATIVE;
+	attachment_revoke(&device);
+	answered("DetachPort", NULL);
+	answered("Remove", "there is none");
+	device.adjunct = NULL;
+	attachment_revoke(&device);
+	answered("Remove", NULL);
+	partition.keeper = NULL;
+	attachment_revoke(&device);
+	cr_expect_eq(question_count, 0u);
+}
+
 /* ---- Guests ------------------------------------------------------------------------ */
 
 static struct varlink_answer not_found = {.error = (char[]){"org.outrigger.Keeper.NotFound"}};
@@ -762,4 +779,17 @@ Test(device_vhost, the_adjunct_is_connected_to_and_let_go)
 	partition.keeper = NULL;
 	device_vhost_close(&device, true);
 	cr_expect_eq(question_count, 0u, "what the keeper had went with it");
+}
+
+Test(device_vhost, a_keeper_that_ends_is_not_waited_for)
+{
+	device_vhost_keeper_lost(&device); /* of a device without a session */
+	device.spec.kind = ADJ_PORT_VHOST_USER;
+	cr_assert_eq(device_vhost_open(&device), 0);
+	cr_assert(device_vhost_opening(&device));
+	device_vhost_keeper_lost(&device);
+	cr_expect_not(device_vhost_opening(&device));
+	question_count = 0; /* the keeper's end took it along */
+	partition.keeper = NULL;
+	device_vhost_close(&device, true);
 }
