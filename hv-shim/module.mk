@@ -18,7 +18,7 @@ shimvhost_PKGS := libsystemd
 PROGRAMS += outriggerd
 outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c cgroup.c attachment.c control.c \
 	device.c device_steps.c heartbeat.c device_vhost.c log_buffer.c memory.c orphans.c partition.c \
-	close_later.c partition_socket.c peer.c privileges.c recover.c region.c respawn.c server.c spawn.c \
+	close_later.c partition_socket.c peer.c peer_link.c privileges.c recover.c region.c respawn.c server.c spawn.c \
 	standby.c state.c stats.c status.c events/forwarder.c events/device_events.c \
 	events/guests.c events/events_status.c)
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
