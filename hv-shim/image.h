@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "document.h"
+#include "document/document.h"
 
 #define IMAGES_MAX 32
 #define IMAGE_PATTERNS_MAX 32

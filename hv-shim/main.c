@@ -16,11 +16,11 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "cgroup.h"
+#include "processes/cgroup.h"
 #include "clock.h"
 #include "events/events.h"
 #include "log.h"
-#include "privileges.h"
+#include "processes/privileges.h"
 #include "shim.h"
 #include "unix_socket.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cgroup.h"
+#include "processes/cgroup.h"
 #include "events/events.h"
 #include "log.h"
 #include "shim.h"

@@ -15,10 +15,10 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#include "document.h"
+#include "document/document.h"
 #include "image.h"
 #include "log_limit.h"
-#include "peer.h"
+#include "processes/peer.h"
 
 #define SHIM_PATH_BYTES 108 /* a Unix socket's path, with its NUL */
 #define SHIM_MESSAGE_BYTES 400

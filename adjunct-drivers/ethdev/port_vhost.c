@@ -8,7 +8,7 @@
  * A request is a descriptor (with those chained to it) that the guest made
  * available. Each is used once and in that order, whenever the adjunct may die: the
  * library publishes a burst's by one store, of the used index, which is in the
- * guest's memory and is where the session is taken up again (hv-shim/vhost_state.c,
+ * guest's memory and is where the session is taken up again (hv-shim/vhost/vhost_state.c,
  * vhost_state_place()). It does so before the device has the frames: of those in
  * hand, one burst, a death loses what was not passed on yet.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Takes from an adjunct what serving does not need. The shim started it inside
- * namespaces of its own (hv-shim/spawn.c); the rest happens here, in steps,
+ * namespaces of its own (hv-shim/processes/spawn.c); the rest happens here, in steps,
  * because DPDK's initialisation needs files that serving does not:
  *
  *   adjunct_confine_begin()   first thing in the process: limits, no new

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Takes from the embedded adapter what switching frames does not need; see
- * adapter.h. Like an adjunct it starts in namespaces of its own (hv-shim/spawn.c)
+ * adapter.h. Like an adjunct it starts in namespaces of its own (hv-shim/processes/spawn.c)
  * and gives up the rest in two steps, because the EAL counts processors in /sys
  * and the functions' sockets have to be made. Threads of DPDK have no capability
  * from their first instruction (runtime/confine_thread.c). Data thread.

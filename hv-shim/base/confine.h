@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a process of ours gives up, one call for each wall. Each program has its own
- * numbers and lists, and the shim its own order: the shim in hv-shim/privileges.c, the keeper in hv-shim/keeper/confine.c, the embedded
+ * numbers and lists, and the shim its own order: the shim in hv-shim/processes/privileges.c, the keeper in hv-shim/keeper/confine.c, the embedded
  * adapter in adjunct-drivers/soft-adapter/confine.c, adjuncts in
  * adjunct-drivers/runtime/confine.c.
  *

@@ -4,7 +4,7 @@
 #define CMD_VF_H
 
 #include "cli.h"
-#include "../document.h"
+#include "../document/document.h"
 #include "vf.h"
 
 /*

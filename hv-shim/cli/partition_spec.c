@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../document_schema.h"
+#include "../document/document_schema.h"
 #include "cli.h"
 #include "output.h"
 

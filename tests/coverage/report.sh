@@ -21,7 +21,7 @@ unreached=tests/coverage/unreached.txt
 
 # Where a partition's or a peer's octets arrive: rings, sessions, copy-in, messages.
 core='^(event-queues/eq(_ring|)\.'
-core+='|hv-shim/(vhost_|attachment|device_vhost|document)'
+core+='|hv-shim/(vhost/|devices/(attachment|device_vhost)|document/)'
 core+='|hv-shim/base/(varlink|fd_discard|net_|unix_socket|yaml_tree)'
 core+='|adjunct-drivers/ethdev/(port_native|port_vhost|vhost_session))'
 

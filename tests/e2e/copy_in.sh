@@ -80,7 +80,7 @@ planted "a frame, read where it lies" adjunct-drivers/ethdev/port_native.c \
 	'int x(struct port_native *n) { return buffer_at(n->transmit_buffers, &n->transmit, 0)[12]; }'
 planted "the window, read by the runtime" adjunct-drivers/runtime/serve.c \
 	'int x(struct runtime *rt) { return *(int *)rt->env.port.window; }'
-planted "shared memory mapped by the shim" hv-shim/attachment.c \
+planted "shared memory mapped by the shim" hv-shim/devices/attachment.c \
 	'void *x(int fd) { return mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0); }'
 planted "a guest's descriptors, read past librte_vhost" adjunct-drivers/ethdev/vhost_session.c \
 	'int x(struct rte_vhost_vring *ring) { return ring->desc[0].len; }'

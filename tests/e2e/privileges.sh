@@ -16,7 +16,7 @@ documented_capabilities() { # yes|no: in force in the shim
 	sed -nE "s/^\| \`(CAP_[A-Z_]+)\` \| $1\\b.*/\1/p" "$security" | words
 }
 source_capabilities() { # true|false
-	sed -nE "s/^\t\{CAPABILITY\((CAP_[A-Z_]+)\), \.own = $1,.*/\1/p" hv-shim/privileges.c | words
+	sed -nE "s/^\t\{CAPABILITY\((CAP_[A-Z_]+)\), \.own = $1,.*/\1/p" hv-shim/processes/privileges.c | words
 }
 unit_capabilities() {
 	sed -n 's/^CapabilityBoundingSet=//p' hv-shim/install/outriggerd.service.in | words

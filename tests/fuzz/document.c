@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../hv-shim/document.h"
+#include "../../hv-shim/document/document.h"
 #include "fuzz.h"
 
 static void load_again(const struct document *document)

@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../hv-shim/vhost_state.h"
+#include "../../hv-shim/vhost/vhost_state.h"
 #include "fd_discard.h"
 #include "fuzz.h"
 

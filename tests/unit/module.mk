@@ -133,7 +133,7 @@ unit_vhost_faults_TEST := 1
 PROGRAMS += unit_sessions
 unit_sessions_SRCS := $(addprefix tests/unit/,fault.c fault_event.c $(addprefix sessions/,world.c \
 	attachment.c device_vhost.c)) \
-	$(addprefix hv-shim/,attachment.c device_vhost.c)
+	$(addprefix hv-shim/devices/,attachment.c device_vhost.c)
 unit_sessions_PKGS := criterion jansson libsystemd
 unit_sessions_USES := document vfmanager base eventqueues
 unit_sessions_LDFLAGS := $(FAULT_LDFLAGS) $(FAULT_EVENT_LDFLAGS)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../hv-shim/document.h"
+#include "../../../hv-shim/document/document.h"
 #include "../fault.h"
 
 static int load(const char *text, struct document *document, struct doc_error *error)

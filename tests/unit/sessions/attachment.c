@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who holds a native device: its program (hv-shim/attachment.c).
+ * Who holds a native device: its program (hv-shim/devices/attachment.c).
  */
 #include <criterion/criterion.h>
 #include <errno.h>

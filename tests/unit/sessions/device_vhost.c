@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who holds a vhost-user device: its guest (hv-shim/device_vhost.c).
+ * Who holds a vhost-user device: its guest (hv-shim/devices/device_vhost.c).
  */
 #include <criterion/criterion.h>
 #include <errno.h>

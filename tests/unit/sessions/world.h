@@ -11,8 +11,8 @@
 #include "../fault.h"
 #include "../../../hv-shim/events/events.h"
 #include "../../../hv-shim/shim.h"
-#include "../../../hv-shim/spawn.h"
-#include "../../../hv-shim/vhost.h"
+#include "../../../hv-shim/processes/spawn.h"
+#include "../../../hv-shim/vhost/vhost.h"
 
 extern struct shim shim;
 extern struct partition partition;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "../fault.h"
-#include "../../../hv-shim/vhost_proxy.h"
+#include "../../../hv-shim/vhost/vhost_proxy.h"
 #include "clock.h"
 #include "fd_discard.h"
 #include "harness.h"

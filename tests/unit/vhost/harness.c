@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../../../hv-shim/vhost_proxy.h"
+#include "../../../hv-shim/vhost/vhost_proxy.h"
 #include "../fault.h"
 #include "clock.h"
 #include "fd_discard.h"

@@ -9,7 +9,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "../../../hv-shim/vhost.h"
+#include "../../../hv-shim/vhost/vhost.h"
 #include "support.h"
 
 #define TOLD_MAX 64

@@ -6,7 +6,7 @@
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
-#include "../../../hv-shim/vhost_state.h"
+#include "../../../hv-shim/vhost/vhost_state.h"
 
 #define GUEST_BYTES 65536u
 #define GUEST_USER UINT64_C(0x7f0000000000) /* its address in the front-end */

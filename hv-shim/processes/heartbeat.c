@@ -9,9 +9,9 @@
  */
 #include <errno.h>
 
-#include "events/events.h"
+#include "../events/events.h"
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 
 /* A hang of an adjunct is noticed within the sum of the two. */
 #define HEARTBEAT_PERIOD_MS 2000

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "shim.h"
-#include "vhost.h"
+#include "../shim.h"
+#include "../vhost/vhost.h"
 
 struct device_vhost {
 	struct device *device;

@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "events/events.h"
+#include "../events/events.h"
 #include "log.h"
 #include "log_limit.h"
-#include "shim.h"
+#include "../shim.h"
 #include "unix_socket.h"
 #include "varlink.h"
 

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "close_later.h"
-#include "cgroup.h"
+#include "../close_later.h"
+#include "../processes/cgroup.h"
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 
 #define ANOTHER_US (1000 * 1000)
 

@@ -3,7 +3,7 @@
 #ifndef STATUS_H
 #define STATUS_H
 
-#include "shim.h"
+#include "../shim.h"
 
 json_t *status_adapters(const struct shim *shim);
 json_t *status_partition(const struct partition *partition);

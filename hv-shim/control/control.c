@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apply.h"
+#include "../apply.h"
 #include "clock.h"
-#include "events/events.h"
+#include "../events/events.h"
 #include "log.h"
 #include "status.h"
 #include "text/org.outrigger.Shim.varlink.h"

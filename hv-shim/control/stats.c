@@ -10,7 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 
 #define ROUND_MS 1000
 #define INTERVAL_MIN_MS 100

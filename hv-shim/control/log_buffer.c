@@ -9,7 +9,7 @@
 #include <sys/time.h>
 
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 
 #define LINES_KEPT 1000u
 #define LINES_DEFAULT 100

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "events/events.h"
-#include "shim.h"
+#include "../events/events.h"
+#include "../shim.h"
 #include "text/org.outrigger.Partition.varlink.h"
 
 #define ERROR(name) "org.outrigger.Partition." name

@@ -6,7 +6,7 @@
  * state while they are replaced, have recover.c. Event-loop thread.
  */
 #include "clock.h"
-#include "shim.h"
+#include "../shim.h"
 
 /* Service for so long, and earlier ends are forgotten. */
 #define STEADY_NS (2 * NS_PER_S)

@@ -14,7 +14,7 @@
 
 #include "clock.h"
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 #include "varlink.h"
 
 /* An adjunct that is just starting answers when it has started. */

@@ -18,10 +18,10 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "events/events.h"
+#include "../events/events.h"
 #include "log.h"
 #include "net_layout.h"
-#include "shim.h"
+#include "../shim.h"
 #include "unix_socket.h"
 
 #define PROGRAM_FDS (1 + NET_BELLS)        /* what the program gets */

@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "close_later.h"
-#include "events/events.h"
+#include "../close_later.h"
+#include "../events/events.h"
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 
 struct device *device_new(struct partition *partition, struct adapter *adapter,
 			  const struct doc_device *spec)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cgroup.h"
+#include "../processes/cgroup.h"
 #include "clock.h"
 
 /* Optional members are left out rather than null. */

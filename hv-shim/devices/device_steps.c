@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cgroup.h"
+#include "../processes/cgroup.h"
 #include "clock.h"
 #include "log.h"
-#include "shim.h"
+#include "../shim.h"
 
 #define HUGE_PAGE_BYTES (2 << 20)
 #ifndef MFD_HUGE_2MB

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "close_later.h"
+#include "../close_later.h"
 #include "log.h"
 #include "spawn.h"
 #include "unix_socket.h"
