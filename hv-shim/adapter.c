@@ -325,8 +325,10 @@ static int spawn_embedded(struct adapter *adapter)
 		return error;
 	snprintf(executable, sizeof(executable), "%s/outrigger-soft-adapter",
 		 adapter->shim->libexec_dir);
-	error = peer_spawn(adapter->shim->event, executable, adapter->spec.name, socket_path,
-			   SPAWN_ISOLATED, on_exit_of_adapter, adapter, &adapter->peer);
+	error = peer_spawn(adapter->shim->event,
+			   &(struct program){.executable = executable, .name = adapter->spec.name,
+					     .isolation = SPAWN_ISOLATED},
+			   socket_path, on_exit_of_adapter, adapter, &adapter->peer);
 	if (error)
 		return error;
 	state_changed(adapter->shim); /* a shim that dies now must find it again */

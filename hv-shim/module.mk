@@ -10,7 +10,7 @@ outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c close_later.c m
 	$(addprefix control/,control.c log_buffer.c partition_socket.c server.c stats.c status.c) \
 	$(addprefix devices/,attachment.c device.c device_steps.c device_vhost.c standby.c) \
 	$(addprefix events/,device_events.c events_status.c forwarder.c guests.c) \
-	$(addprefix processes/,cgroup.c heartbeat.c orphans.c peer.c peer_link.c privileges.c \
+	$(addprefix processes/,cgroup.c clone_into.c heartbeat.c orphans.c peer.c peer_link.c privileges.c \
 	respawn.c spawn.c))
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson libseccomp

@@ -256,11 +256,12 @@ static void partition_start_keeper(struct partition *partition)
 			 partition->shim->libexec_dir);
 		error = shim_path(partition->shim, "keeper", partition->name, ".sock", socket_path);
 		if (!error)
-			error = peer_spawn(partition->shim->event, executable, partition->name,
-					   socket_path, SPAWN_PLAIN, on_keeper_exit, partition,
-					   &partition->keeper);
-		if (!error)
-			cgroup_add(partition->name, peer_identity(partition->keeper).pid);
+			error = peer_spawn(partition->shim->event,
+					   &(struct program){.executable = executable,
+							     .name = partition->name,
+							     .partition = partition->name,
+							     .isolation = SPAWN_PLAIN},
+					   socket_path, on_keeper_exit, partition, &partition->keeper);
 		snprintf(problem, sizeof(problem), "its keeper cannot be started: %s", strerror(-error));
 	}
 	if (error) {

@@ -365,6 +365,9 @@ int device_socket_path(const struct device *device, unsigned slot, char out[SHIM
 /* Donated memory, made and sealed; a descriptor, or -errno with device->message set. */
 int device_donate(struct device *device);
 int device_executable(struct device *device, char *out, size_t out_bytes);
+/* A process of its image, isolated and charged to its partition. -errno */
+int device_spawn(struct device *device, const char *executable, const char *socket_path,
+		 peer_exit_fn on_exit, struct peer **out);
 
 /* ---- device_vhost.c --------------------------------------------------------------- */
 

@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../processes/cgroup.h"
 #include "clock.h"
 #include "log.h"
 #include "../shim.h"
@@ -219,27 +218,34 @@ int device_executable(struct device *device, char *out, size_t out_bytes)
 	return 0;
 }
 
+int device_spawn(struct device *device, const char *executable, const char *socket_path,
+		 peer_exit_fn on_exit, struct peer **out)
+{
+	char label[DEVICE_LABEL_BYTES];
+
+	device_label(device, label);
+	return peer_spawn(shim_of(device)->event,
+			  &(struct program){.executable = executable, .name = label,
+					    .partition = device->partition->name,
+					    .isolation = SPAWN_ISOLATED},
+			  socket_path, on_exit, device, out);
+}
+
 static int create_adjunct(struct device *device)
 {
 	struct shim *shim = shim_of(device);
-	char label[DEVICE_LABEL_BYTES], socket_path[SHIM_PATH_BYTES];
-	char executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES];
+	char socket_path[SHIM_PATH_BYTES], executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES];
 
 	if (!device->memory_sent && standby_promote(device))
 		return DONE;
 	int error = device_executable(device, executable, sizeof(executable));
 	if (error)
 		return error;
-	device_label(device, label);
 	error = device_socket_path(device, device->slot, socket_path);
 	if (!error)
-		error = peer_spawn(shim->event, executable, label, socket_path, SPAWN_ISOLATED,
-				   device_on_adjunct_exit, device, &device->adjunct);
-	if (error)
-		return fail_step(device, error, "%s: %s", executable, strerror(-error));
-	/* Before it touches what it is donated: that is charged where it is then. */
-	cgroup_add(device->partition->name, peer_identity(device->adjunct).pid);
-	return DONE;
+		error = device_spawn(device, executable, socket_path, device_on_adjunct_exit,
+				     &device->adjunct);
+	return error ? fail_step(device, error, "%s: %s", executable, strerror(-error)) : DONE;
 }
 
 static int dispatch_adjunct(struct device *device)

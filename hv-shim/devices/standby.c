@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "../close_later.h"
-#include "../processes/cgroup.h"
 #include "log.h"
 #include "../shim.h"
 
@@ -182,14 +181,13 @@ void standby_start(struct device *device)
 		error = adapter_device_string(device->adapter, device, device_string,
 					      sizeof(device_string));
 	if (!error)
-		error = peer_spawn(shim->event, executable, label, socket_path, SPAWN_ISOLATED,
-				   on_standby_exit, device, &device->standby);
+		error = device_spawn(device, executable, socket_path, on_standby_exit,
+				     &device->standby);
 	if (error) {
 		log_warning("device %s/%s: no standby can be started: %s", device->partition->name,
 			    device->spec.name, strerror(-error));
 		start_after(device, ANOTHER_US);
 	} else {
-		cgroup_add(device->partition->name, peer_identity(device->standby).pid);
 		peer_call(device->standby, "org.outrigger.Adjunct.Prepare",
 			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
 				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),

@@ -194,6 +194,18 @@ static bool group_path(const char *partition, const char *file, char out[PATH_MA
 				     file) < PATH_MAX;
 }
 
+int cgroup_open_group(const char *partition)
+{
+	char path[PATH_MAX];
+
+	if (!group_path(partition, "", path))
+		return -ENOENT;
+	int error = make_group(path);
+	int fd = error ? error : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 && !error ? -errno : fd;
+}
+
 void cgroup_add(const char *partition, pid_t pid)
 {
 	char path[PATH_MAX], text[16];

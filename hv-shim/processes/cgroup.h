@@ -27,8 +27,11 @@ void cgroup_close(void);
 /* NULL if there is accounting; else a sentence. */
 const char *cgroup_why_not(void);
 
-/* The partition's group is made with its first process. Failures are logged: a process
- * outside its group works all the same. */
+/* The folder of the partition's group, to be cloned into; made with its first process.
+ * -errno; -ENOENT: there is no accounting. */
+int cgroup_open_group(const char *partition);
+/* Moves a process there, which takes milliseconds. Failures are logged: a process outside
+ * its group works all the same. */
 void cgroup_add(const char *partition, pid_t pid);
 /* Once its last process is gone. */
 void cgroup_remove(const char *partition);

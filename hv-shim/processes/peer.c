@@ -176,10 +176,10 @@ static int peer_watch(struct peer *peer)
 	return error < 0 ? error : 0;
 }
 
-int peer_spawn(sd_event *event, const char *executable, const char *name, const char *socket_path,
-	       enum spawn_isolation isolation, peer_exit_fn on_exit, void *data, struct peer **out)
+int peer_spawn(sd_event *event, const struct program *program, const char *socket_path,
+	       peer_exit_fn on_exit, void *data, struct peer **out)
 {
-	struct peer *peer = peer_new(event, name, socket_path, on_exit, data);
+	struct peer *peer = peer_new(event, program->name, socket_path, on_exit, data);
 	int listen_fd = -1, error = -ENOMEM;
 
 	if (!peer)
@@ -187,8 +187,7 @@ int peer_spawn(sd_event *event, const char *executable, const char *name, const 
 	error = listen_fd = unix_listen(socket_path, 0600);
 	if (listen_fd < 0)
 		goto fail;
-	error = spawn(executable, name, listen_fd, isolation, &peer->identity.pid, &peer->pidfd,
-		      peer->namespaces);
+	error = spawn(program, listen_fd, &peer->identity.pid, &peer->pidfd, peer->namespaces);
 	if (error)
 		goto fail;
 	error = peer_watch(peer);

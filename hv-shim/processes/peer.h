@@ -44,13 +44,11 @@ static inline int peer_identity_of(struct peer_identity *identity)
 }
 
 /*
- * Starts `executable` with `name` as its only argument, a listening socket at
- * `socket_path` as descriptor 3, /dev/null as input, a session of its own, and
- * connects. -errno, with nothing left behind.
+ * Starts the program with a listening socket at `socket_path` as descriptor 3 (spawn.h),
+ * and connects. -errno, with nothing left behind.
  */
-int peer_spawn(sd_event *event, const char *executable, const char *name, const char *socket_path,
-	       enum spawn_isolation isolation, peer_exit_fn on_exit, void *data,
-	       struct peer **out);
+int peer_spawn(sd_event *event, const struct program *program, const char *socket_path,
+	       peer_exit_fn on_exit, void *data, struct peer **out);
 /* Takes up a process that an earlier shim started. -ESRCH: it is no longer there. */
 int peer_adopt(sd_event *event, struct peer_identity identity, const char *socket_path,
 	       peer_exit_fn on_exit, void *data, struct peer **out);

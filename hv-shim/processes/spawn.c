@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cgroup.h"
+#include "clone_into.h"
 #include "unix_socket.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -157,20 +159,42 @@ static int child_main(void *data)
 	_exit(127);
 }
 
-int spawn(const char *executable, const char *name, int listen_fd, enum spawn_isolation isolation,
-	  pid_t *pid, int *pidfd, int namespaces[SPAWN_NAMESPACES])
+/* In its partition's group at once; where the kernel or whoever confines us has no such
+ * call, moved there: before it touches what it is donated, which is charged where it is
+ * then. */
+static pid_t clone_child(const char *partition, int flags, char *stack, struct child *child, int *pidfd)
 {
-	char *const argv[] = {(char *)executable, (char *)name, NULL};
+	int group_fd = partition ? cgroup_open_group(partition) : -1;
+	pid_t cloned = -1;
+
+	if (group_fd >= 0) {
+		cloned = clone_into(group_fd, child_main, stack, STACK_BYTES, flags, child, pidfd);
+		close(group_fd);
+		if (cloned > 0)
+			return cloned;
+	}
+	cloned = clone(child_main, stack + STACK_BYTES, flags, child, pidfd);
+	if (cloned < 0)
+		return -errno;
+	if (partition)
+		cgroup_add(partition, cloned);
+	return cloned;
+}
+
+int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
+	  int namespaces[SPAWN_NAMESPACES])
+{
+	const char *executable = program->executable, *slash = strrchr(executable, '/');
+	char *const argv[] = {(char *)executable, (char *)program->name, NULL};
 	struct child child = {.executable = executable, .argv = argv, .listen_fd = listen_fd,
 			      .namespace_socket = -1};
 	int sockets[2] = {-1, -1};
-	const char *slash = strrchr(executable, '/');
 	int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
 	sigset_t all, before;
 	pid_t cloned;
 
 	child.here = slash ? slash + 1 : executable;
-	if (isolation == SPAWN_ISOLATED) {
+	if (program->isolation == SPAWN_ISOLATED) {
 		flags |= CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID;
 		child.map_user = geteuid() != 0;
 	}
@@ -186,13 +210,13 @@ int spawn(const char *executable, const char *name, int listen_fd, enum spawn_is
 	forget_stack(stack, STACK_BYTES);
 	for (int i = 0; i < SPAWN_NAMESPACES; i++)
 		namespaces[i] = -1;
-	if (isolation == SPAWN_ISOLATED && !socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets))
+	if (program->isolation == SPAWN_ISOLATED && !socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets))
 		child.namespace_socket = sockets[1];
 	/* No handler of ours may run on the child's borrowed memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	cloned = clone(child_main, stack + STACK_BYTES, flags, &child, pidfd);
-	int error = cloned < 0 ? -errno : child.error;
+	cloned = clone_child(program->partition, flags, stack, &child, pidfd);
+	int error = cloned < 0 ? cloned : child.error;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, STACK_BYTES);
 	if (child.namespace_socket >= 0) {

@@ -19,19 +19,26 @@ enum spawn_isolation {
 	SPAWN_ISOLATED,
 };
 
+/* What is run: `executable NAME` (a path; or, where that does not lead to it, the file
+ * of that name in the working folder). */
+struct program {
+	const char *executable, *name;
+	const char *partition; /* whose control group it is in; NULL: ours */
+	enum spawn_isolation isolation;
+};
+
 #define SPAWN_NAMESPACES 2
 
 /*
- * Runs `executable NAME` (a path; or, where that does not lead to it, the file of
- * that name in the working folder) with /dev/null as input, `listen_fd` as descriptor 3,
- * in a session of its own, signals at their defaults. The pid and a pidfd (the
+ * Runs it with /dev/null as input, `listen_fd` as descriptor 3, in a session of its own,
+ * signals at their defaults. The pid and a pidfd (the
  * caller's to close) go to the out parameters; so do descriptors of the mount and
  * network namespaces made for it, -1 where there are none: giving up a namespace
  * takes the kernel a while, and falls to whoever holds it last. -errno: of clone, or of what the
  * child could not do; no process is left.
  */
-int spawn(const char *executable, const char *name, int listen_fd, enum spawn_isolation isolation,
-	  pid_t *pid, int *pidfd, int namespaces[SPAWN_NAMESPACES]);
+int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
+	  int namespaces[SPAWN_NAMESPACES]);
 
 /* Field 22 of /proc/PID/stat, which tells a reused pid apart. 0, -ESRCH: there is none;
  * other -errno. */
