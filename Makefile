@@ -61,12 +61,13 @@ dpdk_archives = $(wildcard $(foreach l,$(1),$(DPDK_LIBDIR)/librte_$(l).a))
 DPDK_DRIVERS := net_virtio net_ring bus_vdev bus_pci mempool_ring
 DPDK_CORE := vhost cryptodev rcu hash dmadev pci ethdev meter net mbuf mempool ring eal \
 	telemetry kvargs log argparse
-dpdk_libs = -Wl,--whole-archive $(call dpdk_archives,$(DPDK_DRIVERS)) -Wl,--no-whole-archive \
+dpdk_libs = -Wl,--whole-archive $(call dpdk_archives,$(DPDK_DRIVERS) $(1)) -Wl,--no-whole-archive \
 	-Wl,--start-group $(call dpdk_archives,$(DPDK_CORE)) -Wl,--end-group -lnuma -lbsd -lpthread -ldl -lm
 
 # ---- What the folders declare --------------------------------------------
 # LIBRARIES, PROGRAMS: names; for each NAME: NAME_SRCS; NAME_PKGS (pkg-config),
-# NAME_USES (libraries of ours), NAME_DPDK=1, NAME_OUT (path under $(OUT)),
+# NAME_USES (libraries of ours), NAME_DPDK=1, NAME_DPDK_DRIVERS (more of
+# DPDK's drivers), NAME_OUT (path under $(OUT)),
 # NAME_LDFLAGS, NAME_TEXTS (files turned into C strings).
 LIBRARIES :=
 PROGRAMS :=
@@ -104,7 +105,7 @@ $(call target_rules,$(1))
 $(1)_LIBS := $(foreach u,$($(1)_USES),$(OUT)/lib/$(u).a)
 $(OUT)/$($(1)_OUT): $$($(1)_OBJS) $$($(1)_LIBS)
 	$$(call quiet,LD,$$@)mkdir -p $$(@D); $$(CC) $$(ALL_LDFLAGS) -o $$@ $$($(1)_OBJS) $$($(1)_LIBS) \
-	$($(1)_LDFLAGS) $(if $($(1)_DPDK),$$(dpdk_libs)) \
+	$($(1)_LDFLAGS) $(if $($(1)_DPDK),$$(call dpdk_libs,$($(1)_DPDK_DRIVERS))) \
 	$$(call pkg_libs,$$(strip $($(1)_PKGS) $(foreach u,$($(1)_USES),$($(u)_PKGS))))
 endef
 

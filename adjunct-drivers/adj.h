@@ -124,6 +124,8 @@ struct adj_ops {
 				       for good before it is told its port */
 	const int *syscalls;        /* needed while serving, besides the runtime's list
 				       (runtime/confine.c); -1 ends; or NULL */
+	const unsigned *ioctls;     /* requests to the device's descriptors that are needed
+				       then; 0 ends; or NULL: ioctl() is not */
 
 	/*
 	 * Of a standby, long before init: makes and touches in the donated memory what

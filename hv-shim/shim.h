@@ -22,7 +22,8 @@
 
 #define SHIM_PATH_BYTES 108 /* a Unix socket's path, with its NUL */
 #define SHIM_MESSAGE_BYTES 400
-#define SHIM_FDS_MAX 5
+#define SHIM_WINDOW_FDS 4 /* of a native device: what AttachPort takes */
+#define SHIM_FDS_MAX 7    /* donated memory, port or window, VFIO's */
 
 /* How long a child may take; to start, which includes DPDK's initialisation: unless
  * --start-timeout says otherwise. */
@@ -140,7 +141,7 @@ struct device {
 	 * which takes milliseconds, before its end is seen. Never mapped here. */
 	int memory_fd, standby_memory_fd;
 	struct device_vhost *vhost; /* its guest's session, if it is a vhost-user device; or NULL */
-	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, TAP; closed afterwards */
+	int fds[SHIM_FDS_MAX]; /* for Start: donated memory, port, VFIO's; closed afterwards */
 	unsigned fd_count;
 	bool memory_sent; /* the first of them is donated memory */
 	/* What the function took of its drivers before the next one, as its adapter

@@ -80,7 +80,13 @@ static void remove_port(struct device *device)
 	if (!device->probed)
 		return;
 	device->probed = false;
-	if (rte_eth_dev_info_get(device->port_id, &info) || rte_dev_remove(info.device))
+	/* VFIO would ask by name what it belongs to; it ends with the process. */
+	int result = device->link_is_peer ? rte_eth_dev_info_get(device->port_id, &info)
+					  : rte_eth_dev_close(device->port_id);
+
+	if (!result && device->link_is_peer)
+		result = rte_dev_remove(info.device);
+	if (result)
 		device->env->log(device->env, ADJ_LOG_WARNING, "%s could not be let go",
 				 device->env->device);
 }

@@ -16,8 +16,10 @@
 #include "ethdev.h"
 
 #include <errno.h>
+#include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "clock.h"
 #include "device.h"
@@ -379,10 +381,17 @@ static void ethdev_exit(void *state)
 	free(ethdev);
 }
 
+/* Functions by VFIO: their interrupts come and go with them, which a reset by the
+ * physical function takes as well; what the bus knows of them is read. */
+static const int syscalls[] = {__NR_eventfd2, __NR_pread64, __NR_pwrite64, -1};
+static const unsigned ioctls[] = {VFIO_DEVICE_SET_IRQS, 0};
+
 const struct adj_ops ethdev_ops = {
 	.name = "ethdev",
 	.interface_version = ADJ_INTERFACE_VERSION,
 	.uses_dpdk = true,
+	.syscalls = syscalls,
+	.ioctls = ioctls,
 	.prepare = ethdev_prepare,
 	.init = ethdev_init,
 	.dispatch = ethdev_dispatch,

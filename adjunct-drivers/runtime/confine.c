@@ -62,7 +62,8 @@ static const int allowed[] = {
 
 int adjunct_confine_begin(void)
 {
-	return confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX);
+	/* How much it may lock is known with its memory (start.c). */
+	return confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX, RLIM_INFINITY);
 }
 
 /* True in the namespaces the shim made; a test may start us without them. */
@@ -74,23 +75,23 @@ static bool namespaces_are_ours(void)
 /* The list, translated; no filter: not yet, or in force. */
 static struct sock_fprog program;
 
-int adjunct_confine_prepare(const int *extra_syscalls)
+int adjunct_confine_prepare(const struct adj_ops *ops)
 {
 	int error = program.filter ? 0 : confine_bounding_set(CONFINE_NONE);
 
 	if (!error && !program.filter)
 		error = confine_seccomp_translate(allowed, sizeof(allowed) / sizeof(allowed[0]),
-						  extra_syscalls, &program);
+						  ops->syscalls, ops->ioctls, &program);
 	return error;
 }
 
-int adjunct_confine_finish(const int *extra_syscalls)
+int adjunct_confine_finish(const struct adj_ops *ops)
 {
 	static bool finished;
 
 	if (finished)
 		return 0;
-	int error = adjunct_confine_prepare(extra_syscalls);
+	int error = adjunct_confine_prepare(ops);
 
 	if (!error)
 		error = confine_serving_reach(namespaces_are_ours(), NULL, CONFINE_NONE);

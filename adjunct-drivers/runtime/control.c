@@ -181,8 +181,8 @@ void control_answer_stop(struct runtime *rt, const void *state, size_t state_byt
 }
 
 static const struct varlink_method methods[] = {
-	{"Prepare", prepare_handle, .fds_max = 1},
-	{"Start", start_handle, .fds_max = 5},
+	{"Prepare", prepare_handle, .fds_max = 2},
+	{"Start", start_handle, .fds_max = 7},
 	{"AttachPort", attach_handle, .fds_max = 4},
 	{"DetachPort", detach_handle},
 	{"AttachEvents", events_attach_handle, .fds_max = 2},

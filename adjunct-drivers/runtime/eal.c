@@ -103,7 +103,7 @@ int eal_start(struct adj_env *env, int memory_fd)
 
 	if (result)
 		return result;
-	result = eal_calls_begin(memory_fd, env->memory_bytes, device_is_pci(env->device));
+	result = eal_calls_begin(memory_fd, env->memory_bytes);
 	if (result)
 		return result;
 	result = eal_init(env);

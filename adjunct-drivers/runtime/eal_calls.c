@@ -36,7 +36,6 @@ static int heap_fd = -1;    /* then this is its number */
 static size_t heap_bytes;
 static void *heap;
 static cpu_set_t cpus;
-static bool vfio_wanted;
 
 /* ---- The heap --------------------------------------------------------------- */
 
@@ -146,20 +145,6 @@ int __wrap_access(const char *path, int mode)
 	return -1;
 }
 
-/* ---- What it must not have ---------------------------------------------------- */
-
-int __real_rte_vfio_enable(const char *module);
-int __wrap_rte_vfio_enable(const char *module);
-
-/*
- * Where the kernel has VFIO the EAL opens a container for devices to come, and
- * keeps it. An adjunct without such a device would keep it into its confinement.
- */
-int __wrap_rte_vfio_enable(const char *module)
-{
-	return starting && !vfio_wanted ? 0 : __real_rte_vfio_enable(module);
-}
-
 /* ---- The clock ------------------------------------------------------------------ */
 
 struct reading {
@@ -211,7 +196,7 @@ uint64_t __wrap_get_tsc_freq(void)
 
 /* ---- Beginning and end ------------------------------------------------------------ */
 
-int eal_calls_begin(int memory_fd, size_t memory_bytes, bool vfio)
+int eal_calls_begin(int memory_fd, size_t memory_bytes)
 {
 	if (sched_getaffinity(0, sizeof(cpus), &cpus))
 		return -errno;
@@ -219,7 +204,6 @@ int eal_calls_begin(int memory_fd, size_t memory_bytes, bool vfio)
 	if (donated_fd < 0)
 		return -errno;
 	heap_bytes = memory_bytes;
-	vfio_wanted = vfio;
 	first_reading = clock_read();
 	starting = true;
 	return 0;

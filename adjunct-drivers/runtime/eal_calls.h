@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the EAL's calls to the system meet while it starts; see eal_calls.c. */
+/* What the EAL's calls to the system meet while it starts; see eal_calls.c and
+ * eal_vfio.c. */
 #ifndef EAL_CALLS_H
 #define EAL_CALLS_H
 
@@ -7,10 +8,10 @@
 #include <stddef.h>
 
 /*
- * The EAL's heap shall be this memory; the descriptor stays the caller's. With
- * `vfio` its device may be one of VFIO's. 0 or -errno.
+ * The EAL's heap shall be this memory; the descriptor stays the caller's. 0 or
+ * -errno.
  */
-int eal_calls_begin(int memory_fd, size_t memory_bytes, bool vfio);
+int eal_calls_begin(int memory_fd, size_t memory_bytes);
 /* Where the EAL has mapped it; NULL: it did not. */
 void *eal_calls_end(void);
 

@@ -112,6 +112,7 @@ void runtime_unwatch_all(struct runtime *rt)
 void runtime_env_init(struct runtime *rt)
 {
 	memset(rt->watched, 0xff, sizeof(rt->watched)); /* every slot -1 */
+	rt->vfio_group = -1;
 	rt->env = (struct adj_env){
 		.name = rt->ops->name, /* until Start names it */
 		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},

@@ -2,7 +2,7 @@
 # The DPDK part (runtime/eal.c) is listed by the drivers that need it, with
 # -Wl,--wrap=memfd_create: a driver without DPDK links none of it.
 LIBRARIES += adjunct
-adjunct_SRCS := $(addprefix adjunct-drivers/runtime/,main.c serve.c control.c start.c descriptors.c \
+adjunct_SRCS := $(addprefix adjunct-drivers/runtime/,main.c serve.c control.c start.c start_request.c descriptors.c \
 	env.c base64.c confine.c events.c)
 adjunct_PKGS := jansson libseccomp
 adjunct_TEXTS := adjunct-drivers/org.outrigger.Adjunct.varlink

@@ -49,6 +49,7 @@ struct runtime {
 	/* What env points to. */
 	char name[65], device[257], vhost_path[108];
 	size_t window_bytes;
+	int64_t vfio_group; /* of the device; -1: it is not VFIO's */
 	bool memory_huge; /* the donated memory is made of huge pages */
 	char last_error[MESSAGE_BYTES_MAX]; /* newest ADJ_LOG_ERROR line */
 
@@ -119,12 +120,18 @@ int serve(struct runtime *rt);
  * whole heap in `memory_fd` (owned by the caller, not needed afterwards).
  */
 __attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
+/*
+ * eal_vfio.c, linked into the same images: what the EAL gets when it opens files
+ * below /dev/vfio, each taken over if it is what it should be. 0 or -errno, logged.
+ */
+__attribute__((weak)) int eal_vfio_container(const struct adj_env *env, int fd);
+__attribute__((weak)) int eal_vfio_group(const struct adj_env *env, unsigned number, int fd);
 
-/* confine.c: each 0 or -errno, logged. `extra_syscalls`: what the driver needs
- * besides the runtime's list; -1 ends; or NULL. */
+/* confine.c: each 0 or -errno, logged. The driver has what it says in `ops` besides
+ * the runtime's list. */
 int adjunct_confine_begin(void);
-int adjunct_confine_prepare(const int *extra_syscalls);
-int adjunct_confine_finish(const int *extra_syscalls);
+int adjunct_confine_prepare(const struct adj_ops *ops);
+int adjunct_confine_finish(const struct adj_ops *ops);
 
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters
  * for every 3 bytes begun, and a NUL. Decode: bytes, or -EINVAL. */

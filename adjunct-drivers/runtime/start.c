@@ -7,7 +7,6 @@
  * again; once DPDK or the driver has begun and failed, the process is of no
  * further use. Called by control.c on the serving thread.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,167 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "net_layout.h"
-#include "runtime.h"
+#include "start_request.h"
 
-#define MEMORY_UNIT_BYTES ((json_int_t)1 << 20)
-#define MEMORY_BYTES_MAX ((json_int_t)1 << 40)
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of others with 4 KiB pages */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* linux/mman.h of 6.1 */
 #endif
-#define WINDOW_FDS 4 /* the window, two doorbells, the in-flight record */
-#define MTU_MIN 68   /* RFC 791 */
-#define MTU_MAX 2016 /* net_layout.h's frame less header and VLAN tag */
-
-/* Everything Start was given, before anything acts on it. */
-struct start_request {
-	const char *name, *device, *cpu, *state, *path;
-	size_t memory_bytes;
-	json_int_t taken; /* -1: the device does not count */
-	struct adj_port port; /* descriptors still -1 */
-	unsigned fds;         /* that must come along */
-	bool window_kept;     /* unless the standby has the window already */
-};
-
-/* ---- Parameters -------------------------------------------------------- */
-
-/* Printable, not empty, short enough: such a string can be logged and passed on. */
-static const char *text_get(json_t *object, const char *key, size_t bytes_max)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-	size_t length = text ? strlen(text) : 0;
-
-	if (!length || length >= bytes_max)
-		return NULL;
-	for (size_t i = 0; i < length; i++)
-		if (!isprint((unsigned char)text[i]))
-			return NULL;
-	return text;
-}
-
-static bool integer_get(json_t *object, const char *key, json_int_t low, json_int_t high,
-			json_int_t *out)
-{
-	json_t *value = json_object_get(object, key);
-
-	if (!json_is_integer(value))
-		return false;
-	*out = json_integer_value(value);
-	return *out >= low && *out <= high;
-}
-
-/* Six octets; a station's own address: neither a group's nor zero. */
-static bool mac_parse(const char *text, uint8_t mac[6])
-{
-	unsigned octet[6];
-	char after;
-
-	if (!text || strlen(text) != 17 ||
-	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &octet[0], &octet[1], &octet[2], &octet[3],
-		   &octet[4], &octet[5], &after) != 6)
-		return false;
-	unsigned all = 0;
-
-	for (int i = 0; i < 6; i++) {
-		mac[i] = (uint8_t)octet[i];
-		all |= octet[i];
-	}
-	return all && !(mac[0] & 1);
-}
-
-static bool ring_entries_get(json_t *object, uint32_t *out)
-{
-	struct net_layout layout;
-	json_int_t number;
-
-	if (!integer_get(object, "ring_entries", 2, 65536, &number) ||
-	    net_layout_compute((uint32_t)number, &layout))
-		return false;
-	*out = (uint32_t)number;
-	return true;
-}
-
-/* NULL, or the name of the parameter that is wrong. */
-static const char *port_parse(json_t *port, struct start_request *out)
-{
-	const char *kind = text_get(port, "kind", 16);
-	json_int_t number;
-
-	if (!kind)
-		return "port.kind";
-	if (!mac_parse(text_get(port, "mac", 18), out->port.mac))
-		return "port.mac";
-	if (!integer_get(port, "mtu", MTU_MIN, MTU_MAX, &number))
-		return "port.mtu";
-	out->port.mtu = (uint16_t)number;
-	if (!strcmp(kind, "tap")) {
-		out->port.kind = ADJ_PORT_TAP;
-		out->fds = 2;
-		return NULL;
-	}
-	if (!strcmp(kind, "vhost-user")) {
-		out->port.kind = ADJ_PORT_VHOST_USER;
-		out->fds = 1;
-		out->path = text_get(port, "path", sizeof(((struct runtime *)0)->vhost_path));
-		return out->path && out->path[0] == '/' ? NULL : "port.path";
-	}
-	if (strcmp(kind, "native"))
-		return "port.kind";
-	out->port.kind = ADJ_PORT_NATIVE;
-	out->fds = 1;
-	if (!json_object_get(port, "ring_entries"))
-		return NULL; /* no program yet: AttachPort brings the window */
-	out->fds += WINDOW_FDS;
-	return ring_entries_get(port, &out->port.ring_entries) ? NULL : "port.ring_entries";
-}
-
-/* What Prepare and Start both say. */
-static const char *request_parse_common(json_t *parameters, struct start_request *out)
-{
-	json_int_t number;
-
-	out->name = text_get(parameters, "name", sizeof(((struct runtime *)0)->name));
-	out->device = text_get(parameters, "device", sizeof(((struct runtime *)0)->device));
-	if (!out->name)
-		return "name";
-	if (!out->device)
-		return "device";
-	if (!integer_get(parameters, "memory_bytes", MEMORY_UNIT_BYTES, MEMORY_BYTES_MAX,
-			 &number) ||
-	    number % MEMORY_UNIT_BYTES)
-		return "memory_bytes";
-	out->memory_bytes = (size_t)number;
-	return NULL;
-}
-
-static const char *request_parse(json_t *parameters, struct start_request *out)
-{
-	json_t *port = json_object_get(parameters, "port");
-	json_t *state = json_object_get(parameters, "state");
-	json_t *taken = json_object_get(parameters, "taken");
-
-	*out = (struct start_request){
-		.taken = -1,
-		.cpu = text_get(parameters, "cpu", 16),
-		.port = {.tap_fd = -1, .bell_adjunct_fd = -1, .bell_partition_fd = -1},
-	};
-	const char *wrong = request_parse_common(parameters, out);
-
-	if (wrong)
-		return wrong;
-	if (!out->cpu || (strcmp(out->cpu, "shared") && strcmp(out->cpu, "dedicated")))
-		return "cpu";
-	if (state && !json_is_null(state)) {
-		out->state = json_string_value(state);
-		if (!out->state)
-			return "state";
-	}
-	if (taken && !json_is_null(taken) &&
-	    !integer_get(parameters, "taken", 0, UINT32_MAX, &out->taken))
-		return "taken";
-	return json_is_object(port) ? port_parse(port, out) : "port";
-}
 
 /* ---- What was donated -------------------------------------------------- */
 
@@ -312,7 +158,7 @@ static void memory_gather(struct runtime *rt)
 static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 {
 	void *driver = rt->prepared;
-	int result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops->syscalls) : 0;
+	int result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops) : 0;
 
 	if (!result)
 		result = rt->ops->init(&rt->env, &driver);
@@ -325,7 +171,7 @@ static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 			return result;
 		}
 	}
-	result = adjunct_confine_finish(rt->ops->syscalls);
+	result = adjunct_confine_finish(rt->ops);
 	if (result) {
 		rt->ops->exit(driver);
 		return result;
@@ -341,6 +187,7 @@ static void request_adopt_common(struct runtime *rt, const struct start_request 
 	rt->env.name = rt->name;
 	rt->env.device = rt->device;
 	rt->env.memory_bytes = request->memory_bytes;
+	rt->vfio_group = request->vfio_group;
 	rt->last_error[0] = '\0';
 }
 
@@ -367,10 +214,13 @@ static void request_adopt(struct runtime *rt, const struct start_request *reques
 static const char *descriptors_check(struct runtime *rt, struct varlink_call *call,
 				     struct start_request *request)
 {
-	unsigned count = varlink_call_fd_count(call);
-
-	if (rt->state == RUNTIME_PREPARED)
+	if (rt->state == RUNTIME_PREPARED) {
 		request->fds--;
+		request->vfio_fds -= request->vfio_fds > 0; /* Prepare brought the container */
+	}
+	/* Fewer than VFIO's: a large number, which is wrong too. */
+	unsigned count = varlink_call_fd_count(call) - request->vfio_fds;
+
 	request->window_kept = !count && request->fds == WINDOW_FDS &&
 			       rt->env.port.bell_adjunct_fd >= 0 &&
 			       request->port.ring_entries == rt->env.port.ring_entries;
@@ -385,6 +235,26 @@ static void answer_failed(struct runtime *rt, struct varlink_call *call, int err
 {
 	varlink_errorf(call, "org.outrigger.Adjunct.DriverFailed", "%s: %s (%s)", rt->env.name,
 		       rt->last_error[0] ? rt->last_error : "cannot start", strerror(-error));
+}
+
+/*
+ * VFIO's descriptors are the call's last: the container, unless Prepare brought it,
+ * and the group, unless this is Prepare. Of what the function may reach by itself,
+ * the kernel then takes as much memory as was donated, and that has to be locked.
+ */
+static int vfio_take(struct runtime *rt, struct varlink_call *call, bool container, bool group)
+{
+	unsigned next = varlink_call_fd_count(call) - container - group;
+	int result = confine_limit(RLIMIT_MEMLOCK, rt->vfio_group < 0 ? 0 : rt->env.memory_bytes);
+
+	if (!result && rt->vfio_group < 0)
+		return 0;
+	if (!result && container)
+		result = eal_vfio_container(&rt->env, varlink_call_take_fd(call, next++));
+	if (!result && group)
+		result = eal_vfio_group(&rt->env, (unsigned)rt->vfio_group,
+					varlink_call_take_fd(call, next));
+	return result;
 }
 
 /* Takes the donated memory, the call's first descriptor. On failure the state
@@ -410,30 +280,34 @@ static int donation_take(struct runtime *rt, struct varlink_call *call)
 void prepare_handle(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct runtime *rt = context;
-	struct start_request request = {0};
-	const char *wrong = request_parse_common(parameters, &request);
+	struct start_request request;
+	const char *wrong = request_parse_prepare(parameters, &request);
 
 	if (rt->state != RUNTIME_EMPTY || rt->stopping) {
 		varlink_errorf(call, "org.outrigger.Adjunct.WrongState", "%s was started before",
 			       rt->env.name);
 		return;
 	}
-	if (!wrong && varlink_call_fd_count(call) != 1)
+	if (!wrong && request.vfio_fds && !eal_vfio_container)
+		wrong = "vfio_group"; /* an image without DPDK */
+	if (!wrong && varlink_call_fd_count(call) != request.fds + request.vfio_fds)
 		wrong = "descriptors";
 	if (wrong) {
 		varlink_error_parameter(call, wrong);
 		return;
 	}
 	request_adopt_common(rt, &request);
-	int result = donation_take(rt, call);
+	int result = vfio_take(rt, call, true, false);
 
+	if (!result)
+		result = donation_take(rt, call);
 	if (!result && rt->ops->prepare)
 		result = rt->ops->prepare(&rt->env, &rt->prepared);
 	if (!result)
 		memory_gather(rt);
 	if (!result)
-		result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops->syscalls)
-						: adjunct_confine_prepare(rt->ops->syscalls);
+		result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops)
+						: adjunct_confine_prepare(rt->ops);
 	if (result) {
 		rt->state = RUNTIME_FAILED;
 		answer_failed(rt, call, result);
@@ -448,6 +322,8 @@ static const char *differs_from_prepared(const struct runtime *rt,
 {
 	if (strcmp(rt->device, request->device))
 		return "device";
+	if (rt->vfio_group != request->vfio_group)
+		return "vfio_group";
 	return rt->env.memory_bytes != request->memory_bytes ? "memory_bytes" : NULL;
 }
 
@@ -456,7 +332,7 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 	static unsigned char saved[STATE_BYTES_MAX];
 	struct runtime *rt = context;
 	struct start_request request;
-	const char *wrong = request_parse(parameters, &request);
+	const char *wrong = request_parse_start(parameters, &request);
 	bool prepared = rt->state == RUNTIME_PREPARED;
 	int saved_bytes = 0, result = 0;
 
@@ -465,6 +341,8 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 			       "%s was started before; an adjunct starts once", rt->env.name);
 		return;
 	}
+	if (!wrong && request.vfio_fds && !eal_vfio_container)
+		wrong = "vfio_group"; /* an image without DPDK */
 	if (!wrong && prepared)
 		wrong = differs_from_prepared(rt, &request);
 	if (!wrong && request.state) {
@@ -481,6 +359,8 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 	request_adopt(rt, &request);
 	if (!request.window_kept)
 		result = port_open(rt, call, prepared ? 0 : 1);
+	if (!result)
+		result = vfio_take(rt, call, !prepared, true);
 	if (!result && !prepared)
 		result = donation_take(rt, call);
 	if (!result) {
@@ -525,7 +405,7 @@ void attach_handle(struct varlink_call *call, json_t *parameters, void *context)
 
 	if (!is_native(rt, call))
 		return;
-	if (!ring_entries_get(parameters, &ring_entries)) {
+	if (!request_ring_entries(parameters, &ring_entries)) {
 		varlink_error_parameter(call, "ring_entries");
 		return;
 	}

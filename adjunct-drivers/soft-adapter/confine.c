@@ -49,7 +49,7 @@ static const int allowed[] = {
 
 int adapter_confine_begin(void)
 {
-	return confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX);
+	return confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX, 0);
 }
 
 int adapter_confine_finish(void)

@@ -185,7 +185,8 @@ int confine_capabilities(uint64_t permitted, uint64_t effective)
 	return syscall(SYS_capset, &header, sets) ? fail("capabilities") : 0;
 }
 
-int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max)
+int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max,
+			  rlim_t locked_bytes_max)
 {
 	int error = confine_begin();
 
@@ -195,6 +196,8 @@ int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max)
 		error = confine_limit(RLIMIT_NOFILE, descriptors_max);
 	if (!error)
 		error = confine_limit(RLIMIT_DATA, private_bytes_max);
+	if (!error)
+		error = confine_limit(RLIMIT_MEMLOCK, locked_bytes_max);
 	return error;
 }
 

@@ -46,11 +46,13 @@ int confine_capabilities(uint64_t permitted, uint64_t effective);
 /* Only the bounding set, which is most of the work: what is not in `keep` leaves it. */
 int confine_bounding_set(uint64_t keep);
 /*
- * The above in the order that every process that serves takes it: first thing, and once
+ * The above in the order that every process that serves takes it: first thing (it may
+ * lock `locked_bytes_max` of memory: what a device reaches by itself is), and once
  * all it needs by name is open. Of files and capabilities it keeps `device` (NULL: none)
  * and `capabilities`; the root is emptied in `own_namespaces` only. Then its list.
  */
-int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max);
+int confine_serving_begin(rlim_t descriptors_max, rlim_t private_bytes_max,
+			  rlim_t locked_bytes_max);
 int confine_serving_reach(bool own_namespaces, const char *device, uint64_t capabilities);
 /*
  * In every thread, for good: only these system calls, and mappings that are
@@ -61,10 +63,11 @@ int confine_seccomp(const int *allowed, size_t count, const int *more);
 /*
  * The same in two steps, for who has no time later: the list is translated, which
  * takes most of the time, and put into force. *out is the caller's until enforced.
+ * Of ioctl() it has the requests in `ioctls` (NULL: none), which ends with 0.
  */
 struct sock_fprog;
 int confine_seccomp_translate(const int *allowed, size_t count, const int *more,
-			      struct sock_fprog *out);
+			      const unsigned *ioctls, struct sock_fprog *out);
 int confine_seccomp_enforce(struct sock_fprog *program);
 
 #endif

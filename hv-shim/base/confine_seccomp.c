@@ -90,7 +90,7 @@ static int fail(int error)
 }
 
 int confine_seccomp_translate(const int *allowed, size_t count, const int *more,
-			      struct sock_fprog *out)
+			      const unsigned *ioctls, struct sock_fprog *out)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	/* Calls by the tables of other machines (i386, x32) are none of ours. */
@@ -109,6 +109,10 @@ int confine_seccomp_translate(const int *allowed, size_t count, const int *more,
 #endif
 	for (const int *number = more; number && *number >= 0 && !result; number++)
 		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, *number, 0);
+	/* The kernel looks at the lower half of a request only, and so may the filter. */
+	for (; ioctls && *ioctls && !result; ioctls++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+					  SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, *ioctls));
 	if (!result)
 		result = program_read(filter, out);
 	if (!result)
@@ -136,7 +140,7 @@ int confine_seccomp_enforce(struct sock_fprog *program)
 int confine_seccomp(const int *allowed, size_t count, const int *more)
 {
 	struct sock_fprog program;
-	int result = confine_seccomp_translate(allowed, count, more, &program);
+	int result = confine_seccomp_translate(allowed, count, more, NULL, &program);
 
 	return result ? result : confine_seccomp_enforce(&program);
 }

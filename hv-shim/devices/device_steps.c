@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "log.h"
 #include "../shim.h"
+#include "vfio.h"
 
 #define HUGE_PAGE_BYTES (2 << 20)
 #ifndef MFD_HUGE_2MB
@@ -121,7 +122,7 @@ static int reserve_memory(struct device *device)
 static void on_port(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
-	unsigned wanted = device->spec.kind == ADJ_PORT_TAP ? 1 : SHIM_FDS_MAX - 1;
+	unsigned wanted = device->spec.kind == ADJ_PORT_TAP ? 1 : SHIM_WINDOW_FDS;
 
 	if (!problem && answer->fd_count != wanted)
 		problem = "the keeper sent other descriptors than it was given";
@@ -248,6 +249,27 @@ static int create_adjunct(struct device *device)
 	return error ? fail_step(device, error, "%s: %s", executable, strerror(-error)) : DONE;
 }
 
+/*
+ * A function by VFIO: its group, and a container unless the adjunct was a standby, are
+ * the last descriptors that Start takes. The group's number; -ENODEV: it is none.
+ */
+static int open_vfio(struct device *device, const char *device_string)
+{
+	int group = vfio_group_of(device_string);
+
+	if (group < 0)
+		return group;
+	for (int which = device->memory_sent ? 0 : 1; which < VFIO_FDS; which++) {
+		int fd = which ? vfio_open_group(group) : vfio_open_container();
+
+		if (fd < 0)
+			return fail_step(device, fd, "%s by VFIO, group %d: %s", device_string, group,
+					 strerror(-fd));
+		device->fds[device->fd_count++] = fd;
+	}
+	return group;
+}
+
 static int dispatch_adjunct(struct device *device)
 {
 	const struct doc_device *spec = &device->spec;
@@ -263,6 +285,10 @@ static int dispatch_adjunct(struct device *device)
 	if (error)
 		return fail_step(device, error, "its socket's path is too long; use a shorter state "
 				 "folder");
+	int group = open_vfio(device, device_string);
+
+	if (group < 0 && group != -ENODEV)
+		return group;
 	json_t *port = json_pack("{s:s,s:s,s:I}", "kind", doc_port_kinds[spec->kind], "mac", mac,
 				 "mtu", (json_int_t)spec->mtu);
 	if (spec->kind == ADJ_PORT_VHOST_USER)
@@ -276,6 +302,8 @@ static int dispatch_adjunct(struct device *device)
 			  doc_cpus[spec->adjunct.cpu]);
 	if (device->vf_taken >= 0)
 		json_object_set_new(parameters, "taken", json_integer(device->vf_taken));
+	if (group >= 0)
+		json_object_set_new(parameters, "vfio_group", json_integer(group));
 	if (device->adjunct_state)
 		json_object_set_new(parameters, "state", json_string(device->adjunct_state));
 	peer_call(device->adjunct, "org.outrigger.Adjunct.Start",

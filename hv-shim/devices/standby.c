@@ -13,6 +13,7 @@
 #include "../close_later.h"
 #include "log.h"
 #include "../shim.h"
+#include "vfio.h"
 
 #define ANOTHER_US (1000 * 1000)
 
@@ -161,6 +162,24 @@ static void on_prepared(void *data, const char *problem, struct varlink_answer *
 	log_info("device %s/%s: a standby waits", device->partition->name, device->spec.name);
 }
 
+static void prepare(struct device *device, const char *label, const char *device_string,
+		    int memory_fd)
+{
+	int fds[2] = {memory_fd, -1}, group = vfio_group_of(device_string);
+	json_t *parameters =
+		json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string, "memory_bytes",
+			  (json_int_t)device->spec.adjunct.memory_bytes);
+
+	/* Without it the adjunct says what is missing. The group is its predecessor's. */
+	fds[1] = group < 0 ? -1 : vfio_open_container();
+	if (group >= 0)
+		json_object_set_new(parameters, "vfio_group", json_integer(group));
+	peer_call(device->standby, "org.outrigger.Adjunct.Prepare", parameters, fds,
+		  fds[1] < 0 ? 1 : 2, device->partition->shim->start_ms, on_prepared, device);
+	if (fds[1] >= 0)
+		close(fds[1]);
+}
+
 void standby_start(struct device *device)
 {
 	struct shim *shim = device->partition->shim;
@@ -188,10 +207,7 @@ void standby_start(struct device *device)
 			    device->spec.name, strerror(-error));
 		start_after(device, ANOTHER_US);
 	} else {
-		peer_call(device->standby, "org.outrigger.Adjunct.Prepare",
-			  json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string,
-				    "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes),
-			  &memory_fd, 1, shim->start_ms, on_prepared, device);
+		prepare(device, label, device_string, memory_fd);
 	}
 	close_apart(&device->standby_memory_fd);
 	device->standby_memory_fd = memory_fd < 0 ? -1 : memory_fd;

@@ -38,7 +38,7 @@ static const int allowed[] = {
 
 int keeper_confine(const struct namespace *namespace)
 {
-	int error = confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX);
+	int error = confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX, 0);
 
 	/* JSON's hash tables are seeded from a file that is out of reach afterwards. */
 	json_object_seed(0);

@@ -61,11 +61,28 @@ static void tell_what_is_missing(void)
 			log_warning("root without %s here: %s", kept[i].text, kept[i].reason);
 }
 
+/*
+ * A function by VFIO locks the memory it may reach, which its adjunct limits to what was
+ * donated to it; most systems allow anyone 8 MiB. The unit file says the same; without
+ * CAP_SYS_RESOURCE what there is must do.
+ */
+static void allow_locked_memory(void)
+{
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit now;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &none) && !getrlimit(RLIMIT_MEMLOCK, &now))
+		log_debug("%ju bytes of memory can be locked for functions by VFIO, no more",
+			  (uintmax_t)now.rlim_max);
+}
+
 int privileges_drop(bool rootless)
 {
 	uint64_t permitted = CONFINE_NONE, effective = CONFINE_NONE;
 	int error = confine_begin();
 
+	if (!rootless)
+		allow_locked_memory();
 	if (!error)
 		error = confine_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
 	/* Rootless, a child could not map its user namespace: it borrows our memory, and

@@ -16,8 +16,8 @@
 
 int __real_descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
 int __wrap_descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
-int __real_adjunct_confine_finish(const int *extra_syscalls);
-int __wrap_adjunct_confine_finish(const int *extra_syscalls);
+int __real_adjunct_confine_finish(const struct adj_ops *ops);
+int __wrap_adjunct_confine_finish(const struct adj_ops *ops);
 void __real_varlink_call_on_cancel(struct varlink_call *call, void (*cancel)(void *data), void *data);
 void __wrap_varlink_call_on_cancel(struct varlink_call *call, void (*cancel)(void *data), void *data);
 
@@ -36,10 +36,10 @@ int __wrap_descriptor_check_memory(const struct adj_env *env, const char *what, 
 	return __real_descriptor_check_memory(env, what, fd, bytes);
 }
 
-int __wrap_adjunct_confine_finish(const int *extra_syscalls)
+int __wrap_adjunct_confine_finish(const struct adj_ops *ops)
 {
 	step("initialised");
-	return __real_adjunct_confine_finish(extra_syscalls);
+	return __real_adjunct_confine_finish(ops);
 }
 
 /* The first to ask for that is the shim, which wants to hear events (775, 780). */
