@@ -2,6 +2,8 @@
 /*
  * Finds the one device this adjunct owns, follows its link, and:
  *   RESET event (the physical function reset us)   reset, configure, start
+ *   link up again, of a function whose driver      the same: what the physical
+ *   tells neither                                  function did meanwhile is not known
  *   REMOVED event, or the link of a software port down (its peer has gone)
  *                                                  failed: the shim sends another
  *                                                  adjunct, which may open it anew
@@ -16,6 +18,9 @@
 
 #include "clock.h"
 #include "device.h"
+
+/* A function that is polled is asked for its link, too; less often. */
+#define LINK_PERIOD_NS (100 * NS_PER_MS)
 
 /* DPDK's interrupt thread. */
 static int on_event(uint16_t port_id, enum rte_eth_event_type type, void *argument, void *result)
@@ -45,12 +50,13 @@ static int probe(struct device *device)
 {
 	const struct adj_env *env = device->env;
 	struct rte_eth_dev_info info;
-	int result = rte_dev_probe(env->device);
+	/* This process was given one device, so there is one port. The EAL has probed it
+	 * already if it is a PCI device and was there when the EAL started. */
+	bool probed = rte_eth_find_next(0) < RTE_MAX_ETHPORTS;
+	int result = probed ? 0 : rte_dev_probe(env->device);
 
-	/* A PCI device allowed on the EAL's command line was probed with it. */
-	if (result && result != -EEXIST)
+	if (result)
 		return result;
-	/* This process was given one device, so there is one port. */
 	device->port_id = (uint16_t)rte_eth_find_next(0);
 	if (device->port_id >= RTE_MAX_ETHPORTS)
 		return -ENODEV;
@@ -103,16 +109,32 @@ static void link_follow(struct device *device)
 {
 	bool up = link_get(device);
 
+	device->link_came_up |= up;
 	if (up == device->link_up)
 		return;
 	device->link_up = up;
 	device->env->post_event(device->env, up ? ADJ_EVENT_LINK_UP : ADJ_EVENT_LINK_DOWN);
 }
 
+/*
+ * For drivers that do not announce their link (DPDK's igb for virtual functions), nor,
+ * where the adapter's interrupt for it is not what they expect, a reset. Such a link
+ * comes up for the first time after its start, and then again after the physical
+ * function was reset, which leaves its functions without service until they ask for it.
+ */
+static void link_poll(struct device *device)
+{
+	bool came_back = !device->link_up && device->link_came_up && !device->link_is_peer;
+
+	link_follow(device);
+	if (came_back && device->link_up)
+		atomic_fetch_or_explicit(&device->pending, DEVICE_RESET, memory_order_relaxed);
+}
+
 bool device_link_up(struct device *device)
 {
 	if (device->present && !device->link_interrupts)
-		link_follow(device);
+		link_poll(device);
 	return device->link_up;
 }
 
@@ -123,6 +145,7 @@ static int restored(struct device *device)
 	rte_log_set_global_level(RTE_LOG_DEBUG);
 	device->env->log(device->env, ADJ_LOG_INFO, "%s was started anew", device->env->device);
 	device->env->post_event(device->env, ADJ_EVENT_DEVICE_RESET);
+	device->link_came_up = false;
 	link_follow(device);
 	return 0;
 }
@@ -132,7 +155,8 @@ static int reset(struct device *device)
 	stop(device);
 	int result = rte_eth_dev_reset(device->port_id);
 
-	if (!result)
+	/* Some drivers for virtual functions have no such call: a start resets those. */
+	if (!result || result == -ENOTSUP)
 		result = device_configure(device);
 	if (!result)
 		return restored(device);
@@ -165,8 +189,15 @@ int device_attend(struct device *device)
 
 int device_arm(struct device *device)
 {
-	if (!device->rx_interrupts)
+	if (!device->rx_interrupts) {
+		uint64_t now_ns = device->env->now_ns();
+
+		if (!device->link_interrupts && now_ns - device->link_polled_ns > LINK_PERIOD_NS) {
+			device->link_polled_ns = now_ns;
+			link_poll(device);
+		}
 		return -ENOTSUP;
+	}
 	return rte_eth_dev_rx_intr_enable(device->port_id, 0) ? -ENOTSUP : 0;
 }
 

@@ -31,6 +31,8 @@ struct device {
 	 * peer is gone and the port must be opened anew. */
 	bool link_is_peer;
 	bool link_up;
+	bool link_came_up;       /* it was up since the device was started */
+	uint64_t link_polled_ns; /* when it was last asked for, if the device does not tell */
 	int wake_fd;              /* eventfd: something is pending */
 	_Atomic unsigned pending; /* enum device_pending bits */
 	/* While !present: since when, when to try again, and how long to wait then. */

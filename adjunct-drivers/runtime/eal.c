@@ -34,7 +34,8 @@ static ssize_t log_write(void *cookie, const char *text, size_t bytes)
 {
 	const struct adj_env *env = cookie;
 	int level = rte_log_cur_msg_loglevel();
-	enum adj_log_level ours = level <= (int)RTE_LOG_ERR       ? ADJ_LOG_ERROR
+	enum adj_log_level ours = eal_vfio_waits()                ? ADJ_LOG_DEBUG
+				  : level <= (int)RTE_LOG_ERR     ? ADJ_LOG_ERROR
 				  : level == (int)RTE_LOG_WARNING ? ADJ_LOG_WARNING
 								  : ADJ_LOG_DEBUG;
 	size_t begin = 0;

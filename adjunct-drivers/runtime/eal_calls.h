@@ -15,4 +15,8 @@ int eal_calls_begin(int memory_fd, size_t memory_bytes);
 /* Where the EAL has mapped it; NULL: it did not. */
 void *eal_calls_end(void);
 
+/* eal_vfio.c: this is a standby, for whose device there is no group yet. What DPDK
+ * says of that is no error. */
+bool eal_vfio_waits(void);
+
 #endif

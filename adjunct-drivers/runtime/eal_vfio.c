@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "eal_calls.h"
 #include "runtime.h"
 
 #define VFIO_FOLDER "/dev/vfio/"
@@ -54,6 +55,11 @@ int eal_vfio_group(const struct adj_env *env, unsigned number, int fd)
 	group = fd;
 	snprintf(group_path, sizeof(group_path), VFIO_FOLDER "%u", number);
 	return 0;
+}
+
+bool eal_vfio_waits(void)
+{
+	return enabled && !*group_path;
 }
 
 static int hand_over(int *fd)

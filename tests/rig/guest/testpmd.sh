@@ -9,14 +9,6 @@
 testpmd=$(command -v dpdk-testpmd) || skip "dpdk-testpmd is not here (Debian: dpdk-dev)"
 wanted=1000 # packets
 
-two_vfs() {
-	local i
-	echo 0 >"$pf_path/sriov_drivers_autoprobe"
-	vfs 2 || return 1
-	for i in 0 1; do
-		ip link set "$(pf_interface)" vf $i mac 02:00:00:00:02:0$i && bind_vf $i vfio-pci || return 1
-	done
-}
 testpmd_start() { # INDEX MODE ARGUMENT...
 	local index=$1 mode=$2
 	shift 2
