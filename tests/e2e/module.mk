@@ -45,6 +45,16 @@ intruder_USES := adjunct confine base eventqueues
 intruder_OUT := tests/e2e/intruder
 intruder_TEST := 1
 
+# The ethdev image with one function changed: see tests/rig/guest/stray_vf.sh.
+PROGRAMS += stray
+stray_SRCS := tests/rig/stray.c $(ethdev_SRCS)
+stray_USES := $(ethdev_USES)
+stray_DPDK := 1
+stray_DPDK_DRIVERS := $(ethdev_DPDK_DRIVERS)
+stray_LDFLAGS := $(ethdev_LDFLAGS) -Wl,--wrap=port_tap_open
+stray_OUT := tests/e2e/stray
+stray_TEST := 1
+
 PROGRAMS += region_keeper
 region_keeper_SRCS := tests/e2e/region_keeper.c
 region_keeper_USES := liboutrigger

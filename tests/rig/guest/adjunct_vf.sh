@@ -54,7 +54,7 @@ standby_waits() { grep -q 'device red/net0: a standby waits' "$daemon_log"; }
 no_errors() { ! grep -E '^(red|blue)\.net0: error' "$daemon_log"; }
 
 need "the link is up" pf_up
-need "two virtual functions, with vfio-pci" two_vfs
+need "two virtual functions, with vfio-pci" functions_for_dpdk 2
 need "the daemon starts" daemon_start
 need "two partitions on them" bring_up no
 check "ping" pings red 10.77.0.2

@@ -23,7 +23,7 @@ enough() { [ "$(received)" -ge $wanted ]; }
 faults() { dmesg | grep -c 'DMAR:.*fault'; }
 
 need "the link is up" pf_up
-need "two virtual functions, with vfio-pci" two_vfs
+need "two virtual functions, with vfio-pci" functions_for_dpdk 2
 check "the receiver starts" testpmd_start 1 rxonly
 receiver=$last
 check "it is there" within 60 grep -q 'Port statistics' "$work/rxonly.log"

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A hostile driver on a real function: each descriptor that it hands to its hardware
+# points outside the memory it was donated (tests/rig/stray.c). The IOMMU stops every
+# one of them and the kernel says so; neighbours on the same card do not notice.
+. "$(dirname "$0")/../../e2e/lib.sh"
+. "$(dirname "$0")/vf.inc"
+
+document() {
+	cat <<END
+version: 1
+adapters:
+$(for i in 0 1 2; do echo "  - {name: vf$i, kind: dpdk, device: \"$(vf_address $i)\"}"; done)
+partitions:
+$(partition red 0 ethdev)
+$(partition blue 1 ethdev)
+$(partition evil 2 stray)
+END
+}
+partition() { # NAME INDEX IMAGE
+	cat <<END
+  - name: $1
+    devices:
+      - {name: net0, kind: tap, address: 10.77.0.$(($2 + 1))/24, mac: "02:00:00:00:02:0$2",
+         vf: {adapter: vf$2}, adjunct: {image: $3}}
+END
+}
+image_install() {
+	libexec=$work/libexec
+	mkdir -p "$libexec/images"
+	cp "$build"/libexec/outrigger/outrigger-* "$libexec/"
+	cp "$build"/libexec/outrigger/images/*.yaml "$libexec/images/"
+	cp "$helpers/stray" "$libexec/outrigger-adjunct-stray"
+	sed -e 's/^name: .*/name: stray/' -e 's/^executable: .*/executable: outrigger-adjunct-stray/' \
+		"$libexec/images/ethdev.yaml" >"$libexec/images/stray.yaml"
+}
+bring_up() { document | up; }
+faults() { dmesg | grep -c "DMAR: \[DMA Read.*\[${1#0000:}\]"; } # ADDRESS
+a_fault() { [ "$(faults "$1")" -gt 0 ]; }
+no_fault() { [ "$(faults "$1")" = 0 ]; }
+all_answered() { # of the neighbours' ping
+	grep -oE '[0-9]+ packets transmitted, [0-9]+ received' "$work/ping.log" |
+		awk '{ exit $1 != $4 || $1 != 500 }'
+}
+
+need "the link is up" pf_up
+need "three virtual functions, with vfio-pci" functions_for_dpdk 3
+need "an image of the hostile driver" image_install
+need "the daemon starts" daemon_start --libexec "$libexec"
+dmesg --clear
+need "neighbours, and the hostile one" bring_up
+check "the neighbours reach each other" pings red 10.77.0.2
+check "none of them strays" no_fault "$(vf_address 1)"
+spawn_in "$work/ping.log" red ping -n -q -i 0.02 -c 500 10.77.0.2
+neighbours=$last
+in_partition evil ping -n -q -i 0.02 -c 200 -W 1 10.77.0.1 >"$work/evil.log"
+check "the IOMMU stops it, and the kernel says so" within 20 a_fault "$(vf_address 2)"
+dmesg | grep DMAR: | head -n 3 | sed 's/^/# /'
+check "nothing of what it sent arrives" grep -q ' 0 received' "$work/evil.log"
+check "the first neighbour had no fault" no_fault "$(vf_address 0)"
+check "nor the second" no_fault "$(vf_address 1)"
+check "their traffic ends" within 60 gone "$neighbours"
+check "and no frame of it is lost" all_answered
+show "$work/ping.log"
+check "they reach each other still" pings blue 10.77.0.1
+check "down" outrigger down
+check "nothing is left" nothing_left
+check "none is left" vfs 0
+finish
