@@ -102,7 +102,12 @@ struct adj_env {
 	 * -ENOSPC: more than ADJ_WAKE_SOURCES_MAX.
 	 */
 	int (*watch)(const struct adj_env *env, int fd, bool readable, bool writable);
-	void *runtime; /* the runtime's own */
+	/*
+	 * That part of `memory` is going to be filled: fewer, larger pages are made ready
+	 * for it, if there are such. From prepare or init.
+	 */
+	void (*gather)(const struct adj_env *env, const void *part, size_t bytes);
+	struct runtime *runtime; /* its own */
 };
 #define ADJ_WAKE_SOURCES_MAX 32
 

@@ -347,11 +347,13 @@ int heartbeat_start(struct shim *shim);
 
 /* ---- standby.c --------------------------------------------------------------- */
 
-/* Starts one, if the device wants one and has none. */
+/* Starts one, if the device has none: a standby, or, soon, a spare. */
 void standby_start(struct device *device);
 /* The same, once an adjunct that has just taken over has caught up. */
 void standby_start_later(struct device *device);
 void standby_end(struct device *device);
+/* One that needs no memory donated waits. */
+bool standby_has_memory(const struct device *device);
 /* It becomes the device's adjunct: true; false: none is ready. */
 bool standby_promote(struct device *device);
 /* Once it serves: removes what its predecessor left. */

@@ -262,6 +262,8 @@ void device_close(struct device *device)
 		(void)rte_eth_dev_callback_unregister(RTE_ETH_ALL, events[i], on_event, device);
 	rte_mempool_free(device->tx_pool);
 	rte_mempool_free(device->rx_pool);
+	if (device->frames)
+		(void)rte_memzone_free(device->frames);
 	if (device->wake_fd >= 0) {
 		env->watch(env, device->wake_fd, false, false);
 		close(device->wake_fd);

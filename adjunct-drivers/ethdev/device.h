@@ -21,6 +21,7 @@ struct device {
 	/* Frames that leave the partition, and frames for it: apart, so that
 	 * quiesce can tell when the last one has left. */
 	struct rte_mempool *tx_pool, *rx_pool;
+	const struct rte_memzone *frames; /* what both are made of */
 	uint16_t port_id; /* while probed */
 	bool probed;      /* DPDK has the port */
 	bool present;     /* and it is started: bursts may be called */

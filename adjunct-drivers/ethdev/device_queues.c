@@ -21,16 +21,12 @@
 #define POOL_FRAMES_MIN 511u
 #define RX_POOL_FRAMES_MAX 2047u
 #define TX_POOL_FRAMES(rx_frames) RTE_MAX((rx_frames) / 2, POOL_FRAMES_MIN)
+#define FRAME_BYTES (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE)
+#define POOL_FLAGS RTE_MEMPOOL_F_NO_IOVA_CONTIG
 /* What DPDK itself takes of the donated memory: queues, rings, port data. */
 #define DPDK_OWN_BYTES (3u << 20)
 /* One mbuf with its pool header, as rte_mempool spreads them. */
-#define MBUF_BYTES (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 2 * RTE_CACHE_LINE_SIZE)
-
-static void pool_memory_free(struct rte_mempool_memhdr *chunk, void *zone)
-{
-	(void)chunk;
-	(void)rte_memzone_free(zone);
-}
+#define MBUF_BYTES (FRAME_BYTES + 2 * RTE_CACHE_LINE_SIZE)
 
 /*
  * rte_pktmbuf_pool_create(), but for the placement of the frames. Left to itself
@@ -40,47 +36,56 @@ static void pool_memory_free(struct rte_mempool_memhdr *chunk, void *zone)
  * device that needs physical addresses; the EAL was told to use virtual ones)
  * frames lie back to back. One thread takes and returns them.
  */
-static int pool_fill(struct rte_mempool *pool, const char *name, unsigned frames)
+static int pool_fill(struct rte_mempool *pool, const struct rte_memzone *zone, size_t offset,
+		     size_t bytes)
 {
 	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size =
 							   RTE_MBUF_DEFAULT_BUF_SIZE};
-	size_t frame_bytes = rte_mempool_calc_obj_size(pool->elt_size, pool->flags, NULL);
 	int result = rte_mempool_set_ops_byname(pool, "ring_sp_sc", NULL);
 
 	if (result)
 		return result;
 	rte_pktmbuf_pool_init(pool, &private);
-	const struct rte_memzone *zone = rte_memzone_reserve_aligned(
-		name, frames * frame_bytes, SOCKET_ID_ANY, 0, RTE_CACHE_LINE_SIZE);
-
-	if (!zone)
-		return -rte_errno;
-	result = rte_mempool_populate_iova(pool, zone->addr, zone->iova, zone->len,
-					   pool_memory_free, (void *)(uintptr_t)zone);
-	if (result < 0) {
-		(void)rte_memzone_free(zone);
+	result = rte_mempool_populate_iova(pool, (char *)zone->addr + offset, zone->iova + offset, bytes,
+					   NULL, NULL);
+	if (result < 0)
 		return result;
-	}
-	if ((unsigned)result < frames)
+	if ((unsigned)result < pool->size)
 		return -ENOMEM;
 	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
 	return 0;
 }
 
-static struct rte_mempool *pool_make(const struct adj_env *env, const char *name, unsigned frames)
+static struct rte_mempool *pool_make(const char *name, unsigned frames,
+				     const struct rte_memzone *zone, size_t offset, size_t bytes)
 {
 	struct rte_mempool *pool = rte_mempool_create_empty(
-		name, frames, sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE,
-		POOL_CACHE_FRAMES, sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY,
-		RTE_MEMPOOL_F_NO_IOVA_CONTIG);
-	int result = pool ? pool_fill(pool, name, frames) : -rte_errno;
+		name, frames, FRAME_BYTES, POOL_CACHE_FRAMES, sizeof(struct rte_pktmbuf_pool_private),
+		SOCKET_ID_ANY, POOL_FLAGS);
+	int result = pool ? pool_fill(pool, zone, offset, bytes) : -rte_errno;
 
 	if (!result)
 		return pool;
 	rte_mempool_free(pool);
-	env->log(env, ADJ_LOG_ERROR, "no room for %u packet buffers: %s", frames,
-		 rte_strerror(-result));
+	rte_errno = -result;
 	return NULL;
+}
+
+/* Of one piece, which is touched at once. */
+static int make_pools(struct device *device, unsigned tx_frames, unsigned rx_frames)
+{
+	size_t frame_bytes = rte_mempool_calc_obj_size(FRAME_BYTES, POOL_FLAGS, NULL);
+	size_t tx_bytes = tx_frames * frame_bytes, rx_bytes = rx_frames * frame_bytes;
+
+	device->frames = rte_memzone_reserve_aligned("frames", tx_bytes + rx_bytes, SOCKET_ID_ANY, 0,
+						     RTE_CACHE_LINE_SIZE);
+	if (!device->frames)
+		return -rte_errno;
+	device->env->gather(device->env, device->frames->addr, device->frames->len);
+	device->tx_pool = pool_make("tx", tx_frames, device->frames, 0, tx_bytes);
+	if (device->tx_pool)
+		device->rx_pool = pool_make("rx", rx_frames, device->frames, tx_bytes, rx_bytes);
+	return device->rx_pool ? 0 : -rte_errno;
 }
 
 int device_make_pools(struct device *device)
@@ -98,9 +103,12 @@ int device_make_pools(struct device *device)
 			 DPDK_OWN_BYTES + 2 * POOL_FRAMES_MIN * MBUF_BYTES);
 		return -ENOMEM;
 	}
-	device->tx_pool = pool_make(env, "tx", TX_POOL_FRAMES(frames));
-	device->rx_pool = device->tx_pool ? pool_make(env, "rx", frames) : NULL;
-	return device->rx_pool ? 0 : -ENOMEM;
+	int result = make_pools(device, TX_POOL_FRAMES(frames), frames);
+
+	if (result)
+		env->log(env, ADJ_LOG_ERROR, "no room for %u packet buffers: %s",
+			 frames + TX_POOL_FRAMES(frames), rte_strerror(-result));
+	return result;
 }
 
 static int fail(const struct device *device, const char *what, int error)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Brings DPDK up inside the memory the partition donated, with the help of
- * eal_calls.c, which stands between it and the system meanwhile. Runs once, on
- * the serving thread, from start.c.
+ * eal_calls.c, which stands between it and the system meanwhile: once; of a spare in
+ * memory of its own, out of which it is moved then. On the serving thread, from start.c.
  */
 #include <errno.h>
 #include <rte_eal.h>
@@ -11,6 +11,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "eal_calls.h"
 #include "runtime.h"
@@ -96,13 +98,40 @@ static int eal_init(const struct adj_env *env)
 	return rte_eal_init(count, arguments) < 0 ? -rte_errno : 0;
 }
 
+int eal_prepare(struct adj_env *env)
+{
+	/* A device of the bus is opened as the EAL starts, and has another owner now. */
+	if (device_is_pci(env->device))
+		return 0;
+	int memory_fd = memfd_create("outrigger:spare", MFD_CLOEXEC);
+	int result = memory_fd < 0 || ftruncate(memory_fd, (off_t)env->memory_bytes) ? -errno : 0;
+
+	if (result)
+		env->log(env, ADJ_LOG_ERROR, "no memory for DPDK to start in: %s", strerror(-result));
+	else
+		result = eal_start(env, memory_fd);
+	if (memory_fd >= 0)
+		close(memory_fd);
+	return result;
+}
+
+static int eal_move(const struct adj_env *env, int memory_fd)
+{
+	int result = eal_calls_move_heap(memory_fd);
+
+	if (result)
+		env->log(env, ADJ_LOG_ERROR, "DPDK cannot be moved into the donated memory: %s",
+			 strerror(-result));
+	return result;
+}
+
 int eal_start(struct adj_env *env, int memory_fd)
 {
 	cpu_set_t before;
 	bool restore = !sched_getaffinity(0, sizeof(before), &before);
-	int result = log_route(env);
+	int result = env->memory ? eal_move(env, memory_fd) : log_route(env);
 
-	if (result)
+	if (result || env->memory)
 		return result;
 	result = eal_calls_begin(memory_fd, env->memory_bytes);
 	if (result)

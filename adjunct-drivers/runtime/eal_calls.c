@@ -32,7 +32,7 @@
 /* From begin to end, on that thread. */
 static _Thread_local bool starting;
 static int donated_fd = -1; /* until the EAL has it */
-static int heap_fd = -1;    /* then this is its number */
+static int heap_fd = -1;    /* then this is its number, which stays the EAL's */
 static size_t heap_bytes;
 static void *heap;
 static cpu_set_t cpus;
@@ -92,6 +92,38 @@ void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int 
 	if (starting && fd >= 0 && fd == heap_fd && area != MAP_FAILED)
 		heap = area;
 	return area;
+}
+
+/* Zeroes lie in no page yet: the file has holes there. */
+static int copy_what_is_there(uint8_t *to)
+{
+	off_t begin = 0, end = 0;
+
+	while ((begin = lseek(heap_fd, end, SEEK_DATA)) >= 0) {
+		end = lseek(heap_fd, begin, SEEK_HOLE);
+		if (end < 0)
+			return -errno;
+		memcpy(to + begin, (uint8_t *)heap + begin, (size_t)(end - begin));
+	}
+	return errno == ENXIO ? 0 : -errno; /* ENXIO: nothing more */
+}
+
+int eal_calls_move_heap(int memory_fd)
+{
+	const int rights = PROT_READ | PROT_WRITE;
+	void *copy = mmap(NULL, heap_bytes, rights, MAP_SHARED, memory_fd, 0);
+
+	if (copy == MAP_FAILED)
+		return -errno;
+	int result = copy_what_is_there(copy);
+
+	munmap(copy, heap_bytes);
+	/* The EAL's other threads wait for what they are told, and touch nothing meanwhile. */
+	if (!result && mmap(heap, heap_bytes, rights, MAP_SHARED | MAP_FIXED, memory_fd, 0) == MAP_FAILED)
+		result = -errno;
+	if (!result && dup3(memory_fd, heap_fd, O_CLOEXEC) < 0)
+		result = -errno;
+	return result;
 }
 
 /* ---- What it need not find out ------------------------------------------------ */
@@ -214,6 +246,6 @@ void *eal_calls_end(void)
 	starting = false;
 	if (donated_fd >= 0)
 		close(donated_fd);
-	donated_fd = heap_fd = -1;
+	donated_fd = -1;
 	return heap;
 }

@@ -14,6 +14,9 @@
 int eal_calls_begin(int memory_fd, size_t memory_bytes);
 /* Where the EAL has mapped it; NULL: it did not. */
 void *eal_calls_end(void);
+/* Once it runs: what it has in its heap goes into this memory, of the same size, which is
+ * its heap from then on, at the same addresses. -errno: it has the heap it had. */
+int eal_calls_move_heap(int memory_fd);
 
 /* eal_vfio.c: this is a standby, for whose device there is no group yet. What DPDK
  * says of that is no error. */

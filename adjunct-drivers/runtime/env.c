@@ -121,6 +121,7 @@ void runtime_env_init(struct runtime *rt)
 		.wake_partition = env_wake_partition,
 		.now_ns = clock_now_ns,
 		.watch = env_watch,
+		.gather = memory_gather_part,
 		.runtime = rt,
 	};
 }

@@ -51,6 +51,7 @@ struct runtime {
 	size_t window_bytes;
 	int64_t vfio_group; /* of the device; -1: it is not VFIO's */
 	bool memory_huge; /* the donated memory is made of huge pages */
+	bool memory_later; /* RUNTIME_PREPARED as a spare: it comes with Start */
 	char last_error[MESSAGE_BYTES_MAX]; /* newest ADJ_LOG_ERROR line */
 
 	/* epoll_control: listening socket, connections, signals. epoll_all: that
@@ -107,6 +108,12 @@ void events_post(struct runtime *rt, enum adj_event event);
 bool events_complete(struct runtime *rt, enum adj_direction direction);
 bool events_tick(struct runtime *rt);
 
+/* memory.c: maps what was donated, as env.memory; gathers all of it that was touched into
+ * huge pages, which takes milliseconds for each; env.gather. */
+int memory_take(struct runtime *rt, int memory_fd);
+void memory_gather(struct runtime *rt);
+void memory_gather_part(const struct adj_env *env, const void *part, size_t bytes);
+
 /* descriptors.c: each returns 0 or -errno and says why with env->log. */
 int descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
 int descriptor_check_eventfd(const struct adj_env *env, const char *what, int fd);
@@ -120,6 +127,8 @@ int serve(struct runtime *rt);
  * whole heap in `memory_fd` (owned by the caller, not needed afterwards).
  */
 __attribute__((weak)) int eal_start(struct adj_env *env, int memory_fd);
+/* The same for a spare, which has not been donated any: eal_start() follows. */
+__attribute__((weak)) int eal_prepare(struct adj_env *env);
 /*
  * eal_vfio.c, linked into the same images: what the EAL gets when it opens files
  * below /dev/vfio, each taken over if it is what it should be. 0 or -errno, logged.

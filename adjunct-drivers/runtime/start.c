@@ -12,17 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "confine.h"
 #include "net_layout.h"
 #include "start_request.h"
-
-#define HUGE_PAGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of others with 4 KiB pages */
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* linux/mman.h of 6.1 */
-#endif
 
 /* ---- What was donated -------------------------------------------------- */
 
@@ -118,43 +112,6 @@ static int port_open(struct runtime *rt, struct varlink_call *call, unsigned fir
 
 /* ---- Bringing up ------------------------------------------------------- */
 
-static int memory_take(struct runtime *rt, int memory_fd)
-{
-	if (rt->ops->uses_dpdk) {
-		if (!eal_start) {
-			rt->env.log(&rt->env, ADJ_LOG_ERROR, "image was linked without eal.c");
-			return -ENOSYS;
-		}
-		return eal_start(&rt->env, memory_fd);
-	}
-	rt->env.memory =
-		mmap(NULL, rt->env.memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
-	if (rt->env.memory == MAP_FAILED) {
-		rt->env.memory = NULL;
-		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the donated memory: %s",
-			    strerror(errno));
-		return -errno;
-	}
-	return 0;
-}
-
-/*
- * Unless the donated memory is of huge pages already, the kernel gathers what was
- * touched into such pages, if it knows how (Linux 6.1) and may: fewer to map,
- * and far fewer for it to give back when this process dies, which its successor
- * must wait for. Takes milliseconds for each, so only a standby does it. Where
- * it does not work out, as where nothing was touched, small pages serve as well.
- */
-static void memory_gather(struct runtime *rt)
-{
-	uintptr_t begin = (uintptr_t)rt->env.memory, end = begin + rt->env.memory_bytes;
-
-	if (rt->memory_huge || begin % HUGE_PAGE_BYTES)
-		return;
-	for (uintptr_t at = begin; at + HUGE_PAGE_BYTES <= end; at += HUGE_PAGE_BYTES)
-		(void)madvise((void *)at, HUGE_PAGE_BYTES, MADV_COLLAPSE);
-}
-
 static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 {
 	void *driver = rt->prepared;
@@ -207,21 +164,28 @@ static void request_adopt(struct runtime *rt, const struct start_request *reques
 	rt->env.port.mtu = request->port.mtu;
 }
 
+/* Of Start's descriptors the first is donated memory, and VFIO's begin with a container:
+ * but for a standby, which has both. A spare has neither. */
+static bool memory_comes(const struct runtime *rt)
+{
+	return rt->state != RUNTIME_PREPARED || rt->memory_later;
+}
+
 /*
- * NULL, or what is wrong. A standby has its memory already, and may have been
- * told of the program's window by AttachPort; what comes along is newer.
+ * NULL, or what is wrong. A standby has its memory already, and like a spare it may have
+ * been told of the program's window by AttachPort; what comes along is newer.
  */
 static const char *descriptors_check(struct runtime *rt, struct varlink_call *call,
 				     struct start_request *request)
 {
-	if (rt->state == RUNTIME_PREPARED) {
-		request->fds--;
-		request->vfio_fds -= request->vfio_fds > 0; /* Prepare brought the container */
-	}
+	unsigned memory = memory_comes(rt);
+
+	request->fds -= !memory;
+	request->vfio_fds -= !memory && request->vfio_fds;
 	/* Fewer than VFIO's: a large number, which is wrong too. */
 	unsigned count = varlink_call_fd_count(call) - request->vfio_fds;
 
-	request->window_kept = !count && request->fds == WINDOW_FDS &&
+	request->window_kept = count == memory && request->fds == memory + WINDOW_FDS &&
 			       rt->env.port.bell_adjunct_fd >= 0 &&
 			       request->port.ring_entries == rt->env.port.ring_entries;
 	if (count != request->fds && !request->window_kept)
@@ -237,19 +201,25 @@ static void answer_failed(struct runtime *rt, struct varlink_call *call, int err
 		       rt->last_error[0] ? rt->last_error : "cannot start", strerror(-error));
 }
 
+/* Of what the function may reach by itself the kernel takes as much memory as was
+ * donated, and that has to be locked. Told once, before it can be told no more. */
+static int limit_locked(const struct runtime *rt)
+{
+	return confine_limit(RLIMIT_MEMLOCK, rt->vfio_group < 0 ? 0 : rt->env.memory_bytes);
+}
+
 /*
  * VFIO's descriptors are the call's last: the container, unless Prepare brought it,
- * and the group, unless this is Prepare. Of what the function may reach by itself,
- * the kernel then takes as much memory as was donated, and that has to be locked.
+ * and the group, unless this is Prepare.
  */
 static int vfio_take(struct runtime *rt, struct varlink_call *call, bool container, bool group)
 {
 	unsigned next = varlink_call_fd_count(call) - container - group;
-	int result = confine_limit(RLIMIT_MEMLOCK, rt->vfio_group < 0 ? 0 : rt->env.memory_bytes);
+	int result = 0;
 
-	if (!result && rt->vfio_group < 0)
+	if (rt->vfio_group < 0)
 		return 0;
-	if (!result && container)
+	if (container)
 		result = eal_vfio_container(&rt->env, varlink_call_take_fd(call, next++));
 	if (!result && group)
 		result = eal_vfio_group(&rt->env, (unsigned)rt->vfio_group,
@@ -262,18 +232,36 @@ static int vfio_take(struct runtime *rt, struct varlink_call *call, bool contain
 static int donation_take(struct runtime *rt, struct varlink_call *call)
 {
 	int memory_fd = varlink_call_take_fd(call, 0);
-	struct stat status;
 	int result = descriptor_check_memory(&rt->env, "donated memory", memory_fd,
 					     rt->env.memory_bytes);
 
 	if (!result) {
-		/* Of hugetlbfs a file's blocks are its pages. */
-		rt->memory_huge = !fstat(memory_fd, &status) &&
-				  status.st_blksize >= (long)HUGE_PAGE_BYTES;
 		result = memory_take(rt, memory_fd);
 		rt->state = result ? RUNTIME_FAILED : RUNTIME_PREPARED;
 	}
 	close(memory_fd);
+	return result;
+}
+
+static int standby_prepare(struct runtime *rt, struct varlink_call *call)
+{
+	int result = vfio_take(rt, call, true, false);
+
+	if (!result)
+		result = donation_take(rt, call);
+	if (!result && rt->ops->prepare)
+		result = rt->ops->prepare(&rt->env, &rt->prepared);
+	if (!result)
+		memory_gather(rt);
+	return result;
+}
+
+/* All that can be done without donated memory. */
+static int spare_prepare(struct runtime *rt)
+{
+	int result = rt->ops->uses_dpdk && eal_prepare ? eal_prepare(&rt->env) : 0;
+
+	rt->state = result ? RUNTIME_FAILED : RUNTIME_PREPARED;
 	return result;
 }
 
@@ -290,21 +278,19 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 	}
 	if (!wrong && request.vfio_fds && !eal_vfio_container)
 		wrong = "vfio_group"; /* an image without DPDK */
-	if (!wrong && varlink_call_fd_count(call) != request.fds + request.vfio_fds)
+	unsigned count = varlink_call_fd_count(call);
+	if (!wrong && count && count != request.fds + request.vfio_fds)
 		wrong = "descriptors";
 	if (wrong) {
 		varlink_error_parameter(call, wrong);
 		return;
 	}
 	request_adopt_common(rt, &request);
-	int result = vfio_take(rt, call, true, false);
+	rt->memory_later = !count;
+	int result = limit_locked(rt);
 
 	if (!result)
-		result = donation_take(rt, call);
-	if (!result && rt->ops->prepare)
-		result = rt->ops->prepare(&rt->env, &rt->prepared);
-	if (!result)
-		memory_gather(rt);
+		result = count ? standby_prepare(rt, call) : spare_prepare(rt);
 	if (!result)
 		result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops)
 						: adjunct_confine_prepare(rt->ops);
@@ -358,10 +344,12 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 	}
 	request_adopt(rt, &request);
 	if (!request.window_kept)
-		result = port_open(rt, call, prepared ? 0 : 1);
-	if (!result)
-		result = vfio_take(rt, call, !prepared, true);
+		result = port_open(rt, call, memory_comes(rt));
 	if (!result && !prepared)
+		result = limit_locked(rt);
+	if (!result)
+		result = vfio_take(rt, call, memory_comes(rt), true);
+	if (!result && memory_comes(rt))
 		result = donation_take(rt, call);
 	if (!result) {
 		result = driver_start(rt, saved, saved_bytes);

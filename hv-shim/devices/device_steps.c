@@ -108,8 +108,8 @@ int device_donate(struct device *device)
 static int reserve_memory(struct device *device)
 {
 	device->starting_ns = clock_now_ns();
-	if (device->walk == device_recover_steps && device->standby_ready)
-		return DONE; /* the standby has its own */
+	if (device->walk == device_recover_steps && standby_has_memory(device))
+		return DONE;
 	int fd = device_donate(device);
 	if (fd < 0)
 		return fd;
@@ -175,7 +175,7 @@ static int fetch_port(struct device *device)
 
 	if (device->spec.kind == ADJ_PORT_TAP)
 		snprintf(name, sizeof(name), "%s", device->spec.name);
-	else if (device->attachment && (device->memory_sent || !device->window_told))
+	else if (device->attachment && !(device->standby_ready && device->window_told))
 		attachment_store_name(device, name);
 	else
 		return DONE;
@@ -237,7 +237,7 @@ static int create_adjunct(struct device *device)
 	struct shim *shim = shim_of(device);
 	char socket_path[SHIM_PATH_BYTES], executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES];
 
-	if (!device->memory_sent && standby_promote(device))
+	if (standby_promote(device))
 		return DONE;
 	int error = device_executable(device, executable, sizeof(executable));
 	if (error)

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Standbys: a second process of an adjunct's image that has taken its memory
- * and brought DPDK up, and waits. When the adjunct dies it only has to open the
- * device and the port. It owns neither before, and costs as much memory again;
- * a device has one if its document says so. Event-loop thread.
+ * Standbys and spares: a second process of an adjunct's image, which waits for the
+ * adjunct to die. It owns neither device nor port before.
+ *
+ *   standby  has taken memory of its own, as much again, and brought DPDK up in it: it
+ *            only has to open the device and the port. Where the document says so.
+ *   spare    has no donated memory, but is started and confined as far as it goes, and
+ *            DPDK is up. Every other device has one: a cold start makes no process.
+ *
+ * In what follows, and wherever it makes no difference, both are standbys: a member of
+ * struct device, a name of a socket, an end. Event-loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +32,13 @@ int device_socket_path(const struct device *device, unsigned slot, char out[SHIM
 	return shim_path(device->partition->shim, "adjunct", label, slot ? SLOT_SUFFIX ".sock" : ".sock", out);
 }
 
+static bool is_spare(const struct device *device)
+{
+	return !device->spec.adjunct.standby;
+}
+
+static void start_now(struct device *device);
+
 static int on_another(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct device *device = data;
@@ -33,14 +46,19 @@ static int on_another(sd_event_source *source, uint64_t usec, void *data)
 	(void)source;
 	(void)usec;
 	device->standby_timer = sd_event_source_disable_unref(device->standby_timer);
-	if (device->state == STATE_RUNNING)
-		standby_start(device);
+	if (device->state != STATE_RUNNING)
+		return 0;
+	/* What is being applied has the processors first. */
+	if (is_spare(device) && device->partition->shim->apply)
+		standby_start_later(device);
+	else
+		start_now(device);
 	return 0;
 }
 
 static void start_after(struct device *device, uint64_t wait_us)
 {
-	if (device->standby_timer || !device->spec.adjunct.standby)
+	if (device->standby_timer)
 		return;
 	if (sd_event_add_time_relative(device->partition->shim->event, &device->standby_timer,
 				       CLOCK_MONOTONIC, wait_us, 0, on_another, device) < 0)
@@ -159,7 +177,8 @@ static void on_prepared(void *data, const char *problem, struct varlink_answer *
 	}
 	device->standby_ready = true;
 	window_fetch(device);
-	log_info("device %s/%s: a standby waits", device->partition->name, device->spec.name);
+	log_info("device %s/%s: a %s waits", device->partition->name, device->spec.name,
+		 is_spare(device) ? "spare" : "standby");
 }
 
 static void prepare(struct device *device, const char *label, const char *device_string,
@@ -171,26 +190,27 @@ static void prepare(struct device *device, const char *label, const char *device
 			  (json_int_t)device->spec.adjunct.memory_bytes);
 
 	/* Without it the adjunct says what is missing. The group is its predecessor's. */
-	fds[1] = group < 0 ? -1 : vfio_open_container();
+	fds[1] = group < 0 || is_spare(device) ? -1 : vfio_open_container();
 	if (group >= 0)
 		json_object_set_new(parameters, "vfio_group", json_integer(group));
 	peer_call(device->standby, "org.outrigger.Adjunct.Prepare", parameters, fds,
-		  fds[1] < 0 ? 1 : 2, device->partition->shim->start_ms, on_prepared, device);
+		  (unsigned)(fds[0] >= 0) + (fds[1] >= 0), device->partition->shim->start_ms,
+		  on_prepared, device);
 	if (fds[1] >= 0)
 		close(fds[1]);
 }
 
-void standby_start(struct device *device)
+static void start_now(struct device *device)
 {
 	struct shim *shim = device->partition->shim;
 	char executable[sizeof(shim->libexec_dir) + DOC_STRING_BYTES], label[DEVICE_LABEL_BYTES];
 	char socket_path[SHIM_PATH_BYTES], device_string[2 * SHIM_PATH_BYTES];
 
-	if (!device->spec.adjunct.standby || device->standby || device->standby_timer)
+	if (device->standby || device->standby_timer)
 		return;
 	device_label(device, label);
-	int memory_fd = device_donate(device);
-	int error = memory_fd < 0 ? memory_fd : 0;
+	int memory_fd = is_spare(device) ? -1 : device_donate(device);
+	int error = memory_fd < 0 && !is_spare(device) ? memory_fd : 0;
 
 	if (!error)
 		error = device_executable(device, executable, sizeof(executable));
@@ -215,6 +235,14 @@ void standby_start(struct device *device)
 	state_changed(shim);
 }
 
+void standby_start(struct device *device)
+{
+	if (is_spare(device))
+		standby_start_later(device);
+	else
+		start_now(device);
+}
+
 void standby_end(struct device *device)
 {
 	device->standby_timer = sd_event_source_disable_unref(device->standby_timer);
@@ -228,9 +256,15 @@ void standby_end(struct device *device)
 	close_apart(&device->standby_memory_fd);
 }
 
+bool standby_has_memory(const struct device *device)
+{
+	return device->standby_ready && !is_spare(device);
+}
+
 bool standby_promote(struct device *device)
 {
-	if (!device->standby_ready)
+	/* It came too late for the memory to be its own, or is gone with what it had. */
+	if (!device->standby_ready || device->memory_sent != is_spare(device))
 		return false;
 	window_fetch_forget(device);
 	device->adjunct = device->standby;

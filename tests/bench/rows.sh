@@ -158,7 +158,7 @@ eth_embedded() {
 # through 0.1; the shim delays the next one's successor otherwise.
 STEADY_SECONDS=0.15
 
-standbys_ready() { (($(grep -c 'a standby waits' "$work/daemon.log") >= $1)); }
+standbys_ready() { (($(grep -c 'a \(standby\|spare\) waits' "$work/daemon.log") >= $1)); }
 
 # The client has the first CPU to itself, as the floor's has; what dies, what
 # takes over and who sees to it share the second, or the CPU that is named.
@@ -191,7 +191,7 @@ echo_document() {
 # gaps, in ns, one a line, are in $work/gaps.
 kills() {
 	local standby=$1 count=$2 pid gap i before ret=0 to_client from_client
-	before=$(grep -c 'a standby waits' "$work/daemon.log" 2>/dev/null)
+	before=$(grep -c 'a \(standby\|spare\) waits' "$work/daemon.log" 2>/dev/null)
 	if [[ $image == echo ]]; then
 		echo_document "$standby"
 	else
@@ -205,7 +205,7 @@ kills() {
 	: >"$work/gaps"
 	for ((i = 1; i <= count; i++)); do
 		sleep "$STEADY_SECONDS"
-		[[ $standby == no ]] || wait_for 10 standbys_ready $((before + i)) ||
+		wait_for 10 standbys_ready $((before + i)) ||
 			{ fail 'the standby is not prepared'; ret=1; break; }
 		((i % 100)) || say "  $i of $count, largest so far $(human "$(sort -n "$work/gaps" | tail -n 1)") ns"
 		pid=$(adjunct_pid bench.net0) && echo "$pid" >&"$to_client" &&

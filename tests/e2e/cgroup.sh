@@ -19,11 +19,14 @@ group=$hierarchy/outrigger/$(tr / - <<<"${state#/}")
 members() { # NAME
 	in_hierarchy cat "$group/p.$1/cgroup.procs" | sort -n | tr '\n' ' '
 }
-is_in() { # NAME PID...: these and no others
-	local name=$1
-	shift
-	echo "in the group: $(members "$name"); wanted: $(printf '%s\n' "$@" | sort -n | tr '\n' ' ')"
-	[ "$(members "$name")" = "$(printf '%s\n' "$@" | sort -n | tr '\n' ' ')" ]
+are_in() { # NAME COUNT PID...: so many, these among them
+	local name=$1 count=$2 pid
+	shift 2
+	echo "in the group: $(members "$name"); wanted: $count, among them $*"
+	[ "$(members "$name" | wc -w)" = "$count" ] || return 1
+	for pid; do
+		members "$name" | grep -qw "$pid" || return 1
+	done
 }
 no_group() { ! in_hierarchy ls "$group/p.$1"; }
 charged() { outrigger -j partition show "$1" | jq -r ".partition.charged_bytes // 0"; }
@@ -45,9 +48,12 @@ partitions:
       - {name: net0, kind: native, vf: {adapter: soft0}, adjunct: {donate: heap}}
       - {name: net1, kind: native, vf: {adapter: soft0}, adjunct: {standby: yes}}
 END
-check "red's keeper and adjunct are in its group" is_in red "$(pid_of keeper red)" "$(pid_of adjunct red.net0)"
-green_is_complete() { [ "$(members green | wc -w)" = 4 ]; }
-check "green's keeper, adjuncts and standby in its" within 10 green_is_complete
+red_is_complete() { are_in red 3 "$(pid_of keeper red)" "$(pid_of adjunct red.net0)"; }
+green_is_complete() {
+	are_in green 5 "$(pid_of keeper green)" "$(pid_of adjunct green.net0)" "$(pid_of adjunct green.net1)"
+}
+check "red's keeper, adjunct and spare are in its group" within 10 red_is_complete
+check "green's keeper, adjuncts, spare and standby in its" within 10 green_is_complete
 if in_hierarchy grep -qw memory "$hierarchy/cgroup.controllers"; then
 	check "the donated memory is charged to green" within 5 charged_at_least green 2000000
 else
@@ -65,7 +71,7 @@ check "it is all where it was" within 10 green_is_complete
 pid=$(pid_of adjunct red.net0)
 kill -KILL "$pid"
 check "it puts a new adjunct there, too" within 10 replaced red.net0 "$pid"
-check "which is in its group" is_in red "$(pid_of keeper red)" "$(pid_of adjunct red.net0)"
+check "which is in its group" within 10 red_is_complete
 check "down" outrigger down
 check "no group of a partition is left" within 5 no_group green
 check "nor of the other" within 5 no_group red

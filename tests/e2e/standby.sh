@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Adjuncts that die one after the other while a program sends: with a standby and
-# without, the standby too, the new one before it serves, and on request. What the
+# Adjuncts that die one after the other while a program sends: with a standby, with a
+# spare, without, the standby too, the new one before it serves, and on request. What the
 # program gets back is looked at by numbered.c: never twice, never something else.
 . "$(dirname "$0")/lib.sh"
 
@@ -134,11 +134,28 @@ check "another one opens the device" program_start red
 check "its adjunct is killed: frames come back" kill_adjunct red
 check "they leave" program_ends
 
+spare_waits() { [ "$(grep -c "white/net0: a spare waits" "$daemon_log")" -ge "$1" ]; }
+kill_with_spare() {
+	local i pid
+	for i in 1 2 3; do
+		within 20 spare_waits "$i" || return 1
+		pid=$(standby_of white)
+		kill_adjunct white || return 1
+		echo "the spare was $pid, $(pid_of adjunct white.net0) serves"
+		[ "$(pid_of adjunct white.net0)" = "$pid" ] || return 1
+	done
+}
+both_die() {
+	local pid
+	pid=$(pid_of adjunct white.net0)
+	kill -KILL "$(standby_of white)" "$pid"
+	within 10 replaced white.net0 "$pid" && frames_come
+}
 check "without a standby: a program opens its device" program_start white
-for i in 1 2 3; do
-	check "its adjunct is killed ($i): frames come back" eval 'sleep 0.3; kill_adjunct white'
-done
-check "what was lost is what they had in their hands" few_are_lost 3
+check "three deaths: each time the spare takes over" kill_with_spare
+check "a spare waits" within 20 spare_waits 4
+check "it dies with the adjunct: one is started" both_die
+check "what was lost is what they had in their hands" few_are_lost 4
 check "the program leaves" program_ends
 
 # ---- Huge pages -----------------------------------------------------------------

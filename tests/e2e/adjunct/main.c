@@ -331,15 +331,21 @@ static void test_refusals(void)
 	window_close(&window);
 }
 
-static void standby_prepare(struct adjunct *adjunct)
+/* With its memory, or, a spare, without. */
+static void prepare(struct adjunct *adjunct, const int *memory_fd)
 {
-	int memory = memory_make(TEST_MEMORY_BYTES, SEALS);
-
 	adjunct_spawn(adjunct);
 	json_decref(adjunct_call(adjunct, "Prepare",
 				 json_pack("{s:s,s:s,s:I}", "name", "test.net0", "device", "net_ring0",
 					   "memory_bytes", (json_int_t)TEST_MEMORY_BYTES),
-				 &memory, 1, NULL));
+				 memory_fd, memory_fd ? 1 : 0, NULL));
+}
+
+static void standby_prepare(struct adjunct *adjunct)
+{
+	int memory = memory_make(TEST_MEMORY_BYTES, SEALS);
+
+	prepare(adjunct, &memory);
 	close(memory);
 }
 
@@ -391,6 +397,57 @@ static void test_standby(void)
 	check(echo(&window, 3000, 4000, 5000));
 	adjunct_end(&third);
 	window_close(&other);
+	window_close(&window);
+}
+
+static bool has_mapping(const struct adjunct *adjunct, const char *name)
+{
+	char path[40], line[512];
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", adjunct->pid);
+	FILE *maps = fopen(path, "re");
+	check(maps != NULL);
+	while (!found && fgets(line, sizeof(line), maps))
+		found = strstr(line, name) != NULL;
+	fclose(maps);
+	return found;
+}
+
+/* A spare: what is donated comes with Start, and where DPDK was until then is let go. */
+static void test_spare(void)
+{
+	const char *const invalid = "org.varlink.service.InvalidParameter";
+	struct adjunct first, second;
+	struct window window;
+	int memory = memory_make(TEST_MEMORY_BYTES, SEALS);
+	int small = memory_make(TEST_MEMORY_BYTES / 2, SEALS);
+
+	window_open(&window, RING);
+	const int fds[] = {memory, window.memory_fd, window.bells[NET_BELL_ADJUNCT],
+			   window.bells[NET_BELL_PARTITION], window.inflight_fd};
+	prepare(&first, NULL);
+	check(has_mapping(&first, "memfd:outrigger:spare"));
+	refuse(&first, start_native("net_ring0", &window, NULL), NULL, 0, invalid);
+	refuse(&first, start_native("net_ring0", &window, NULL), fds, 1, invalid);
+	const int wrong[] = {small, fds[1], fds[2], fds[3], fds[4]};
+	refuse(&first, start_native("net_ring0", &window, NULL), wrong, 5,
+	       "org.outrigger.Adjunct.DriverFailed");
+	json_decref(adjunct_call(&first, "Start", start_native("net_ring0", &window, NULL), fds, 5,
+				 NULL));
+	check(!has_mapping(&first, "memfd:outrigger:spare") && has_mapping(&first, "memfd:donated"));
+	check(echo(&window, 0, 1000, 5000));
+	adjunct_end(&first);
+	/* Told the window ahead of its turn, like a standby. */
+	prepare(&second, NULL);
+	standby_attach(&second, &window);
+	refuse(&second, start_native("net_ring0", &window, NULL), NULL, 0, invalid);
+	json_decref(adjunct_call(&second, "Start", start_native("net_ring0", &window, NULL), &memory, 1,
+				 NULL));
+	check(echo(&window, 1000, 2000, 5000));
+	adjunct_end(&second);
+	close(memory);
+	close(small);
 	window_close(&window);
 }
 
@@ -488,6 +545,7 @@ static const struct {
 	{"wrong lengths and flags are dropped and counted, the rest goes on", test_bad_frames},
 	{"a successor goes on where the rings were", test_successor},
 	{"a standby is told the window ahead of its turn", test_standby},
+	{"a spare is donated its memory when it starts", test_spare},
 	{"a partition that does not consume loses nothing and costs nothing", test_back_pressure},
 	{"a broken ring shuts the port, not the device", test_protocol},
 	{"Start refuses what is wrong and leaks nothing", test_refusals},
