@@ -51,7 +51,9 @@ void device_restart_answer(struct device *device, const char *problem)
 		varlink_errorf(call, "org.outrigger.Shim.Failed", "adjunct %s.%s: %s",
 			       device->partition->name, device->spec.name, problem);
 	else
-		varlink_reply(call, json_pack("{s:I}", "gap_ns", (json_int_t)device->gap_ns));
+		varlink_reply(call, json_pack("{s:I,s:I,s:I}", "gap_ns", (json_int_t)device->gap_ns,
+					      "leave_ns", (json_int_t)device->leave_ns, "reset_ns",
+					      (json_int_t)device->reset_ns));
 }
 
 void device_recover(struct device *device, const char *format, ...)
@@ -116,6 +118,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *data)
 
 int device_wait_before_retry(struct device *device)
 {
+	device->leave_ns = clock_now_ns() - device->down_since_ns;
 	if (device->deaths < 2)
 		return 1;
 	uint64_t wait_us = (uint64_t)RETRY_FIRST_MS * 1000 << (device->deaths - 2);

@@ -153,6 +153,10 @@ struct device {
 	/* Replacing the adjunct while the partition stays: see recover.c. */
 	unsigned deaths; /* in a row, without DEVICE_STEADY_NS of service in between */
 	uint64_t down_since_ns, running_since_ns, gap_ns;
+	/* Of gap_ns: until the old one was gone, and, of a function by VFIO, how long the
+	 * kernel took to reset it for the new one. And after it: the first frame's; 0: none
+	 * that we know of. */
+	uint64_t leave_ns, reset_ns, first_frame_ns;
 	char *adjunct_state; /* what a quiesced predecessor saved, base64; or NULL */
 	struct varlink_call *restart_call; /* who asked for it; or NULL */
 	sd_event_source *recover_timer;

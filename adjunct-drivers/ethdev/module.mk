@@ -8,7 +8,7 @@ ethdev_DPDK := 1
 # Virtual functions of adapters, by VFIO.
 ethdev_DPDK_DRIVERS := net_e1000 net_ixgbe net_iavf common_iavf security
 ethdev_LDFLAGS := -Wl,--wrap=memfd_create -Wl,--wrap=mmap64 -Wl,--wrap=mkdir -Wl,--wrap=access \
-	-Wl,--wrap=get_tsc_freq -Wl,--wrap=rte_vfio_enable -Wl,--wrap=open64 -Wl,--wrap=pthread_create
+	-Wl,--wrap=get_tsc_freq -Wl,--wrap=rte_vfio_enable -Wl,--wrap=open64 -Wl,--wrap=ioctl -Wl,--wrap=pthread_create
 ethdev_OUT := libexec/outrigger/outrigger-adjunct-ethdev
 
 EXTRA_FILES += $(OUT)/libexec/outrigger/images/ethdev.yaml

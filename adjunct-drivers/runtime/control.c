@@ -67,6 +67,9 @@ static void get_status_handle(struct varlink_call *call, json_t *parameters, voi
 		json_object_set_new(answer, "name", json_string(rt->name));
 	if (rt->driver)
 		json_object_set_new(answer, "counters", counters_json(rt));
+	if (rt->first_frame_ns)
+		json_object_set_new(answer, "first_frame_ns",
+				    json_integer((json_int_t)rt->first_frame_ns));
 	varlink_reply(call, answer);
 }
 

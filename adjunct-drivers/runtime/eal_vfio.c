@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "eal_calls.h"
 #include "runtime.h"
 
@@ -27,6 +28,7 @@
 
 static int container = -1, group = -1; /* until the EAL has them */
 static bool enabled;
+static uint64_t reset_ns;
 static char group_path[sizeof(VFIO_FOLDER) + 12];
 
 int eal_vfio_container(const struct adj_env *env, int fd)
@@ -55,6 +57,11 @@ int eal_vfio_group(const struct adj_env *env, unsigned number, int fd)
 	group = fd;
 	snprintf(group_path, sizeof(group_path), VFIO_FOLDER "%u", number);
 	return 0;
+}
+
+uint64_t eal_vfio_reset_ns(void)
+{
+	return reset_ns;
 }
 
 bool eal_vfio_waits(void)
@@ -92,6 +99,26 @@ int __wrap_open64(const char *path, int flags, ...)
 		mode = va_arg(arguments, mode_t);
 	va_end(arguments);
 	return __real_open64(path, flags, mode);
+}
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+/* The kernel resets a function before it hands it out, and takes 100 ms for it. */
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request != VFIO_GROUP_GET_DEVICE_FD)
+		return __real_ioctl(fd, request, argument);
+	uint64_t before_ns = clock_now_ns();
+	int result = __real_ioctl(fd, request, argument);
+
+	reset_ns = clock_now_ns() - before_ns;
+	return result;
 }
 
 int __real_rte_vfio_enable(const char *module);

@@ -59,6 +59,7 @@ struct runtime {
 	int epoll_control, epoll_all, signal_fd;
 	int watched[ADJ_WAKE_SOURCES_MAX]; /* -1: free */
 	uint64_t wakeups;
+	uint64_t serving_since_ns, first_frame_ns; /* the latter 0: none yet */
 
 	/* Where events are posted to (events.c); `storage` NULL: nowhere. */
 	struct {
@@ -135,6 +136,8 @@ __attribute__((weak)) int eal_prepare(struct adj_env *env);
  */
 __attribute__((weak)) int eal_vfio_container(const struct adj_env *env, int fd);
 __attribute__((weak)) int eal_vfio_group(const struct adj_env *env, unsigned number, int fd);
+/* How long the kernel took to hand the function out, which resets it; 0: it did not. */
+__attribute__((weak)) uint64_t eal_vfio_reset_ns(void);
 
 /* confine.c: each 0 or -errno, logged. The driver has what it says in `ops` besides
  * the runtime's list. */

@@ -112,6 +112,8 @@ static void serve_once(struct runtime *rt, struct serving *s)
 	int moved = serving ? rt->ops->dispatch(rt->driver, BUDGET_FRAMES) : 0;
 
 	if (moved > 0) {
+		if (!rt->first_frame_ns)
+			rt->first_frame_ns = clock_now_ns() - rt->serving_since_ns;
 		s->idle_since_ns = 0;
 		s->poll_ns = POLL_MIN_NS;
 		if (++s->dispatches % DISPATCHES_PER_CLOCK == 0)

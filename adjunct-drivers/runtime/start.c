@@ -313,6 +313,13 @@ static const char *differs_from_prepared(const struct runtime *rt,
 	return rt->env.memory_bytes != request->memory_bytes ? "memory_bytes" : NULL;
 }
 
+static json_t *started_json(void)
+{
+	uint64_t reset_ns = eal_vfio_reset_ns ? eal_vfio_reset_ns() : 0;
+
+	return reset_ns ? json_pack("{s:I}", "reset_ns", (json_int_t)reset_ns) : NULL;
+}
+
 void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 {
 	static unsigned char saved[STATE_BYTES_MAX];
@@ -361,7 +368,8 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 		answer_failed(rt, call, result);
 		return;
 	}
-	varlink_reply(call, NULL);
+	rt->serving_since_ns = rt->env.now_ns();
+	varlink_reply(call, started_json());
 }
 
 /* ---- Programs that come and go ----------------------------------------- */

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `adjunct list|show`. Called by main() through the command table, on the
+ * `adjunct list|show|restart`. Called by main() through the command table, on the
  * program's one thread.
  */
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "output.h"
+
+/* Whoever has restarted an adjunct is told of its first frame, if it comes in time. */
+#define FIRST_FRAME_NS 1000000000
+#define FIRST_FRAME_TRIES 20
 
 int cmd_adjunct_list(struct cli *cli)
 {
@@ -102,6 +108,49 @@ int cmd_adjunct_show(struct cli *cli)
 	return CLI_DONE;
 }
 
+/* Asks its device's counters, with which the first frame becomes known; 0: none came yet. */
+static int64_t first_frame_ns(struct cli *cli, const char *name)
+{
+	struct varlink_answer answer;
+	const char *dot = strchr(name, '.');
+	int64_t result = 0;
+
+	if (!dot || cli_call(cli, NULL, "GetStats",
+			     json_pack("{s:s%,s:s}", "partition", name, (size_t)(dot - name),
+				       "device", dot + 1), CLI_LOOKUP_NS, &answer) != CLI_DONE)
+		return 0;
+	varlink_answer_clear(&answer);
+	if (cli_call(cli, NULL, "GetAdjunct", json_pack("{s:s}", "name", name), CLI_LOOKUP_NS,
+		     &answer) != CLI_DONE)
+		return 0;
+	result = value_number(json_object_get(answer.parameters, "adjunct"), "first_frame_ns");
+	varlink_answer_clear(&answer);
+	return result;
+}
+
+/* After a restart that took so long; its parts are those of a function by VFIO. */
+static void print_gap(struct cli *cli, const char *name, const json_t *gap)
+{
+	const struct timespec pause = {.tv_nsec = FIRST_FRAME_NS / FIRST_FRAME_TRIES};
+	int64_t gap_ns = value_number(gap, "gap_ns"), leave_ns = value_number(gap, "leave_ns"),
+		reset_ns = value_number(gap, "reset_ns"), frame_ns = 0;
+
+	printf("adjunct %s restarted; nobody served for %s\n", name, unit_duration(gap_ns).text);
+	if (!reset_ns)
+		return;
+	printf("  the old one was gone after %s\n", unit_duration(leave_ns).text);
+	printf("  reset   %s\n", unit_duration(reset_ns).text);
+	printf("  attach  %s\n", unit_duration(gap_ns - leave_ns - reset_ns).text);
+	for (unsigned i = 0; i < FIRST_FRAME_TRIES && !frame_ns; i++) {
+		nanosleep(&pause, NULL);
+		frame_ns = first_frame_ns(cli, name);
+	}
+	if (frame_ns)
+		printf("  first frame %s after that\n", unit_duration(frame_ns).text);
+	else
+		printf("  no frame came for %s\n", unit_duration(FIRST_FRAME_NS).text);
+}
+
 int cmd_adjunct_restart(struct cli *cli)
 {
 	const char *name = cli->arguments[0];
@@ -113,8 +162,7 @@ int cmd_adjunct_restart(struct cli *cli)
 	if (cli->json)
 		return output_answer(&answer);
 	if (!cli->quiet)
-		printf("adjunct %s restarted; nobody served for %s\n", name,
-		       unit_duration(value_number(answer.parameters, "gap_ns")).text);
+		print_gap(cli, name, answer.parameters);
 	varlink_answer_clear(&answer);
 	return CLI_DONE;
 }

@@ -125,6 +125,8 @@ static void on_counters(void *data, const char *problem, struct varlink_answer *
 	if (json_is_object(counters)) {
 		json_decref(device->counters);
 		device->counters = json_incref(counters);
+		device->first_frame_ns = (uint64_t)json_integer_value(
+			json_object_get(answer->parameters, "first_frame_ns"));
 	}
 	check_jobs(device->partition->shim);
 }

@@ -178,6 +178,9 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 	set_text(object, "message", device->message);
 	if (device->start_ns)
 		json_object_set_new(object, "start_ns", json_integer((json_int_t)device->start_ns));
+	if (device->first_frame_ns)
+		json_object_set_new(object, "first_frame_ns",
+				    json_integer((json_int_t)device->first_frame_ns));
 	if (device->adjunct)
 		json_object_set_new(object, "uptime_ns",
 				    json_integer(process_uptime_ns(peer_identity(device->adjunct))));

@@ -85,6 +85,17 @@ void device_free(struct device *device)
 
 /* ---- Coming to rest --------------------------------------------------------- */
 
+static void describe_gap(const struct device *device, char *out, size_t out_bytes)
+{
+	int length = snprintf(out, out_bytes, "a new adjunct took over after %.1f ms",
+			      (double)device->gap_ns / NS_PER_MS);
+
+	if (device->reset_ns)
+		snprintf(out + length, out_bytes - (size_t)length,
+			 ": %.1f until the old one had gone, %.1f for the function's reset",
+			 (double)device->leave_ns / NS_PER_MS, (double)device->reset_ns / NS_PER_MS);
+}
+
 static void device_running(struct device *device)
 {
 	device_keep_memory(device);
@@ -94,12 +105,12 @@ static void device_running(struct device *device)
 	device->message[0] = '\0';
 	device->running_since_ns = clock_now_ns();
 	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
+	device->first_frame_ns = 0;
 	if (device->walk == device_recover_steps) {
-		char text[80];
+		char text[160];
 
 		device->gap_ns = device->running_since_ns - device->down_since_ns;
-		snprintf(text, sizeof(text), "a new adjunct took over after %.1f ms",
-			 (double)device->gap_ns / NS_PER_MS);
+		describe_gap(device, text, sizeof(text));
 		device_event(device, "adjunct-restarted", text);
 		device_restart_answer(device, NULL);
 		device_recover_end(device);

@@ -270,6 +270,15 @@ static int open_vfio(struct device *device, const char *device_string)
 	return group;
 }
 
+static void on_dispatched(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct device *device = data;
+
+	device->reset_ns = problem ? 0 : (uint64_t)json_integer_value(
+						 json_object_get(answer->parameters, "reset_ns"));
+	device_step_done(device, problem);
+}
+
 static int dispatch_adjunct(struct device *device)
 {
 	const struct doc_device *spec = &device->spec;
@@ -307,7 +316,8 @@ static int dispatch_adjunct(struct device *device)
 	if (device->adjunct_state)
 		json_object_set_new(parameters, "state", json_string(device->adjunct_state));
 	peer_call(device->adjunct, "org.outrigger.Adjunct.Start",
-		  parameters, device->fds, device->fd_count, shim_of(device)->start_ms, on_answer, device);
+		  parameters, device->fds, device->fd_count, shim_of(device)->start_ms, on_dispatched,
+		  device);
 	return PENDING;
 }
 

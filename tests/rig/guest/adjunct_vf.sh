@@ -71,7 +71,9 @@ need "a ping goes on" ping_starts
 check "the adjunct is killed: another takes over" killed
 check "the ping goes on" goes_on
 check "one is replaced on request" outrigger adjunct restart red.net0
-cat "$work/out"
+show "$work/out"
+said "and how long of it the function's reset took" 'reset +[0-9.]+ ms'
+said "and when the first frame came" 'first frame [0-9.]+ .?s after that'
 check "the ping goes on then, too" goes_on
 check "red gets a standby" bring_up yes
 check "it waits" within 20 standby_waits

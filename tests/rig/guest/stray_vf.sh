@@ -48,7 +48,6 @@ need "the link is up" pf_up
 need "three virtual functions, with vfio-pci" functions_for_dpdk 3
 need "an image of the hostile driver" image_install
 need "the daemon starts" daemon_start --libexec "$libexec"
-dmesg --clear
 need "neighbours, and the hostile one" bring_up
 check "the neighbours reach each other" pings red 10.77.0.2
 check "none of them strays" no_fault "$(vf_address 1)"
