@@ -332,6 +332,8 @@ int vf_apply(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned cou
 	if (host->state[0] && lock < 0)
 		return lock;
 	error = apply_locked(&run, wishes, count, flags);
+	if (error == -ENOMEM)
+		vf_refuse(host, error, "out of memory");
 	if (lock >= 0)
 		close(lock);
 	return error;

@@ -36,19 +36,17 @@ static bool is_representor(const struct vf_host *host, const char *ifname, unsig
 static void look_ifname(const struct vf_host *host, struct vf_function *f)
 {
 	unsigned pf, vf;
-	struct dirent *entry;
+	const char *entry;
 
 	vf_first_entry(host, f->ifname, sizeof(f->ifname), VF_DEVICE "/net", f->name);
 	if (f->is_vf || !f->ifname[0] || !is_representor(host, f->ifname, &pf, &vf))
 		return;
 	f->ifname[0] = '\0';
 	DIR *folder = vf_open_folder(host, VF_DEVICE "/net", f->name);
-	while (folder && (entry = readdir(folder)))
-		if (vf_word_valid(entry->d_name) && strlen(entry->d_name) < sizeof(f->ifname) &&
-		    !is_representor(host, entry->d_name, &pf, &vf))
-			strcpy(f->ifname, entry->d_name);
-	if (folder)
-		closedir(folder);
+	while ((entry = vf_next_entry(folder)))
+		if (vf_word_valid(entry) && strlen(entry) < sizeof(f->ifname) &&
+		    !is_representor(host, entry, &pf, &vf))
+			strcpy(f->ifname, entry);
 }
 
 static void look_net(const struct vf_host *host, struct vf_function *f)
@@ -224,11 +222,14 @@ static int look_devlink(struct vf_host *host, struct vf_function *pf)
 	struct vf_devlink devlink = {0};
 	int error = host->kernel->devlink_get(host->kernel->data, pf->name, &devlink);
 
-	if (!error) {
-		memcpy(pf->firmware, devlink.firmware, sizeof(pf->firmware));
-		pf->eswitch = devlink.eswitch;
-	}
-	return error == -EOPNOTSUPP || error == -ENODEV ? 0 : error;
+	if (error == -EOPNOTSUPP || error == -ENODEV)
+		return 0;
+	if (error)
+		return vf_refuse(host, error, "%s: its driver's answer by devlink: %s", pf->name,
+				 strerror(-error));
+	memcpy(pf->firmware, devlink.firmware, sizeof(pf->firmware));
+	pf->eswitch = devlink.eswitch;
+	return 0;
 }
 
 static void take_representor(struct vf_host *host, const char *ifname)
@@ -255,7 +256,7 @@ static void take_representor(struct vf_host *host, const char *ifname)
 
 static void look_representors(struct vf_host *host)
 {
-	struct dirent *entry;
+	const char *entry;
 	bool any = false;
 	char id[80];
 
@@ -264,11 +265,9 @@ static void look_representors(struct vf_host *host)
 		      !vf_read(host, id, sizeof(id), "/sys/class/net/%s/phys_switch_id",
 			       host->pfs[i]->ifname);
 	DIR *folder = any ? vf_open_folder(host, "/sys/class/net") : NULL;
-	while (folder && (entry = readdir(folder)))
-		if (vf_word_valid(entry->d_name) && strlen(entry->d_name) < VF_IFNAME_BYTES)
-			take_representor(host, entry->d_name);
-	if (folder)
-		closedir(folder);
+	while ((entry = vf_next_entry(folder)))
+		if (vf_word_valid(entry) && strlen(entry) < VF_IFNAME_BYTES)
+			take_representor(host, entry);
 }
 
 static void forget(struct vf_host *host)

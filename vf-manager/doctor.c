@@ -74,16 +74,12 @@ static void check_modules(struct doctor *d)
 static void check_hugepages(struct doctor *d)
 {
 	DIR *folder = vf_open_folder(d->host, "/sys/kernel/mm/hugepages");
-	struct dirent *entry;
+	const char *size;
 	int64_t pages = 0;
 
-	while (folder && (entry = readdir(folder)))
-		if (vf_word_valid(entry->d_name))
-			pages += vf_read_number(d->host, 0,
-						"/sys/kernel/mm/hugepages/%s/nr_hugepages",
-						entry->d_name);
-	if (folder)
-		closedir(folder);
+	while ((size = vf_next_entry(folder)))
+		pages += vf_read_number(d->host, 0, "/sys/kernel/mm/hugepages/%s/nr_hugepages",
+					size);
 	if (!pages)
 		doctor_find(d, VF_NOTE, "no-hugepages", MACHINE,
 			    "echo 256 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
@@ -196,23 +192,16 @@ static void check_vf(struct doctor *d, const struct vf_function *vf)
 static void check_records(struct doctor *d)
 {
 	DIR *folder = d->host->state[0] ? opendir(d->host->state) : NULL;
-	struct dirent *entry;
+	const char *entry;
 
-	while (folder && (entry = readdir(folder))) {
+	while ((entry = vf_next_entry(folder))) {
 		char name[VF_ADDRESS_BYTES];
-		struct vf_address address;
-		const char *end = strstr(entry->d_name, ".json");
 
-		if (!end || end[5] || end - entry->d_name >= VF_ADDRESS_BYTES)
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(end - entry->d_name), entry->d_name);
-		if (!vf_address_parse(name, &address) && !vf_find(d->host, name))
+		if (vf_record_names(entry, name) && !vf_find(d->host, name))
 			doctor_find(d, VF_WARNING, "record-orphaned", name,
 				    "`outrigger vf release ADDRESS --owner OWNER` forgets it",
 				    "somebody held it, but it is not there");
 	}
-	if (folder)
-		closedir(folder);
 	d->host->reason[0] = '\0';
 }
 

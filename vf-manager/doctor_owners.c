@@ -32,6 +32,13 @@ static void check_network_manager(struct doctor *d, const struct vf_function *f)
 
 /* ---- .link files ----------------------------------------------------------------------------- */
 
+static bool has_ending(const char *name, const char *ending)
+{
+	size_t length = strlen(name), bytes = strlen(ending);
+
+	return length > bytes && !strcmp(name + length - bytes, ending);
+}
+
 struct link_file {
 	bool matches, has_match, sets_name, sets_mac, sets_sriov;
 };
@@ -125,22 +132,19 @@ static void check_link_files(struct doctor *d, const struct vf_function *f)
 
 	for (unsigned i = 0; i < 2 && f->ifname[0]; i++) {
 		DIR *folder = vf_open_folder(d->host, "%s", folders[i]);
-		struct dirent *entry;
+		const char *entry;
 
-		while (folder && (entry = readdir(folder))) {
-			size_t length = strlen(entry->d_name);
+		while ((entry = vf_next_entry(folder))) {
 			char path[PATH_MAX];
 
-			if (length < 6 || strcmp(entry->d_name + length - 5, ".link"))
+			if (!has_ending(entry, ".link"))
 				continue;
-			snprintf(path, sizeof(path), "%s/%s", folders[i], entry->d_name);
+			snprintf(path, sizeof(path), "%s/%s", folders[i], entry);
 			char *text = vf_read_text(d->host, "%s", path);
 			if (text)
 				check_link_text(d, f, path, text);
 			free(text);
 		}
-		if (folder)
-			closedir(folder);
 	}
 }
 
@@ -164,26 +168,22 @@ static bool has_word(const char *text, const char *word)
 static void check_netplan(struct doctor *d, const struct vf_function *f)
 {
 	DIR *folder = f->ifname[0] ? vf_open_folder(d->host, "/etc/netplan") : NULL;
-	struct dirent *entry;
+	const char *entry;
 
-	while (folder && (entry = readdir(folder))) {
-		size_t length = strlen(entry->d_name);
-
-		if (length < 6 || strcmp(entry->d_name + length - 5, ".yaml"))
+	while ((entry = vf_next_entry(folder))) {
+		if (!has_ending(entry, ".yaml"))
 			continue;
-		char *text = vf_read_text(d->host, "/etc/netplan/%s", entry->d_name);
+		char *text = vf_read_text(d->host, "/etc/netplan/%s", entry);
 		/* A PF's interface may well be the host's own; making its VFs is another matter. */
 		bool makes_vfs = text && strstr(text, "virtual-function-count");
 		if (text && has_word(text, f->ifname) && (f->is_vf || makes_vfs))
 			doctor_find(
 				d, VF_WARNING, "owner-netplan", f->name,
 				"take the interface, virtual-function-count and link: out of it",
-				"netplan's %s%s configures %s, too", entry->d_name,
+				"netplan's %s%s configures %s, too", entry,
 				makes_vfs ? ", which makes VFs," : "", f->ifname);
 		free(text);
 	}
-	if (folder)
-		closedir(folder);
 }
 
 /* ---- driverctl ------------------------------------------------------------------------------ */

@@ -133,6 +133,17 @@ int vf_lock(struct vf_host *host)
 
 /* ---- One record --------------------------------------------------------------------- */
 
+bool vf_record_names(const char *file, char name[VF_ADDRESS_BYTES])
+{
+	const char *end = strrchr(file, '.');
+	struct vf_address address;
+
+	if (!end || strcmp(end, ".json") || end - file >= VF_ADDRESS_BYTES)
+		return false;
+	snprintf(name, VF_ADDRESS_BYTES, "%.*s", (int)(end - file), file);
+	return !vf_address_parse(name, &address);
+}
+
 static bool take_text(const json_t *object, const char *key, char *out, size_t bytes, bool word)
 {
 	const char *text = json_string_value(json_object_get(object, key));

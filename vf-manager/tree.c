@@ -158,21 +158,28 @@ DIR *vf_open_folder(const struct vf_host *host, const char *format, ...)
 	return error ? NULL : opendir(path);
 }
 
+const char *vf_next_entry(DIR *folder)
+{
+	const struct dirent *entry = folder ? readdir(folder) : NULL;
+
+	if (folder && !entry)
+		closedir(folder);
+	return entry ? entry->d_name : NULL;
+}
+
 void vf_first_entry(const struct vf_host *host, char *out, size_t bytes, const char *format, ...)
 {
 	char path[PATH_MAX];
-	struct dirent *entry;
+	const char *entry;
 	int error;
 
 	*out = '\0';
 	JOIN(host, path, format, error);
 	DIR *folder = error ? NULL : opendir(path);
-	while (folder && (entry = readdir(folder)))
-		if (vf_word_valid(entry->d_name) && strlen(entry->d_name) < bytes &&
-		    (!*out || strcmp(entry->d_name, out) < 0))
-			strcpy(out, entry->d_name);
-	if (folder)
-		closedir(folder);
+	while ((entry = vf_next_entry(folder)))
+		if (vf_word_valid(entry) && strlen(entry) < bytes &&
+		    (!*out || strcmp(entry, out) < 0))
+			strcpy(out, entry);
 }
 
 char *vf_read_text(const struct vf_host *host, const char *format, ...)

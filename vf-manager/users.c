@@ -59,40 +59,31 @@ static int add_held(struct vf_host *host, struct held_list *list, const char *de
 static int look_process(struct vf_host *host, struct held_list *list, const char *pid)
 {
 	DIR *folder = vf_open_folder(host, "/proc/%s/fd", pid);
-	char path[PATH_MAX], target[128];
-	struct dirent *entry;
+	char target[128];
+	const char *entry;
 	int error = 0;
 
 	/* Another user's processes do not show theirs; they could not open VFIO either. */
-	while (!error && folder && (entry = readdir(folder))) {
-		ssize_t length = -1;
+	while ((entry = vf_next_entry(folder))) {
+		ssize_t length = readlinkat(dirfd(folder), entry, target, sizeof(target) - 1);
 
-		if (entry->d_name[0] != '.' &&
-		    !vf_path(host, path, "/proc/%s/fd/%s", pid, entry->d_name))
-			length = readlink(path, target, sizeof(target) - 1);
-		if (length <= 0)
-			continue;
-		target[length] = '\0';
-		if (device_of(target))
+		target[length < 0 ? 0 : length] = '\0';
+		if (!error && device_of(target))
 			error = add_held(host, list, device_of(target), pid);
 	}
-	if (folder)
-		closedir(folder);
 	return error;
 }
 
 static int look_processes(struct vf_host *host, struct held_list *list)
 {
 	DIR *folder = vf_open_folder(host, "/proc");
-	struct dirent *entry;
+	const char *entry;
 	int64_t pid;
 	int error = 0;
 
-	while (!error && folder && (entry = readdir(folder)))
-		if (vf_number_parse(entry->d_name, &pid) && pid != getpid())
-			error = look_process(host, list, entry->d_name);
-	if (folder)
-		closedir(folder);
+	while ((entry = vf_next_entry(folder)))
+		if (!error && vf_number_parse(entry, &pid) && pid != getpid())
+			error = look_process(host, list, entry);
 	return error;
 }
 
@@ -144,18 +135,13 @@ static void look_user(struct vf_host *host, const struct held_list *list, struct
 static void look_owners(struct vf_host *host)
 {
 	DIR *folder = host->state[0] ? opendir(host->state) : NULL;
-	struct dirent *entry;
+	const char *entry;
 
-	while (folder && (entry = readdir(folder))) {
+	while ((entry = vf_next_entry(folder))) {
 		struct vf_record record;
-		struct vf_address address;
 		char name[VF_ADDRESS_BYTES];
-		const char *end = strstr(entry->d_name, ".json");
 
-		if (!end || end[5] || end - entry->d_name >= VF_ADDRESS_BYTES)
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(end - entry->d_name), entry->d_name);
-		if (vf_address_parse(name, &address))
+		if (!vf_record_names(entry, name))
 			continue;
 		struct vf_function *function = vf_find(host, name);
 		/* A damaged one must not pass for none. */
@@ -164,8 +150,6 @@ static void look_owners(struct vf_host *host)
 		else if (function)
 			strcpy(function->owner, record.token);
 	}
-	if (folder)
-		closedir(folder);
 	host->reason[0] = '\0';
 }
 

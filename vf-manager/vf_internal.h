@@ -25,6 +25,9 @@ void vf_read_link(const struct vf_host *host, char *out, size_t bytes, const cha
 bool vf_exists(const struct vf_host *host, const char *format, ...) PRINTF(2, 3);
 /* NULL if there is none. */
 DIR *vf_open_folder(const struct vf_host *host, const char *format, ...) PRINTF(2, 3);
+/* The next name in it, hidden ones too; NULL after the last, and closes it. A folder that
+ * there is not has none. */
+const char *vf_next_entry(DIR *folder);
 /* The first entry (by name) of a folder that is not hidden; out is empty if there is none. */
 void vf_first_entry(const struct vf_host *host, char *out, size_t bytes, const char *format, ...)
 	PRINTF(4, 5);
@@ -87,6 +90,8 @@ struct vf_record {
 };
 /* A descriptor whose closing ends the lock; -ENOENT: no folder is named; -ETIMEDOUT. */
 int vf_lock(struct vf_host *host);
+/* Whether a file of the state directory is a record, and of which function. */
+bool vf_record_names(const char *file, char name[VF_ADDRESS_BYTES]);
 /* 0; -ENOENT: there is none; -EINVAL: it is damaged. */
 int vf_record_load(struct vf_host *host, const char *name, struct vf_record *out);
 /* On disk when it returns; 0 or -errno with a reason. */

@@ -46,9 +46,19 @@ void fault_start(unsigned n, int error)
 	hit = false;
 }
 
+bool fault_named(const char *name)
+{
+	return only && fault_due(name);
+}
+
 void fault_in(const char *name, int error)
 {
-	left = 1;
+	fault_in_nth(name, 1, error);
+}
+
+void fault_in_nth(const char *name, unsigned n, int error)
+{
+	left = n;
 	fault_error = error;
 	only = name;
 	hit = false;
@@ -203,7 +213,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 		return -1;
 	less.msg_iov = &octet;
 	less.msg_iovlen = 1;
-	return __real_sendmsg(fd, only && fault_due("sendmsg, most of it") ? &less : message, flags);
+	return __real_sendmsg(fd, fault_named("sendmsg, most of it") ? &less : message, flags);
 }
 
 ssize_t __real_send(int fd, const void *from, size_t bytes, int flags);
@@ -212,7 +222,7 @@ ssize_t __wrap_send(int fd, const void *from, size_t bytes, int flags)
 {
 	if (fault_due("send"))
 		return -1;
-	return __real_send(fd, from, only && fault_due("send, most of it") ? 1 : bytes, flags);
+	return __real_send(fd, from, fault_named("send, most of it") ? 1 : bytes, flags);
 }
 
 uid_t __real_geteuid(void);

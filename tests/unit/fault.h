@@ -23,12 +23,15 @@
 bool fault_round(unsigned n);
 /* Of the calls from now on, the one of that number fails with `error`. */
 void fault_start(unsigned n, int error);
-/* The first `name` from now on fails, and no other. */
+/* The first `name` from now on fails, the n-th, and no other. */
 void fault_in(const char *name, int error);
+void fault_in_nth(const char *name, unsigned n, int error);
 /* Nothing fails while it is held: the test's own calls between two of what is tested. */
 void fault_hold(bool held);
-/* For stand-ins elsewhere: true, and errno is set, if this call is the one to fail. */
+/* For stand-ins elsewhere: true, and errno is set, if this call is the one to fail; and
+ * the same for calls that fault_start() does not count, which fail by their name alone. */
 bool fault_due(const char *name);
+bool fault_named(const char *name);
 /* Nothing fails any more: whether something had. */
 bool fault_end(void);
 

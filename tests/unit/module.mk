@@ -141,10 +141,17 @@ unit_sessions_OUT := tests/unit/sessions
 unit_sessions_TEST := 1
 
 PROGRAMS += unit_vf_manager
+# Of libnl, those that can fail, and those that carry messages to and from the kernel.
+FAULT_NL_CALLS := nl_socket_alloc nl_connect nlmsg_alloc_size nlmsg_put nlmsg_append genlmsg_put \
+	nla_put nla_put_u16 nla_put_u32 nla_put_string nla_nest_start genl_ctrl_resolve nl_send_auto \
+	nl_recv setsockopt
 unit_vf_manager_SRCS := tests/unit/fault.c $(addprefix tests/unit/vf_manager/,support.c address.c \
-	discover.c apply.c own.c crash.c netlink.c doctor.c export.c)
+	discover.c apply.c own.c crash.c netlink.c netlink_peer.c devlink.c doctor.c export.c \
+	files.c refused.c)
 unit_vf_manager_PKGS := criterion libnl-3.0 libnl-genl-3.0
 unit_vf_manager_USES := vfmanager
-unit_vf_manager_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,fsync openat renameat unlinkat,-Wl,--wrap=$(call))
+unit_vf_manager_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,fsync openat renameat unlinkat \
+	open read mkdir flock close \
+	$(FAULT_NL_CALLS),-Wl,--wrap=$(call))
 unit_vf_manager_OUT := tests/unit/vf_manager
 unit_vf_manager_TEST := 1

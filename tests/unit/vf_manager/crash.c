@@ -52,6 +52,8 @@ static void perhaps_die(void)
 
 int __wrap_openat(int at, const char *name, int flags, unsigned mode)
 {
+	if (fault_due("openat"))
+		return -1;
 	perhaps_die();
 	int fd = __real_openat(at, name, flags, mode);
 
@@ -64,6 +66,8 @@ int __wrap_fsync(int fd)
 {
 	struct stat status;
 
+	if (fault_due("fsync"))
+		return -1;
 	perhaps_die();
 	int result = __real_fsync(fd);
 
@@ -79,6 +83,8 @@ int __wrap_fsync(int fd)
 
 int __wrap_renameat(int from, const char *old, int to, const char *new)
 {
+	if (fault_due("renameat"))
+		return -1;
 	perhaps_die();
 	int result = __real_renameat(from, old, to, new);
 
@@ -91,6 +97,8 @@ int __wrap_renameat(int from, const char *old, int to, const char *new)
 
 int __wrap_unlinkat(int at, const char *name, int flags)
 {
+	if (fault_due("unlinkat"))
+		return -1;
 	perhaps_die();
 	return __real_unlinkat(at, name, flags);
 }

@@ -6,14 +6,12 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <linux/devlink.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netlink/attr.h>
-#include <netlink/genl/genl.h>
 #include <netlink/msg.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -184,78 +182,6 @@ Test(vf_netlink, a_request_says_what_was_meant)
 	message = vf_netlink_request(5, 3, 0, &none);
 	cr_expect(message);
 	nlmsg_free(message);
-}
-
-/* ---- devlink ------------------------------------------------------------------------ */
-
-static struct nl_msg *devlink_message(void)
-{
-	struct nl_msg *message = nlmsg_alloc_size(4096);
-
-	cr_assert(message && genlmsg_put(message, 0, 0, 20, 0, 0, DEVLINK_CMD_INFO_GET,
-					 DEVLINK_GENL_VERSION));
-	nla_put_string(message, DEVLINK_ATTR_BUS_NAME, "pci");
-	nla_put_string(message, DEVLINK_ATTR_INFO_DRIVER_NAME, "ice");
-	return message;
-}
-
-static void put_version(struct nl_msg *message, int type, const char *name, const char *value)
-{
-	struct nlattr *one = nla_nest_start(message, type);
-
-	nla_put_string(message, DEVLINK_ATTR_INFO_VERSION_NAME, name);
-	nla_put_string(message, DEVLINK_ATTR_INFO_VERSION_VALUE, value);
-	nla_nest_end(message, one);
-}
-
-static int take(struct nl_msg *message, struct vf_devlink *out)
-{
-	return devlink_take_info(out, nlmsg_hdr(message), nlmsg_hdr(message)->nlmsg_len);
-}
-
-Test(vf_netlink, the_firmware_is_the_one_that_runs)
-{
-	struct vf_devlink devlink = {.firmware = ""};
-	struct nl_msg *message = devlink_message();
-
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_FIXED, "board.id", "K65390-000");
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_RUNNING, "fw.undi", "1.3429.0");
-	cr_assert_eq(take(message, &devlink), 0);
-	cr_expect_str_eq(devlink.firmware, "1.3429.0", "there is no other");
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_RUNNING, "fw.mgmt", "7.4.13");
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_RUNNING, "fw.app", "1.3.36.0");
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_STORED, "fw.version", "7.5.0");
-	cr_assert_eq(take(message, &devlink), 0);
-	cr_expect_str_eq(devlink.firmware, "7.4.13");
-	/* A name and a value that are too long for anything are nobody's version. */
-	char text[200];
-	memset(text, 'x', sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_RUNNING, "fw", text);
-	put_version(message, DEVLINK_ATTR_INFO_VERSION_RUNNING, text, "1");
-	cr_assert_eq(take(message, &devlink), 0);
-	cr_expect_str_eq(devlink.firmware, "7.4.13");
-	nlmsg_free(message);
-}
-
-Test(vf_netlink, switch_modes)
-{
-	struct vf_devlink devlink = {.eswitch = VF_ESWITCH_NONE};
-
-	for (uint16_t mode = 0; mode < 2; mode++) {
-		struct nl_msg *message = devlink_message();
-		struct nlmsghdr *header = nlmsg_hdr(message);
-
-		cr_assert_eq(devlink_take_eswitch(&devlink, header, header->nlmsg_len), 0);
-		nla_put_u16(message, DEVLINK_ATTR_ESWITCH_MODE, mode);
-		header = nlmsg_hdr(message);
-		cr_assert_eq(devlink_take_eswitch(&devlink, header, header->nlmsg_len), 0);
-		cr_expect_eq(devlink.eswitch, mode ? VF_ESWITCH_SWITCHDEV : VF_ESWITCH_LEGACY);
-		header->nlmsg_len = NLMSG_HDRLEN + 2;
-		cr_expect_eq(devlink_take_eswitch(&devlink, header, header->nlmsg_len), -EBADMSG);
-		cr_expect_eq(devlink_take_info(&devlink, header, header->nlmsg_len), -EBADMSG);
-		nlmsg_free(message);
-	}
 }
 
 Test(vf_netlink, the_running_kernel)

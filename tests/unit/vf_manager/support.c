@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../fault.h"
 #include "support.h"
 
 /* Intel 82576: VF 0 of 01:00.0 is 01:10.0, and every second function from there on. */
@@ -355,6 +356,8 @@ static int refused(struct fake *fake, const char *format, ...)
 		_exit(9);
 	fake->operations++;
 	snprintf(fake->log + used, sizeof(fake->log) - used, "%s\n", line);
+	if (fake->operations == fake->refuse_at)
+		return fake->refuse_error;
 	if (!fake->refuse || !strstr(line, fake->refuse))
 		return 0;
 	if (fake->refuse_times && !--fake->refuse_times)
@@ -371,7 +374,7 @@ static struct fake_pf *pf_by(struct fake *fake, const char *address, const char 
 	return NULL;
 }
 
-static int kernel_write(void *data, const char *path, const char *text)
+static int write_held(void *data, const char *path, const char *text)
 {
 	static const char devices[] = "/sys/bus/pci/devices/", drivers[] = "/sys/bus/pci/drivers/";
 	struct fake *fake = data;
@@ -403,6 +406,15 @@ static int kernel_write(void *data, const char *path, const char *text)
 	return 0;
 }
 
+/* What the kernel itself does has its memory. */
+static int kernel_write(void *data, const char *path, const char *text)
+{
+	fault_hold(true);
+	int error = write_held(data, path, text);
+	fault_hold(false);
+	return error;
+}
+
 static int kernel_link_up(void *data, const char *ifname)
 {
 	struct fake *fake = data;
@@ -411,7 +423,9 @@ static int kernel_link_up(void *data, const char *ifname)
 
 	if (error || !pf)
 		return error ? error : -ENODEV;
+	fault_hold(true);
 	put_netdev(fake, pf->address, ifname, "a0:36:9f:00:00:01\n", true, !pf->no_carrier_ever);
+	fault_hold(false);
 	return 0;
 }
 

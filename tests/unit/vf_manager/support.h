@@ -35,6 +35,7 @@ struct fake {
 	const char *refuse;   /* an operation whose line has this text fails, with: */
 	int refuse_error;
 	unsigned refuse_times; /* only so often; 0: always */
+	unsigned refuse_at;    /* or the operation of this number, once */
 	unsigned resets;
 	void (*on_death)(void);
 	unsigned points, die_at; /* the process ends before the operation of this number */
