@@ -21,14 +21,14 @@ static char *join(const json_t *list, const char *member)
 	json_array_foreach((json_t *)list, i, item) {
 		const char *word = member ? value_text(item, member) : json_string_value(item);
 
-		if (asprintf(&longer, "%s%s%s", text ? text : "", text ? ", " : "",
-			     word ? word : "?") < 0)
-			output_no_memory();
+		output_need(asprintf(&longer, "%s%s%s", text ? text : "", text ? ", " : "",
+				     word ? word : "?") >= 0);
 		free(text);
 		text = longer;
 	}
-	if (!text && !(text = strdup("-")))
-		output_no_memory();
+	if (!text)
+		text = strdup("-");
+	output_need(text);
 	return text;
 }
 
@@ -46,8 +46,7 @@ char *device_reach(const json_t *device)
 	if (strcmp(kind, "tap") != 0) {
 		text = strdup(value_is_set(device, "path") ? value_text(device, "path") :
 			      strcmp(kind, "native") == 0  ? "shared rings" : "-");
-		if (!text)
-			output_no_memory();
+		output_need(text);
 		return text;
 	}
 	addresses = join(json_object_get(device, "addresses"), NULL);
@@ -57,8 +56,7 @@ char *device_reach(const json_t *device)
 	else
 		length = asprintf(&text, "%s on %s", addresses, value_text(device, "ifname"));
 	free(addresses);
-	if (length < 0)
-		output_no_memory();
+	output_need(length >= 0);
 	return text;
 }
 
@@ -72,8 +70,7 @@ char *device_vf(const json_t *device)
 				  (long long)value_number(device, "vf"));
 	else
 		length = asprintf(&text, "%s", value_text(device, "adapter"));
-	if (length < 0)
-		output_no_memory();
+	output_need(length >= 0);
 	return text;
 }
 

@@ -143,8 +143,7 @@ static char *tables(const json_t *now, const json_t *before)
 		add_queues(queues, partition, old, seconds);
 	}
 	char *first = output_table_string(partitions), *second = output_table_string(queues);
-	if (asprintf(&text, "%s%s%s", first, *second ? "\n\n" : "", second) < 0)
-		output_no_memory();
+	output_need(asprintf(&text, "%s%s%s", first, *second ? "\n\n" : "", second) >= 0);
 	free(first);
 	free(second);
 	return text;
@@ -164,12 +163,10 @@ static int ask(struct cli *cli, json_t **out)
 	}
 	json_array_foreach(json_object_get(answer.parameters, "partitions"), i, partition)
 		if (!name || !strcmp(name, value_text(partition, "partition")))
-			if (json_array_append(kept, partition) < 0)
-				output_no_memory();
+			output_add(kept, json_incref(partition));
 	bool found = !name || json_array_size(kept);
 	*out = json_incref(answer.parameters);
-	if (json_object_set_new(*out, "partitions", kept) < 0)
-		output_no_memory();
+	output_put(*out, "partitions", kept);
 	varlink_answer_clear(&answer);
 	if (found)
 		return CLI_DONE;
@@ -181,8 +178,7 @@ static void print_json(const json_t *answer, bool line)
 {
 	json_t *json = output_json_new();
 
-	if (json_object_update(json, (json_t *)answer) < 0)
-		output_no_memory();
+	output_need(json_object_update(json, (json_t *)answer) >= 0);
 	output_json(stdout, json, line);
 }
 

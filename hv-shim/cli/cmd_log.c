@@ -73,8 +73,7 @@ static void take_line(const struct cli *cli, const json_t *line)
 		return;
 	}
 	json = output_json_new();
-	if (json_object_update(json, (json_t *)line) < 0)
-		output_no_memory();
+	output_need(json_object_update(json, (json_t *)line) >= 0);
 	output_json(stdout, json, true);
 }
 

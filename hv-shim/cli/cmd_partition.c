@@ -122,8 +122,7 @@ static int add_devices(const struct cli *cli, json_t *partition)
 
 	if (!devices) {
 		devices = json_array();
-		if (json_object_set_new(partition, "devices", devices) < 0)
-			output_no_memory();
+		output_put(partition, "devices", devices);
 	}
 	for (unsigned i = 0; i < cli->device_count; i++) {
 		if (partition_spec_parse(cli->devices[i], &device, reason, sizeof(reason)) < 0)

@@ -159,9 +159,8 @@ static void show_device_totals(const json_t *stats)
 	json_t *all = json_object();
 	const char *name;
 
-	if (json_object_update_missing(all, (json_t *)(counters ? counters : all)) < 0 ||
-	    json_object_update_missing(all, (json_t *)(json_is_object(vf) ? vf : all)) < 0)
-		output_no_memory();
+	output_need(json_object_update_missing(all, (json_t *)(counters ? counters : all)) >= 0);
+	output_need(json_object_update_missing(all, (json_t *)(json_is_object(vf) ? vf : all)) >= 0);
 	json_object_foreach(all, name, value) {
 		struct libscols_line *row = output_row(table, NULL);
 
@@ -246,14 +245,11 @@ static void print_json(json_t *list, const json_t *before)
 		for (int rate = 0; rate < RATES; rate++) {
 			json_t *value = json_real(rates[rate]);
 
-			if (json_object_set_new(object, rate_names[rate], value) < 0)
-				output_no_memory();
+			output_put(object, rate_names[rate], value);
 		}
-		if (json_object_set_new(stats, "per_second", object) < 0)
-			output_no_memory();
+		output_put(stats, "per_second", object);
 	}
-	if (json_object_set(json, "stats", list) < 0)
-		output_no_memory();
+	output_put(json, "stats", json_incref(list));
 	output_json(stdout, json, true);
 }
 
@@ -305,7 +301,6 @@ int cmd_device_stats(struct cli *cli)
 		return CLI_USAGE;
 	if (!cli->watch)
 		return show_once(cli, parameters, subject);
-	if (json_object_set_new(parameters, "interval_ms", json_integer(cli->interval_ms)) < 0)
-		output_no_memory();
+	output_put(parameters, "interval_ms", json_integer(cli->interval_ms));
 	return watch(cli, parameters, subject);
 }

@@ -198,10 +198,8 @@ int cmd_version(struct cli *cli)
 		daemon = json_string_value(json_object_get(answer.parameters, "version"));
 	if (cli->json) {
 		json = output_json_new();
-		if (json_object_set_new(json, "outrigger", json_string(OTR_VERSION)) < 0 ||
-		    json_object_set_new(json, "outriggerd",
-					daemon ? json_string(daemon) : json_null()) < 0)
-			output_no_memory();
+		output_put(json, "outrigger", json_string(OTR_VERSION));
+		output_put(json, "outriggerd", daemon ? json_string(daemon) : json_null());
 		output_json(stdout, json, false);
 	} else {
 		printf("outrigger %s\n", OTR_VERSION);

@@ -102,10 +102,10 @@ static void take_change(struct work *work, json_t *change, const char *failure)
 		work->failed++;
 	else
 		count(work, value_text(change, "action"));
-	if (!copy || json_object_set_new(copy, "failed", json_boolean(failure != NULL)) < 0 ||
-	    (failure && json_object_set_new(copy, "message", json_string(failure)) < 0) ||
-	    json_array_append_new(work->settled, copy) < 0)
-		output_no_memory();
+	output_put(copy, "failed", json_boolean(failure != NULL));
+	if (failure)
+		output_put(copy, "message", json_string(failure));
+	output_add(work->settled, copy);
 	if (!work->dry_run)
 		progress_settled(&work->progress, copy);
 	if (work->cli->json || work->cli->quiet)
@@ -217,11 +217,10 @@ static int finish(struct work *work)
 	if (work->cli->json) {
 		json_t *json = output_json_new();
 
-		if (json_object_set_new(json, "dry_run", json_boolean(work->dry_run)) < 0 ||
-		    json_object_set(json, "changes", work->settled) < 0 ||
-		    json_object_set_new(json, "changed", json_integer(changes)) < 0 ||
-		    json_object_set_new(json, "failed", json_integer(work->failed)) < 0)
-			output_no_memory();
+		output_put(json, "dry_run", json_boolean(work->dry_run));
+		output_put(json, "changes", json_incref(work->settled));
+		output_put(json, "changed", json_integer(changes));
+		output_put(json, "failed", json_integer(work->failed));
 		output_json(stdout, json, false);
 	} else if (!work->cli->quiet) {
 		sum_up(work);
@@ -241,8 +240,7 @@ static int see_through(struct work *work, const struct source *source)
 	int result, status;
 
 	work->settled = json_array();
-	if (!work->settled)
-		output_no_memory();
+	output_need(work->settled);
 	progress_init(&work->progress, work->cli);
 	catch_signals(on_signal);
 	result = follow(work, &last);

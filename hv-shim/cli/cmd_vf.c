@@ -160,10 +160,8 @@ int cmd_vf_list(struct cli *cli)
 		json_t *json = output_json_new(), *pfs = json_array();
 
 		for (unsigned i = 0; i < host.pf_count; i++)
-			if (json_array_append_new(pfs, vf_function_to_json(host.pfs[i])) < 0)
-				output_no_memory();
-		if (json_object_set_new(json, "pfs", pfs) < 0)
-			output_no_memory();
+			output_add(pfs, vf_function_to_json(host.pfs[i]));
+		output_put(json, "pfs", pfs);
 		output_json(stdout, json, false);
 	} else if (status == CLI_DONE) {
 		print_list(&host);
@@ -178,9 +176,8 @@ static int add_member(void *data, const char *address, const char *driver)
 {
 	json_t *members = data;
 
-	if (json_array_append_new(members, json_pack("{s:s, s:s?}", "address", address, "driver",
-						     *driver ? driver : NULL)) < 0)
-		output_no_memory();
+	output_add(members, json_pack("{s:s, s:s?}", "address", address, "driver",
+				      *driver ? driver : NULL));
 	return 0;
 }
 
@@ -258,9 +255,8 @@ int cmd_vf_show(struct cli *cli)
 	if (function && cli->json) {
 		json_t *json = output_json_new(), *object = vf_function_to_json(function);
 
-		if (json_object_set(object, "group_members", members) < 0 ||
-		    json_object_set_new(json, "function", object) < 0)
-			output_no_memory();
+		output_put(object, "group_members", json_incref(members));
+		output_put(json, "function", object);
 		output_json(stdout, json, false);
 	} else if (function) {
 		print_facts(function, members);

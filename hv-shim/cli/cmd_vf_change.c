@@ -45,8 +45,7 @@ static void take_step(void *data, const struct vf_step *step)
 				   "object", step->object, "detail", step->detail, "failed",
 				   step->failed);
 
-	if (json_array_append_new(work->changes, change) < 0)
-		output_no_memory();
+	output_add(work->changes, change);
 	*(step->failed ? &work->failed : &work->done) += 1;
 	if (!work->cli->json && !work->cli->quiet)
 		print_step(step);
@@ -71,11 +70,10 @@ static int finish(struct work *work)
 	if (cli->json) {
 		json_t *json = output_json_new();
 
-		if (json_object_set_new(json, "dry_run", json_boolean(cli->dry_run)) < 0 ||
-		    json_object_set(json, "changes", work->changes) < 0 ||
-		    json_object_set_new(json, "changed", json_integer(work->done)) < 0 ||
-		    json_object_set_new(json, "failed", json_integer(work->failed)) < 0)
-			output_no_memory();
+		output_put(json, "dry_run", json_boolean(cli->dry_run));
+		output_put(json, "changes", json_incref(work->changes));
+		output_put(json, "changed", json_integer(work->done));
+		output_put(json, "failed", json_integer(work->failed));
 		output_json(stdout, json, false);
 	} else if (!cli->quiet) {
 		sum_up(work);
@@ -143,10 +141,9 @@ static int tell(const struct cli *cli, const char *key, const struct vf_function
 	if (cli->json) {
 		json_t *json = output_json_new();
 
-		if (json_object_set_new(json, key, json_string(vf->name)) < 0 ||
-		    json_object_set_new(json, "driver", json_string(vf->driver)) < 0 ||
-		    json_object_set_new(json, "changed", json_boolean(changed)) < 0)
-			output_no_memory();
+		output_put(json, key, json_string(vf->name));
+		output_put(json, "driver", json_string(vf->driver));
+		output_put(json, "changed", json_boolean(changed));
 		output_json(stdout, json, false);
 	} else if (!cli->quiet && !changed) {
 		puts("nothing to do");

@@ -39,8 +39,7 @@ static void take_finding(void *data, const struct vf_finding *finding)
 					 vf_severity_names[finding->severity], "name",
 					 finding->name, "object", finding->object, "fix",
 					 finding->fix);
-		if (json_array_append_new(findings->list, json) < 0)
-			output_no_memory();
+		output_add(findings->list, json);
 		return;
 	}
 	printf("%s%s%s %s %s: ", output_paint(stdout, paints[finding->severity]),
@@ -65,8 +64,7 @@ int cmd_vf_doctor(struct cli *cli)
 	if (status == CLI_DONE && cli->json) {
 		json_t *json = output_json_new();
 
-		if (json_object_set(json, "findings", findings.list) < 0)
-			output_no_memory();
+		output_put(json, "findings", json_incref(findings.list));
 		output_json(stdout, json, false);
 	} else if (status == CLI_DONE && !count) {
 		puts("nothing found");
@@ -82,8 +80,7 @@ static void take_path(void *data, const char *path)
 {
 	json_t *paths = data;
 
-	if (json_array_append_new(paths, json_string(path)) < 0)
-		output_no_memory();
+	output_add(paths, json_string(path));
 }
 
 static int print_paths(const struct cli *cli, const json_t *paths)
@@ -94,8 +91,7 @@ static int print_paths(const struct cli *cli, const json_t *paths)
 	if (cli->json) {
 		json_t *json = output_json_new();
 
-		if (json_object_set(json, "files", (json_t *)paths) < 0)
-			output_no_memory();
+		output_put(json, "files", json_incref((json_t *)paths));
 		output_json(stdout, json, false);
 		return CLI_DONE;
 	}
@@ -142,10 +138,9 @@ static void say(const struct cli *cli, const struct vf_function *f, const char *
 	if (cli->json) {
 		json_t *json = output_json_new();
 
-		if (json_object_set_new(json, "function", json_string(f->name)) < 0 ||
-		    json_object_set_new(json, "event", json_string(event)) < 0 ||
-		    json_object_set_new(json, "detail", json_string(detail)) < 0)
-			output_no_memory();
+		output_put(json, "function", json_string(f->name));
+		output_put(json, "event", json_string(event));
+		output_put(json, "detail", json_string(detail));
 		output_json(stdout, json, true);
 	} else {
 		printf("%s %s: %s", f->is_vf ? "vf" : "pf", f->name, event);
@@ -269,9 +264,8 @@ int cmd_vf_watch(struct cli *cli)
 	struct vf_host host;
 	int status = vf_open(cli, &host, LOOK);
 
-	if (status == CLI_DONE && sd_event_new(&loop) < 0)
-		output_no_memory();
 	if (status == CLI_DONE) {
+		output_need(sd_event_new(&loop) >= 0);
 		monitor = open_monitor(cli, loop);
 		status = watch(cli, &host, loop);
 	}

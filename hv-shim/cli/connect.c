@@ -31,8 +31,7 @@ static int find_socket(struct cli *cli)
 			return cli_fail(cli, "the state directory: %s", strerror(-error));
 		length = asprintf(&cli->socket_path, "%s/control.sock", state);
 	}
-	if (length < 0)
-		output_no_memory();
+	output_need(length >= 0);
 	return CLI_DONE;
 }
 
@@ -113,8 +112,7 @@ static int request(struct cli *cli, const char *method, json_t *parameters, unsi
 		json_decref(parameters);
 		return CLI_FAILED;
 	}
-	if (asprintf(&name, INTERFACE "%s", method) < 0)
-		output_no_memory();
+	output_need(asprintf(&name, INTERFACE "%s", method) >= 0);
 	error = varlink_request(cli->conn, name, parameters, flags, NULL, 0);
 	free(name);
 	if (error == -EMSGSIZE)

@@ -26,8 +26,7 @@ static void tell(const struct cli *cli, const char *name, const char *hint, cons
 		if (!error)
 			error = json_pack("{s:s, s:s}", "name", name, "message",
 					  "the message is not UTF-8 text");
-		if (json_object_set_new(json, "error", error) < 0)
-			output_no_memory();
+		output_put(json, "error", error);
 		output_json(stderr, json, true);
 		return;
 	}
@@ -45,8 +44,7 @@ static void tellv(const struct cli *cli, const char *name, const char *hint, con
 {
 	char *message;
 
-	if (vasprintf(&message, format, arguments) < 0)
-		output_no_memory();
+	output_need(vasprintf(&message, format, arguments) >= 0);
 	tell(cli, name, hint, message);
 	free(message);
 }
@@ -140,8 +138,7 @@ int cli_fail_answer(const struct cli *cli, const char *subject, const struct var
 		length = asprintf(&message, "%s: %s", subject, said);
 	else
 		length = asprintf(&message, "%s", said);
-	if (length < 0)
-		output_no_memory();
+	output_need(length >= 0);
 	tell(cli, name, hint_of(cli, name), message);
 	free(message);
 	return CLI_FAILED;

@@ -22,6 +22,22 @@ void output_no_memory(void)
 	exit(CLI_FAILED);
 }
 
+void output_need(bool there)
+{
+	if (!there)
+		output_no_memory();
+}
+
+void output_put(json_t *object, const char *key, json_t *value)
+{
+	output_need(json_object_set_new(object, key, value) >= 0);
+}
+
+void output_add(json_t *list, json_t *value)
+{
+	output_need(json_array_append_new(list, value) >= 0);
+}
+
 bool output_is_terminal(FILE *stream)
 {
 	return isatty(fileno(stream));
@@ -113,15 +129,12 @@ struct libscols_table *output_table(const struct output_column *columns)
 {
 	struct libscols_table *table = scols_new_table();
 
-	if (!table)
-		output_no_memory();
+	output_need(table);
 	scols_table_enable_colors(table, *output_paint(stdout, PAINT_BOLD) != '\0');
 	scols_table_enable_ascii(table, !utf8);
-	if (scols_table_set_column_separator(table, "  ") < 0)
-		output_no_memory();
+	output_need(scols_table_set_column_separator(table, "  ") >= 0);
 	for (; columns->name; columns++)
-		if (!scols_table_new_column(table, columns->name, 0, columns->flags))
-			output_no_memory();
+		output_need(scols_table_new_column(table, columns->name, 0, columns->flags));
 	return table;
 }
 
@@ -129,8 +142,7 @@ struct libscols_line *output_row(struct libscols_table *table, struct libscols_l
 {
 	struct libscols_line *row = scols_table_new_line(table, parent);
 
-	if (!row)
-		output_no_memory();
+	output_need(row);
 	return row;
 }
 
@@ -140,13 +152,11 @@ static void cell(struct libscols_line *row, unsigned column, enum paint paint, c
 {
 	char *text;
 
-	if (vasprintf(&text, format, arguments) < 0)
-		output_no_memory();
-	if (scols_line_refer_data(row, column, text) < 0)
-		output_no_memory();
-	if (paint != PAINT_NONE &&
-	    scols_cell_set_color(scols_line_get_cell(row, column), sequences[paint]) < 0)
-		output_no_memory();
+	output_need(vasprintf(&text, format, arguments) >= 0);
+	output_need(scols_line_refer_data(row, column, text) >= 0);
+	if (paint != PAINT_NONE)
+		output_need(scols_cell_set_color(scols_line_get_cell(row, column),
+						 sequences[paint]) >= 0);
 }
 
 void output_cell(struct libscols_line *row, unsigned column, enum paint paint, const char *format,
@@ -164,8 +174,7 @@ char *output_table_string(struct libscols_table *table)
 	char *text = NULL;
 
 	/* Every row may be a root; libsmartcols answers NULL for an empty table. */
-	if (scols_print_table_to_string(table, &text) < 0)
-		output_no_memory();
+	output_need(scols_print_table_to_string(table, &text) >= 0);
 	scols_unref_table(table);
 	return text;
 }
@@ -239,8 +248,7 @@ json_t *output_json_new(void)
 {
 	json_t *json = json_pack("{s:i}", "version", CLI_JSON_VERSION);
 
-	if (!json)
-		output_no_memory();
+	output_need(json);
 	return json;
 }
 
@@ -261,9 +269,8 @@ int output_answer(struct varlink_answer *answer)
 {
 	json_t *json = output_json_new();
 
-	if (json_object_update(json, answer->parameters) < 0 ||
-	    json_object_set_new(json, "version", json_integer(CLI_JSON_VERSION)) < 0)
-		output_no_memory();
+	output_need(json_object_update(json, answer->parameters) >= 0);
+	output_put(json, "version", json_integer(CLI_JSON_VERSION));
 	output_json(stdout, json, false);
 	varlink_answer_clear(answer);
 	return CLI_DONE;
@@ -274,10 +281,8 @@ void output_names(const char *key, char *const *names, unsigned count)
 	json_t *json = output_json_new(), *list = json_array();
 
 	for (unsigned i = 0; i < count; i++)
-		if (json_array_append_new(list, json_string(names[i])) < 0)
-			output_no_memory();
-	if (json_object_set_new(json, key, list) < 0)
-		output_no_memory();
+		output_add(list, json_string(names[i]));
+	output_put(json, key, list);
 	output_json(stdout, json, false);
 }
 

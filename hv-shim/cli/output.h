@@ -89,6 +89,12 @@ void output_names(const char *key, char *const *names, unsigned count);
 /* "partition red": valid until the next call. */
 const char *output_subject(const char *kind, const char *name);
 
+/* What has run out ends the program, which has nothing to undo. */
 void output_no_memory(void) __attribute__((noreturn));
+/* The same unless `there`: what was just made, or what a call answered. */
+void output_need(bool there);
+/* A member, an item that is added and given away; they are as good as there. */
+void output_put(json_t *object, const char *key, json_t *value);
+void output_add(json_t *list, json_t *value);
 
 #endif

@@ -106,8 +106,7 @@ static json_t *object_at(json_t *device, size_t place)
 
 	if (!object) {
 		object = json_object();
-		if (json_object_set_new(device, name, object) < 0)
-			output_no_memory();
+		output_put(device, name, object);
 	}
 	return object;
 }
@@ -156,8 +155,8 @@ int partition_spec_parse(const char *spec, json_t **device, char *reason, size_t
 	int error = 0;
 
 	*device = json_object();
-	if (!copy || !*device)
-		output_no_memory();
+	output_need(copy);
+	output_need(*device);
 	while (error == 0 && (pair = strsep(&rest, ",")))
 		error = add_pair(*device, pair, reason, reason_bytes);
 	free(copy);

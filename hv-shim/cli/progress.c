@@ -28,8 +28,7 @@ void progress_begin(struct progress *progress, json_t *plan)
 {
 	json_decref(progress->plan);
 	progress->plan = json_copy(plan);
-	if (!progress->plan)
-		output_no_memory();
+	output_need(progress->plan);
 	progress->total = (unsigned)json_array_size(plan);
 	progress_show(progress);
 }
@@ -60,10 +59,9 @@ void progress_settled(struct progress *progress, const json_t *change)
 	if (!progress->lines)
 		return;
 	json = output_json_new();
-	if (json_object_set_new(json, "done", json_integer(progress->done)) < 0 ||
-	    json_object_set_new(json, "total", json_integer(progress->total)) < 0 ||
-	    json_object_set_new(json, "change", json_deep_copy(change)) < 0)
-		output_no_memory();
+	output_put(json, "done", json_integer(progress->done));
+	output_put(json, "total", json_integer(progress->total));
+	output_put(json, "change", json_deep_copy(change));
 	output_json(stderr, json, true);
 }
 

@@ -107,8 +107,7 @@ static void show_line(const char *start, unsigned line)
 	const char *comment = memmem(start, (size_t)length, " #", 2);
 	char *text = strndup(start, (size_t)length);
 
-	if (!text)
-		output_no_memory();
+	output_need(text);
 	if (comment && comment - start > begin)
 		end = (int)(comment - start);
 	while (end > begin && (start[end - 1] == ' ' || start[end - 1] == '\t'))

@@ -53,6 +53,15 @@ unit_cli_LDFLAGS := -lm
 unit_cli_OUT := tests/unit/cli
 unit_cli_TEST := 1
 
+PROGRAMS += unit_cli_vf
+unit_cli_vf_SRCS := tests/unit/fault.c tests/unit/vf_manager/support.c \
+	$(addprefix tests/unit/cli_vf/,machine.c commands.c)
+unit_cli_vf_PKGS := criterion jansson smartcols libsystemd
+unit_cli_vf_USES := cli document vfmanager base
+unit_cli_vf_LDFLAGS := -lm $(FAULT_LDFLAGS) -Wl,--wrap=vf_discover
+unit_cli_vf_OUT := tests/unit/cli_vf
+unit_cli_vf_TEST := 1
+
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c \
 	plan_changes.c image.c state.c) hv-shim/state.c
