@@ -15,6 +15,8 @@
 #   e2e/NAME        tests/e2e/NAME.sh, if executable
 #   e2e-asan/NAME   some of them with every process under AddressSanitizer and UBSan,
 #                   by sanitized.sh
+#   coverage/listed tests/coverage/listed.sh: the list of what no test can reach is of
+#                   what is there
 #   rig/all         tests/rig/run.sh: in a virtual machine with an SR-IOV card
 #
 # A suite that writes TAP lines ("ok - name", "not ok - name", "ok - name # SKIP
@@ -72,6 +74,7 @@ add() {
 # Those that take longest start first; end-to-end tests come last, one at a time:
 # they look at latency, at losses and at the CPU time of an idle system.
 add model/all
+add coverage/listed
 for target in $(make -s fuzz-targets); do add "fuzz/$target"; done
 for program in $programs; do
 	case $program in
@@ -160,6 +163,7 @@ run_suite() { # SUITE LOG
 	fuzz/*) command=(tests/fuzz/run.sh "$fuzz_seconds" "$name") ;;
 	e2e/*) command=("tests/e2e/$name.sh") ;;
 	e2e-asan/*) command=(tests/sanitized.sh "$name") ;;
+	coverage/listed) command=(tests/coverage/listed.sh) ;;
 	rig/*) command=(tests/rig/run.sh) suite_seconds=600 ;;
 	esac
 	# timeout hands a signal on to all that its command started.

@@ -153,6 +153,11 @@ void varlink_reply_fds(struct varlink_call *call, json_t *parameters, const int 
 int varlink_reply_more(struct varlink_call *call, json_t *parameters);
 /* Final answer: error "org.outrigger.Shim.NotFound" with parameters (stolen, may be NULL). */
 void varlink_error(struct varlink_call *call, const char *error, json_t *parameters);
+/*
+ * What json_unpack() takes out of the parameters, which must have nothing else: true; or
+ * the call is answered with what is wrong with them.
+ */
+bool varlink_call_unpack(struct varlink_call *call, json_t *parameters, const char *format, ...);
 /* org.varlink.service.InvalidParameter, naming the parameter. */
 void varlink_error_parameter(struct varlink_call *call, const char *parameter);
 /*

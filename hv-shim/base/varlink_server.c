@@ -364,6 +364,19 @@ void varlink_error(struct varlink_call *call, const char *error, json_t *paramet
 	finish(call);
 }
 
+bool varlink_call_unpack(struct varlink_call *call, json_t *parameters, const char *format, ...)
+{
+	json_error_t error;
+	va_list out;
+
+	va_start(out, format);
+	bool unpacked = !json_vunpack_ex(parameters, &error, JSON_STRICT, format, out);
+	va_end(out);
+	if (!unpacked)
+		varlink_error_parameter(call, error.text);
+	return unpacked;
+}
+
 void varlink_error_parameter(struct varlink_call *call, const char *parameter)
 {
 	varlink_error(call, SERVICE ".InvalidParameter",

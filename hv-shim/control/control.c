@@ -18,16 +18,6 @@
 
 #define NOT_FOUND "org.outrigger.Shim.NotFound"
 
-/* Unpacks the parameters by jansson's format, unknown ones refused; answers if it cannot. */
-#define UNPACK(call, parameters, ...) \
-	({ \
-		json_error_t unpack_error; \
-		bool unpacked = !json_unpack_ex(parameters, &unpack_error, JSON_STRICT, __VA_ARGS__); \
-		if (!unpacked) \
-			varlink_error_parameter(call, unpack_error.text); \
-		unpacked; \
-	})
-
 /* Of the callers below only those that change something ask for this. */
 static bool is_busy(struct shim *shim, struct varlink_call *call)
 {
@@ -77,8 +67,8 @@ static void handle_apply(struct varlink_call *call, json_t *parameters, void *co
 	struct plan plan = {0};
 	struct plan_error error = {0};
 
-	if (!UNPACK(call, parameters, "{s:s,s?s,s?b,s?b}", "document", &text, "file", &file, "dry_run",
-		    &dry_run, "prune", &prune) ||
+	if (!varlink_call_unpack(call, parameters, "{s:s,s?s,s?b,s?b}", "document", &text, "file",
+				 &file, "dry_run", &dry_run, "prune", &prune) ||
 	    (!dry_run && is_busy(shim, call)))
 		return;
 	int result = document_load(text, strlen(text), &document, &why);
@@ -108,7 +98,7 @@ static void handle_down(struct varlink_call *call, json_t *parameters, void *con
 	struct plan plan = {0};
 	struct plan_error error = {0};
 
-	if (!UNPACK(call, parameters, "{}") || is_busy(shim, call))
+	if (!varlink_call_unpack(call, parameters, "{}") || is_busy(shim, call))
 		return;
 	start_or_refuse(shim, call, plan_delete(shim, NULL, &plan), &plan, &error, false);
 }
@@ -122,7 +112,7 @@ static void handle_create_partition(struct varlink_call *call, json_t *parameter
 	struct plan_error error = {0};
 	json_t *object;
 
-	if (!UNPACK(call, parameters, "{s:o}", "partition", &object) || is_busy(shim, call))
+	if (!varlink_call_unpack(call, parameters, "{s:o}", "partition", &object) || is_busy(shim, call))
 		return;
 	if (!json_is_object(object)) {
 		varlink_error_parameter(call, "partition");
@@ -152,7 +142,7 @@ static void handle_destroy_partition(struct varlink_call *call, json_t *paramete
 	struct plan plan = {0};
 	struct plan_error error = {0};
 
-	if (!UNPACK(call, parameters, "{s:s}", "name", &name) || is_busy(shim, call) ||
+	if (!varlink_call_unpack(call, parameters, "{s:s}", "name", &name) || is_busy(shim, call) ||
 	    !want_partition(shim, call, name))
 		return;
 	start_or_refuse(shim, call, plan_delete(shim, name, &plan), &plan, &error, true);
@@ -164,7 +154,7 @@ static void handle_get_status(struct varlink_call *call, json_t *parameters, voi
 {
 	struct shim *shim = context;
 
-	if (!UNPACK(call, parameters, "{}"))
+	if (!varlink_call_unpack(call, parameters, "{}"))
 		return;
 	varlink_reply(call, json_pack("{s:s,s:i,s:b,s:s,s:I,s:o,s:o,s:o}", "version", OTR_VERSION,
 				      "pid", (int)getpid(), "rootless", shim->rootless, "state_dir",
@@ -176,7 +166,7 @@ static void handle_get_status(struct varlink_call *call, json_t *parameters, voi
 
 static void handle_list_partitions(struct varlink_call *call, json_t *parameters, void *context)
 {
-	if (UNPACK(call, parameters, "{}"))
+	if (varlink_call_unpack(call, parameters, "{}"))
 		varlink_reply(call, json_pack("{s:o}", "partitions", status_partitions(context)));
 }
 
@@ -185,14 +175,14 @@ static void handle_get_partition(struct varlink_call *call, json_t *parameters, 
 	const struct partition *partition;
 	const char *name;
 
-	if (UNPACK(call, parameters, "{s:s}", "name", &name) &&
+	if (varlink_call_unpack(call, parameters, "{s:s}", "name", &name) &&
 	    (partition = want_partition(context, call, name)))
 		varlink_reply(call, json_pack("{s:o}", "partition", status_partition(partition)));
 }
 
 static void handle_list_adjuncts(struct varlink_call *call, json_t *parameters, void *context)
 {
-	if (UNPACK(call, parameters, "{}"))
+	if (varlink_call_unpack(call, parameters, "{}"))
 		varlink_reply(call, json_pack("{s:o}", "adjuncts", status_adjuncts(context)));
 }
 
@@ -216,7 +206,7 @@ static void handle_get_adjunct(struct varlink_call *call, json_t *parameters, vo
 	const struct device *device;
 	const char *name;
 
-	if (UNPACK(call, parameters, "{s:s}", "name", &name) &&
+	if (varlink_call_unpack(call, parameters, "{s:s}", "name", &name) &&
 	    (device = want_adjunct(context, call, name)))
 		varlink_reply(call, json_pack("{s:o}", "adjunct", status_adjunct(device, true)));
 }
@@ -226,7 +216,7 @@ static void handle_restart_adjunct(struct varlink_call *call, json_t *parameters
 	struct device *device;
 	const char *name;
 
-	if (UNPACK(call, parameters, "{s:s}", "name", &name) && !is_busy(context, call) &&
+	if (varlink_call_unpack(call, parameters, "{s:s}", "name", &name) && !is_busy(context, call) &&
 	    (device = want_adjunct(context, call, name)))
 		device_restart_adjunct(device, call);
 }
@@ -236,7 +226,7 @@ static void handle_list_devices(struct varlink_call *call, json_t *parameters, v
 	const struct partition *partition = NULL;
 	const char *name = NULL;
 
-	if (!UNPACK(call, parameters, "{s?s}", "partition", &name) ||
+	if (!varlink_call_unpack(call, parameters, "{s?s}", "partition", &name) ||
 	    (name && !(partition = want_partition(context, call, name))))
 		return;
 	varlink_reply(call, json_pack("{s:o}", "devices", status_devices(context, partition)));
@@ -247,7 +237,8 @@ static void handle_get_device(struct varlink_call *call, json_t *parameters, voi
 	const struct partition *partition;
 	const char *name, *device_name;
 
-	if (!UNPACK(call, parameters, "{s:s,s:s}", "partition", &name, "device", &device_name) ||
+	if (!varlink_call_unpack(call, parameters, "{s:s,s:s}", "partition", &name, "device",
+				 &device_name) ||
 	    !(partition = want_partition(context, call, name)))
 		return;
 	const struct device *device = device_find(partition, device_name);
@@ -265,7 +256,8 @@ static void handle_get_stats(struct varlink_call *call, json_t *parameters, void
 
 static void handle_get_events(struct varlink_call *call, json_t *parameters, void *context)
 {
-	events_serve(context, call, parameters);
+	if (varlink_call_unpack(call, parameters, "{}"))
+		events_serve(context, call);
 }
 
 static void handle_get_log(struct varlink_call *call, json_t *parameters, void *context)
@@ -309,7 +301,7 @@ static void handle_open_namespace(struct varlink_call *call, json_t *parameters,
 	struct partition *partition;
 	const char *name;
 
-	if (!UNPACK(call, parameters, "{s:s}", "name", &name) ||
+	if (!varlink_call_unpack(call, parameters, "{s:s}", "name", &name) ||
 	    !(partition = want_partition(context, call, name)))
 		return;
 	struct namespace_job *job =

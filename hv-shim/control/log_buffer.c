@@ -97,11 +97,13 @@ static void on_follower_gone(void *data)
 
 void log_buffer_serve(struct log_buffer *log, struct varlink_call *call, json_t *parameters)
 {
-	json_t *wanted = json_object_get(parameters, "lines");
-	json_int_t lines = wanted ? json_integer_value(wanted) : LINES_DEFAULT;
 	uint64_t kept = log->count < LINES_KEPT ? log->count : LINES_KEPT;
+	json_int_t lines = LINES_DEFAULT;
+	int follow = false;
 
-	if (lines < 0 || lines > LINES_KEPT || (wanted && !json_is_integer(wanted))) {
+	if (!varlink_call_unpack(call, parameters, "{s?I,s?b}", "lines", &lines, "follow", &follow))
+		return;
+	if (lines < 0 || lines > LINES_KEPT) {
 		varlink_error_parameter(call, "lines");
 		return;
 	}
@@ -110,7 +112,7 @@ void log_buffer_serve(struct log_buffer *log, struct varlink_call *call, json_t 
 	for (uint64_t i = log->count - kept, end = log->count; i < end; i++)
 		if (varlink_reply_more(call, line_to_json(&log->lines[i % LINES_KEPT])))
 			break;
-	if (!json_is_true(json_object_get(parameters, "follow"))) {
+	if (!follow) {
 		varlink_reply(call, NULL);
 		return;
 	}

@@ -47,9 +47,11 @@ static json_t *device_to_json(const struct device *device)
 static void handle_get_partition(struct varlink_call *call, json_t *parameters, void *context)
 {
 	const struct partition_service *service = context;
+
+	if (!varlink_call_unpack(call, parameters, "{}"))
+		return;
 	json_t *devices = json_array();
 
-	(void)parameters;
 	for (const struct device *d = service->partition->devices; d; d = d->next)
 		json_array_append_new(devices, device_to_json(d));
 	varlink_reply(call, json_pack("{s:s,s:o}", "name", service->partition->name, "devices",
@@ -60,14 +62,11 @@ static void handle_get_partition(struct varlink_call *call, json_t *parameters, 
 static struct device *want_device(const struct partition_service *service,
 				  struct varlink_call *call, json_t *parameters)
 {
-	struct device *device = NULL;
-	json_error_t error;
+	struct device *device;
 	const char *name;
 
-	if (json_unpack_ex(parameters, &error, JSON_STRICT, "{s:s}", "device", &name)) {
-		varlink_error_parameter(call, "device");
+	if (!varlink_call_unpack(call, parameters, "{s:s}", "device", &name))
 		return NULL;
-	}
 	device = device_find(service->partition, name);
 	if (!device)
 		varlink_errorf(call, ERROR("NotFound"), "partition %s has no device '%.40s'",
@@ -134,12 +133,9 @@ static void handle_resume_net(struct varlink_call *call, json_t *parameters, voi
 static void handle_open_region(struct varlink_call *call, json_t *parameters, void *context)
 {
 	const struct partition_service *service = context;
-	json_error_t error;
 	const char *name;
 
-	if (json_unpack_ex(parameters, &error, JSON_STRICT, "{s:s}", "region", &name))
-		varlink_error_parameter(call, "region");
-	else
+	if (varlink_call_unpack(call, parameters, "{s:s}", "region", &name))
 		region_open(service->partition, call, name);
 }
 
@@ -178,9 +174,10 @@ static void on_monitor_gone(void *data)
 static void handle_monitor(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct partition_service *service = context;
-	struct monitor *monitor = calloc(1, sizeof(*monitor));
 
-	(void)parameters;
+	if (!varlink_call_unpack(call, parameters, "{}"))
+		return;
+	struct monitor *monitor = calloc(1, sizeof(*monitor));
 	if (!monitor) {
 		varlink_errorf(call, ERROR("NotReady"), "out of memory");
 		return;

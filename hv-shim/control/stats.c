@@ -198,13 +198,10 @@ void stats_serve(struct shim *shim, struct varlink_call *call, json_t *parameter
 {
 	const char *partition = NULL, *device = NULL;
 	json_int_t interval_ms = 0;
-	json_error_t error;
 
-	if (json_unpack_ex(parameters, &error, JSON_STRICT, "{s?s,s?s,s?I}", "partition", &partition,
-			   "device", &device, "interval_ms", &interval_ms)) {
-		varlink_error_parameter(call, error.text);
+	if (!varlink_call_unpack(call, parameters, "{s?s,s?s,s?I}", "partition", &partition, "device",
+				 &device, "interval_ms", &interval_ms))
 		return;
-	}
 	if (interval_ms &&
 	    (interval_ms < INTERVAL_MIN_MS || interval_ms > INTERVAL_MAX_MS ||
 	     !varlink_call_wants_more(call))) {

@@ -94,6 +94,6 @@ void guest_drop_device(struct device_events *events);
 /* ---- events_status.c ------------------------------------------------------------- */
 
 /* org.outrigger.Shim.GetEvents */
-void events_serve(struct shim *shim, struct varlink_call *call, json_t *parameters);
+void events_serve(struct shim *shim, struct varlink_call *call);
 
 #endif

@@ -50,11 +50,10 @@ static json_t *partition_json(const struct partition *partition)
 			 "broken", (json_int_t)stats.broken, "guests", guests);
 }
 
-void events_serve(struct shim *shim, struct varlink_call *call, json_t *parameters)
+void events_serve(struct shim *shim, struct varlink_call *call)
 {
 	json_t *list = json_array();
 
-	(void)parameters;
 	for (const struct partition *partition = shim->partitions; partition; partition = partition->next)
 		json_array_append_new(list, partition_json(partition));
 	varlink_reply(call, json_pack("{s:I,s:o}", "time_ns", (json_int_t)clock_now_ns(), "partitions",

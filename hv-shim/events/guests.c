@@ -142,12 +142,12 @@ void guest_open(struct partition *partition, struct varlink_call *call, json_t *
 	json_int_t queues, entries = GUEST_ENTRIES_DEFAULT;
 	struct guest_layout layout;
 	struct guest *guest;
-	json_error_t json_error;
 	uid_t uid;
 
-	if (json_unpack_ex(parameters, &json_error, JSON_STRICT, "{s:I,s?I}", "queues", &queues,
-			   "entries", &entries) || queues < 0 || entries < 0 || queues > UINT32_MAX ||
-	    entries > UINT32_MAX ||
+	if (!varlink_call_unpack(call, parameters, "{s:I,s?I}", "queues", &queues, "entries",
+				 &entries))
+		return;
+	if (queues < 0 || entries < 0 || queues > UINT32_MAX || entries > UINT32_MAX ||
 	    guest_layout_compute((uint32_t)queues, (uint32_t)entries, &layout)) {
 		varlink_error_parameter(call, "queues, entries");
 		return;
@@ -282,13 +282,10 @@ static struct guest *want_guest(struct partition *partition, struct varlink_call
 				json_t *parameters, struct device **device)
 {
 	struct guest *guest = guest_of(partition, varlink_call_conn(call));
-	json_error_t error;
 	const char *name;
 
-	if (json_unpack_ex(parameters, &error, JSON_STRICT, "{s:s}", "device", &name)) {
-		varlink_error_parameter(call, "device");
+	if (!varlink_call_unpack(call, parameters, "{s:s}", "device", &name))
 		return NULL;
-	}
 	if (!guest) {
 		varlink_errorf(call, ERROR("NotFound"), "this connection has opened no guest");
 		return NULL;
