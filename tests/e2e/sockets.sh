@@ -43,6 +43,9 @@ partitions:
     devices: [{name: net0, kind: tap, address: 10.77.0.2/24, vf: {adapter: soft0}}]
 END
 served
+# What is made in the background is there, so that what is counted then is all.
+spares_wait() { [ "$(grep -c 'a spare waits' "$daemon_log")" -ge 3 ]; }
+check "each device has its spare" within 20 spares_wait
 before=$(descriptors)
 status='{"method":"org.outrigger.Shim.GetStatus"}'
 
