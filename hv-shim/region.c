@@ -151,16 +151,10 @@ static void on_fetched(void *data, const char *problem, struct varlink_answer *a
 		problem = "the keeper does not have the region";
 	if (!problem)
 		problem = cut(answer->fds[0]);
-	if (missing) {
-		region->donated_to = device;
-		device_step_done(device, NULL);
+	if (missing || problem) {
+		device_step_done(device, missing ? NULL : problem);
 		return;
 	}
-	if (problem) {
-		device_step_done(device, problem);
-		return;
-	}
-	region->donated_to = device;
 	device_event(device, "region-donated", region->spec.name);
 	store_name(region, name);
 	peer_call(device->partition->keeper, "org.outrigger.Keeper.Remove", json_pack("{s:s}", "name", name),
@@ -181,6 +175,9 @@ int region_revoke(struct device *device)
 			 region ? region->donated_to->spec.name : "");
 		return -EBUSY;
 	}
+	/* From now on no program is given it any more: what it got would be cut under it. If
+	 * this fails, the way back (region_return) finds it whole. */
+	region->donated_to = device;
 	store_name(region, name);
 	peer_call(device->partition->keeper, "org.outrigger.Keeper.Fetch", json_pack("{s:s}", "name", name),
 		  NULL, 0, SHIM_CALL_MS, on_fetched, device);

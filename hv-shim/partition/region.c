@@ -23,9 +23,13 @@ int otr_region_map(struct otr *otr, const char *region, void **memory, size_t *s
 	}
 	json_int_t size = json_integer_value(json_object_get(answer.parameters, "size_bytes"));
 
-	/* The size that the file has, not the one that is claimed (T06). */
-	if (answer.fd_count != 1 || fstat(answer.fds[0], &status) || size <= 0 || status.st_size != size) {
+	/* The size that the file has, not the one that is claimed (T06). None at all: it was
+	 * donated, which cuts it, while the answer was on its way. */
+	if (answer.fd_count != 1 || fstat(answer.fds[0], &status) || size <= 0 ||
+	    (status.st_size && status.st_size != size)) {
 		error = otr_fail(-EPROTO, "the shim sent no region of the size it says");
+	} else if (!status.st_size) {
+		error = otr_fail(-EBUSY, "region %s has just been donated", region);
 	} else {
 		void *mapped = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, answer.fds[0],
 				    0);

@@ -36,7 +36,7 @@ device='{name: net0, kind: native, vf: {adapter: soft0},
 crash_at() { echo "$1" >"$OTR_CRASH_AT"; chmod 644 "$OTR_CRASH_AT"; }
 applied() { up --prune < <(document "$1"); }
 is_back() { # the region, zeroed
-	timeout 10 "$helpers/region_keeper" "$state/partition/green.sock" heap 1 >"$work/region.log"
+	timeout 10 "$helpers/region_keeper" "$state/partition/green.sock" heap once >"$work/region.log"
 	cat "$work/region.log"
 	grep -qx 'mapped 4194304 bytes, zeroed' "$work/region.log"
 }

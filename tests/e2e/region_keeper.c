@@ -3,12 +3,13 @@
  * A program of a partition that keeps a mapping of its region, for
  * tests/e2e/donation.sh:
  *
- *	region_keeper SOCKET REGION SECONDS
+ *	region_keeper SOCKET REGION [once]
  *
  * Maps the region, says whether it is zeroed, fills it, and then touches it ten
- * times a second. Says when an access raises SIGBUS (it has been donated), tries
- * to have it back by force, and goes on: whenever the region can be mapped anew,
- * it is, and so on. One line for each of these on standard output.
+ * times a second. Says when an access raises SIGBUS (it has been donated), and goes
+ * on: whenever the region can be mapped anew, it is, and so on, until somebody ends
+ * it. With `once` it ends when it has been told: mapped, or busy. One line for each
+ * of these on standard output.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -50,11 +51,12 @@ static bool fill(void *memory, size_t bytes)
 	return true;
 }
 
-/* The daemon is being restarted: it will be there again, and so will the region. */
+/* The daemon is being restarted: it will be there again, and so will the region. Between
+ * the old socket's end and the new one's name there is none. */
 static bool shim_is_away(int error)
 {
 	return error == -ECONNREFUSED || error == -ECONNRESET || error == -EPIPE ||
-	       error == -EAGAIN;
+	       error == -ENOENT || error == -EAGAIN;
 }
 
 static void pause_ms(long ms)
@@ -64,14 +66,33 @@ static void pause_ms(long ms)
 	nanosleep(&pause, NULL);
 }
 
+/* Maps the region and fills it. 0; -EBUSY: it is donated; others end the program. */
+static int take(struct otr *otr, const char *region, void **memory, size_t *bytes)
+{
+	int error = otr_region_map(otr, region, memory, bytes);
+
+	if (error)
+		return error;
+	int zeroed = holds(*memory, *bytes, 0);
+	if (zeroed >= 0 && fill(*memory, *bytes)) {
+		printf("mapped %zu bytes, %s\n", *bytes, zeroed ? "zeroed" : "NOT ZEROED");
+		return 0;
+	}
+	/* Donated between the mapping and the last byte. */
+	munmap(*memory, *bytes);
+	*memory = NULL;
+	return -EBUSY;
+}
+
 int main(int argc, char **argv)
 {
+	bool once = argc == 4 && !strcmp(argv[3], "once");
 	struct otr *otr;
 	void *memory = NULL;
 	size_t bytes = 0;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: region_keeper SOCKET REGION SECONDS\n");
+	if (argc != 3 && !once) {
+		fprintf(stderr, "usage: region_keeper SOCKET REGION [once]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -80,23 +101,18 @@ int main(int argc, char **argv)
 		fprintf(stderr, "region_keeper: %s\n", otr_last_error());
 		return 1;
 	}
-	for (int turns = 10 * atoi(argv[3]); turns > 0; turns--, pause_ms(100)) {
+	for (;; pause_ms(100)) {
 		if (!memory) {
-			int error = otr_region_map(otr, argv[2], &memory, &bytes);
-			if (error == -EBUSY || shim_is_away(error))
-				continue;
-			if (error) {
+			int error = take(otr, argv[2], &memory, &bytes);
+
+			if (error && error != -EBUSY && !shim_is_away(error)) {
 				fprintf(stderr, "region_keeper: %s\n", otr_last_error());
 				return 1;
 			}
-			int zeroed = holds(memory, bytes, 0);
-			if (zeroed < 0 || !fill(memory, bytes)) {
-				printf("revoked at once\n");
-				munmap(memory, bytes);
-				memory = NULL;
-				continue;
-			}
-			printf("mapped %zu bytes, %s\n", bytes, zeroed ? "zeroed" : "NOT ZEROED");
+			if (once && error == -EBUSY)
+				printf("busy\n");
+			if (once && (!error || error == -EBUSY))
+				break;
 			continue;
 		}
 		int held = holds(memory, bytes, 0xa5);

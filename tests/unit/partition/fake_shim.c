@@ -43,6 +43,15 @@ static void open_net(struct varlink_call *call, json_t *parameters, void *contex
 			  shim->fds, shim->fd_count);
 }
 
+static void open_region(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct fake_shim *shim = context;
+
+	(void)parameters;
+	varlink_reply_fds(call, json_pack("{s:i}", "size_bytes", shim->region_bytes), shim->fds,
+			  shim->fd_count);
+}
+
 static void resume_net(struct varlink_call *call, json_t *parameters, void *context)
 {
 	const struct fake_shim *shim = context;
@@ -93,6 +102,7 @@ static void monitor(struct varlink_call *call, json_t *parameters, void *context
 static const struct varlink_method methods[] = {
 	{"GetPartition", get_partition},
 	{"OpenNet", open_net},
+	{"OpenRegion", open_region},
 	{"ResumeNet", resume_net},
 	{"OpenGuest", open_guest},
 	{"AssociateNet", associate_net},

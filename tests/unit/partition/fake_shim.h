@@ -33,6 +33,9 @@ struct fake_shim {
 	int mtu, ring_entries, layout_version;
 	const char *mac;
 
+	/* What OpenRegion says of fds[0], likewise. */
+	int region_bytes;
+
 	/* What OpenGuest and AssociateNet answer, likewise. */
 	struct fake_guest {
 		struct guest_layout layout; /* of a good storage */

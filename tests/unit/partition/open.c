@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -272,4 +273,56 @@ Test(open, errors_of_the_interface)
 		shim.error = errors[i].name;
 		expect_refused(errors[i].number, "the test wants it so");
 	}
+}
+
+/* ---- Regions --------------------------------------------------------------- */
+
+/* Maps a region that is `has` bytes where `says` are claimed, of `fds` descriptors. */
+static int map_region(size_t has, int says, unsigned fds)
+{
+	struct otr *otr;
+	void *memory = NULL;
+	size_t bytes = 0;
+
+	fake_use_window(&shim, fake_window(has, 0));
+	shim.region_bytes = says;
+	shim.fd_count = fds;
+	cr_assert_eq(otr_attach(shim.path, &otr), 0, "%s", otr_last_error());
+	fake_command(&shim, 'n');
+	unsigned before = open_descriptors();
+	int error = otr_region_map(otr, "heap", &memory, &bytes);
+	cr_expect_eq(bytes, error ? 0 : has);
+	cr_expect_eq(!memory, !!error);
+	if (!error)
+		munmap(memory, bytes);
+	fake_command(&shim, 'n');
+	cr_expect_eq(open_descriptors(), before, "descriptors leaked");
+	otr_detach(otr);
+	return error;
+}
+
+Test(open, region)
+{
+	cr_expect_eq(map_region(8192, 8192, 1), 0, "%s", otr_last_error());
+}
+
+Test(open, T06_region_of_another_size)
+{
+	cr_expect_eq(map_region(4096, 8192, 1), -EPROTO);
+	cr_expect_eq(map_region(8192, 4096, 1), -EPROTO);
+	cr_expect_eq(map_region(8192, 0, 1), -EPROTO);
+	cr_expect_eq(map_region(8192, -8192, 1), -EPROTO);
+}
+
+Test(open, T04_region_with_surplus_descriptors_or_none)
+{
+	cr_expect_eq(map_region(8192, 8192, 0), -EPROTO);
+	cr_expect_eq(map_region(8192, 8192, 2), -EPROTO);
+}
+
+/* The shim answered before it cut the region, and its answer is read afterwards. */
+Test(open, region_donated_while_it_is_handed_out)
+{
+	cr_expect_eq(map_region(0, 8192, 1), -EBUSY);
+	cr_expect(strstr(otr_last_error(), "donated"), "said '%s'", otr_last_error());
 }
