@@ -293,6 +293,9 @@ static int shim_open(struct shim *shim)
 		error = take_lock(shim);
 	if (error)
 		return error;
+	error = privileges_enforce_list();
+	if (error)
+		return error;
 	error = open_loop(shim);
 	if (error) {
 		log_error("no event loop: %s", strerror(-error));

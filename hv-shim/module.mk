@@ -11,7 +11,7 @@ outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c close_later.c m
 	$(addprefix devices/,attachment.c device.c device_steps.c device_vhost.c standby.c vfio.c) \
 	$(addprefix events/,device_events.c events_status.c forwarder.c guests.c) \
 	$(addprefix processes/,cgroup.c clone_into.c heartbeat.c orphans.c peer.c peer_link.c privileges.c \
-	respawn.c spawn.c))
+	respawn.c spawn.c syscalls.c))
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink
 outriggerd_PKGS := libsystemd jansson libseccomp
 outriggerd_USES := shimvhost shimplan document vfmanager confine base eventqueues

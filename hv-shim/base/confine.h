@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a process of ours gives up, one call for each wall. Each program has its own
- * numbers and lists, and the shim its own order: the shim in hv-shim/processes/privileges.c, the keeper in hv-shim/keeper/confine.c, the embedded
- * adapter in adjunct-drivers/soft-adapter/confine.c, adjuncts in
- * adjunct-drivers/runtime/confine.c.
+ * numbers and lists, and the shim its own order: the shim in hv-shim/processes/
+ * (privileges.c, syscalls.c), the keeper in hv-shim/keeper/confine.c, the embedded adapter
+ * in adjunct-drivers/soft-adapter/confine.c, adjuncts in adjunct-drivers/runtime/confine.c.
  *
  * Each returns 0, or -errno after logging what could not be taken away: a caller
  * that goes on after that is not confined. A library of its own (`confine`), so
@@ -60,6 +60,12 @@ int confine_serving_reach(bool own_namespaces, const char *device, uint64_t capa
  * (NULL: nothing) ends with -1.
  */
 int confine_seccomp(const int *allowed, size_t count, const int *more);
+/*
+ * For a process that starts others, which inherit it: only these system calls, with any
+ * mapping, for a program has code; all else answers ENOSYS, so that libraries whose
+ * programs come later take another way.
+ */
+int confine_seccomp_tree(const int *allowed, size_t count);
 /*
  * The same in two steps, for who has no time later: the list is translated, which
  * takes most of the time, and put into force. *out is the caller's until enforced.

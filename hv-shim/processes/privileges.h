@@ -15,4 +15,10 @@
  */
 int privileges_drop(bool rootless);
 
+/*
+ * For this process and all that it starts: the system calls of the list in syscalls.c, and
+ * no other. Once what only a start needs has been done. 0 or -errno, logged.
+ */
+int privileges_enforce_list(void);
+
 #endif

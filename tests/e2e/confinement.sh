@@ -185,7 +185,15 @@ everything() {
 	check "$mode: ping" pings red 10.77.0.2
 	for name in red.net0 blue.net0 blue.net1; do look_at "$name"; done
 	intrude intruder
+	# The daemon's own list would stop some of the deeds before the walls do.
+	check "$mode: the daemon ends" daemon_stop
+	daemon_within=(env "LD_PRELOAD=$bin/unlisted.so")
+	check "$mode: and is back without a list of its own" daemon_start --libexec "$libexec"
+	check "$mode: without, indeed" grep -qE '^Seccomp:[[:space:]]0$' "/proc/$daemon/status"
 	intrude intruder-unlisted
+	check "$mode: the daemon ends" daemon_stop
+	daemon_within=()
+	check "$mode: and is back with its list" daemon_start --libexec "$libexec"
 	# A new adjunct is confined as the first one was.
 	check "$mode: an adjunct is replaced" outrigger adjunct restart red.net0
 	look_at red.net0
@@ -204,6 +212,7 @@ image_install intruder
 image_install intruder-unlisted
 chmod -R a+rX "$libexec"
 cp -r "$build/bin" "$work/"
+cp "$helpers/unlisted.so" "$work/bin/"
 chmod -R a+rX "$work/bin"
 bin=$work/bin
 

@@ -55,6 +55,20 @@ stray_LDFLAGS := $(ethdev_LDFLAGS) -Wl,--wrap=port_tap_open
 stray_OUT := tests/e2e/stray
 stray_TEST := 1
 
+# Tries the daemon's own list, which its children have too.
+PROGRAMS += tree
+tree_SRCS := $(addprefix tests/e2e/confinement/,tree.c sweep.c)
+tree_PKGS := libseccomp
+tree_OUT := tests/e2e/tree
+tree_TEST := 1
+
+# Preloaded into a daemon that is to have no list.
+PROGRAMS += unlisted
+unlisted_SRCS := tests/e2e/confinement/unlisted.c
+unlisted_LDFLAGS := -shared
+unlisted_OUT := tests/e2e/unlisted.so
+unlisted_TEST := 1
+
 PROGRAMS += region_keeper
 region_keeper_SRCS := tests/e2e/region_keeper.c
 region_keeper_USES := liboutrigger

@@ -41,6 +41,8 @@ same() { # TEXT TEXT: and not empty
 	echo "'$1'" "'$2'"
 	[ -n "$1" ] && [ "$1" = "$2" ]
 }
+# The daemon's names every call, those for memory too; its children have it all.
+tree_list() { grep -o 'SCMP_SYS([a-z0-9_]*)' hv-shim/processes/syscalls.c | sed 's/.*(//; s/)//'; }
 list_length() { echo $(($(grep -o 'SCMP_SYS([a-z]' "$1" | wc -l) + 2)); } # FILE: and mmap, mprotect
 
 # ---- What is there ------------------------------------------------------------------
@@ -65,7 +67,7 @@ has_rights() {
 # expect PROCESS: what its row means, to $rights.
 declare -A rights=()
 expect() {
-	local effective permitted bounding seccomp=2 at_most
+	local effective permitted bounding at_most
 	at_most=$(row "$1" 3)
 	[ -n "$at_most" ] || { echo "no row for $1"; return 1; }
 	effective=$(capability_bits "$(row "$1" 2)") || return 1
@@ -76,8 +78,7 @@ expect() {
 	bounding=$permitted
 	# An ordinary user has no say in it; no new privileges, so it does not matter.
 	[ "$1" != '`outriggerd`, rootless' ] || bounding='[0-9a-f]+'
-	[ "$(row "$1" 4)" != all ] || seccomp=0
-	rights[$1]="$effective $permitted $bounding $seccomp"
+	rights[$1]="$effective $permitted $bounding 2"
 }
 expect_all() {
 	local process
@@ -117,6 +118,45 @@ closed_to_siblings() {
 }
 own_socket() { # FILE USER
 	[ "$(stat -c %U "$1")" = "$2" ] || { ls -l "$1"; return 1; }
+}
+
+# ---- The daemon's list, from inside -------------------------------------------------------
+tree_said() { grep -a '^tree: ' "$daemon_log"; }
+tree_is_done() { tree_said | grep -qx 'tree: done'; }
+swept() { # TABLE
+	local tried refused
+	tree_said | grep "sweep: $1"
+	read -r tried refused < <(tree_said |
+		sed -nE "s/^tree: sweep: $1: ([0-9]+) tried, ([0-9]+) refused, .*/\1 \2/p") || return 1
+	[ "$tried" -gt 300 ] && [ "$refused" = "$tried" ]
+}
+# What the kernel knows answers something else where there is no list.
+wanted_is_refused() { # AT-LEAST
+	local known possible
+	known=$("$helpers/tree" outside | grep '^tree: wanted: ' | grep -vc ' ENOSYS$')
+	possible=$(tree_said | grep '^tree: wanted: ' | grep -v ' ENOSYS$')
+	echo "$known known here; not refused: $possible"
+	[ "$known" -ge "$1" ] && [ -z "$possible" ] &&
+		[ "$(tree_said | grep -c '^tree: wanted: ')" -ge "$known" ]
+}
+# A child in place of a keeper tries all that is not on the list.
+try_the_list() {
+	mkdir -p "$work/libexec"
+	cp -r "$build/libexec/outrigger/." "$work/libexec/"
+	cp "$helpers/tree" "$work/libexec/outrigger-keeper"
+	tree_list >"$work/listed"
+	chmod -R a+rX "$work/libexec" "$work/listed"
+	export OTR_LISTED=$work/listed
+	check "$mode: a daemon whose keeper tries every call" daemon_start --libexec "$work/libexec"
+	refused "$mode: which does not become one" "could not create it: exited" up \
+		< <(echo '{version: 1, partitions: [{name: trial}]}')
+	check "$mode: it has tried them all" within 20 tree_is_done
+	for table in native $([ "$(uname -m)" != x86_64 ] || echo x32 i386); do
+		check "$mode: every $table call but the list is refused" swept "$table"
+	done
+	check "$mode: what an intruder wants is there without the list, and refused by it" wanted_is_refused 25
+	check "$mode: down" outrigger down
+	check "$mode: the daemon ends" daemon_stop
 }
 
 # ---- The flows ------------------------------------------------------------------------
@@ -212,6 +252,16 @@ check "the unit's is the same" same "$(unit_capabilities)" "$(
 check "the unit gives no new privileges" grep -qx NoNewPrivileges=yes hv-shim/install/outriggerd.service.in
 need "the documented rights have numbers" expect_all
 check "the running shim's row: in force" same "$(row '`outriggerd`, root' 2 | tr -d '`' | words)" "$(source_capabilities true)"
+for daemon_row in '`outriggerd`, root' '`outriggerd`, rootless'; do
+	check "the daemon's list is as long as documented" same "$(row "$daemon_row" 4)" "$(tree_list | wc -l)"
+done
+check "it names no call twice" [ -z "$(tree_list | sort | uniq -d)" ]
+for program in hv-shim/keeper adjunct-drivers/soft-adapter adjunct-drivers/runtime; do
+	check "and has all that $program has" [ -z "$(comm -13 <(tree_list | sort) \
+		<(grep -o 'SCMP_SYS([a-z0-9_]*)' "$program/confine.c" | sed 's/.*(//; s/)//' | sort))" ]
+done
+more=$(sed -nE 's/^static const int syscalls.*\{(.*), -1\};/\1/p' adjunct-drivers/ethdev/ethdev.c | tr -d ' ' | tr , '\n')
+check "and what ethdev has besides" [ -n "$more" -a -z "$(comm -13 <(tree_list | sort) <(sed 's/__NR_//' <<<"$more" | sort))" ]
 check "the keeper's list is as long as documented" same "$(row '`outrigger-keeper`' 4)" "$(list_length hv-shim/keeper/confine.c)"
 check "the adapter's list is as long as documented" same "$(row '`outrigger-soft-adapter`' 4)" \
 	"$(list_length adjunct-drivers/soft-adapter/confine.c)"
@@ -224,6 +274,7 @@ owner=$(id -un)
 if [ "$(id -u)" = 0 ]; then
 	mode=root
 	everything nobody
+	try_the_list
 	# Programs in the home of somebody who lets nobody in: root must read a manifest
 	# and start its children there, and may override no permission later.
 	mkdir -p "$work/home/libexec"
@@ -248,6 +299,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 if "${as_user[@]}" unshare --user --map-root-user --net true 2>/dev/null; then
 	everything "$owner"
+	[ "$(id -u)" = 0 ] || try_the_list
 else
 	skipped "rootless" "this kernel lets no ordinary user make a user and a network namespace"
 fi

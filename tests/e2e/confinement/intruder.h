@@ -26,7 +26,4 @@ void attempts_run(const struct adj_env *env, const struct targets *targets, bool
 /* The system calls of the deeds that another wall than the list must stop; -1 ends. */
 extern const int attempts_syscalls[];
 
-/* sweep.c: every system call number that the list does not have. */
-void sweep_run(const struct adj_env *env);
-
 #endif

@@ -1,72 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Every system call number, but those on the list, with arguments that no call
- * can use: each must answer EPERM. The list stands here a second time on purpose:
- * whoever lengthens the one in adjunct-drivers/runtime/confine.c must
- * say so here too, or this fails. Left out are only the two that no filter sees
- * (below). No other would end the process if the filter let it through by
- * mistake; pause would wait until the script gives up. Called by intruder.c.
+ * can use: see sweep.h. Left out are only the two that no filter sees (below). No other
+ * would end the process if the filter let it through by mistake; pause would wait until
+ * the script gives up. Called by intruder.c and tree.c.
  */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "intruder.h"
+#include "sweep.h"
 
 #define NUMBERS 471 /* 0 to 470: more than Linux 6.18 has */
 #define X32_BIT 0x40000000L
-
-static const int listed[] = {
-	SYS_read,
-	SYS_write,
-	SYS_writev,
-	SYS_accept,
-	SYS_accept4,
-	SYS_recvmsg,
-	SYS_sendmsg,
-	SYS_recvfrom,
-	SYS_getsockopt,
-	SYS_shutdown,
-	SYS_close,
-	SYS_epoll_pwait,
-	SYS_epoll_pwait2,
-	SYS_epoll_ctl,
-	SYS_epoll_create1,
-	SYS_ppoll,
-	SYS_nanosleep,
-	SYS_clock_nanosleep,
-	SYS_clock_gettime,
-	SYS_gettimeofday,
-	SYS_restart_syscall,
-	SYS_timerfd_settime,
-	SYS_futex,
-	SYS_fstat,
-	SYS_newfstatat,
-	SYS_fcntl,
-	SYS_munmap,
-	SYS_madvise,
-	SYS_brk,
-	SYS_sched_getaffinity,
-	SYS_get_mempolicy,
-	SYS_rt_sigprocmask,
-	SYS_rt_sigaction,
-	SYS_rt_sigreturn,
-	SYS_exit,
-	SYS_exit_group,
-	SYS_getpid,
-	SYS_gettid,
-	SYS_tgkill,
-	SYS_mmap,
-	SYS_mprotect,
-#ifdef SYS_poll
-	SYS_epoll_wait,
-	SYS_epoll_create,
-	SYS_poll,
-#endif
-};
 
 /*
  * uretprobe and uprobe of x86-64 pass every filter since Linux 6.14: probes of a
@@ -76,55 +26,55 @@ static const int listed[] = {
 #define FIRST_UNFILTERED 335
 #define LAST_UNFILTERED 336
 
-static bool is_listed(long number)
+static bool is_listed(const struct sweep *sweep, long number)
 {
 #ifdef __x86_64__
 	if (number >= FIRST_UNFILTERED && number <= LAST_UNFILTERED)
 		return true;
 #endif
-	for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++)
-		if (listed[i] == number)
+	for (size_t i = 0; i < sweep->listed_count; i++)
+		if (sweep->listed[i] == number)
 			return true;
 	return false;
 }
 
-static unsigned try_number(const struct adj_env *env, const char *table, long number, long bits)
+static unsigned try_number(const struct sweep *sweep, const char *table, long number, long bits)
 {
 	errno = 0;
 	long result = syscall(number | bits, -1L, -1L, -1L, -1L, -1L, -1L);
 
-	if (!result && !is_listed(number) && getpid() != 1)
+	if (!result && !is_listed(sweep, number) && getpid() != 1)
 		_exit(0); /* a child that should not be */
-	if (result == -1 && errno == EPERM)
+	if (result == -1 && errno == sweep->refusal)
 		return 1;
-	env->log(env, ADJ_LOG_INFO, "sweep: %s call %ld was not refused: %ld, %s", table, number,
+	sweep->say("sweep: %s call %ld was not refused: %ld, %s", table, number,
 		 result, result == -1 ? strerrorname_np(errno) : "no error");
 	return 0;
 }
 
-static void sweep_native(const struct adj_env *env)
+static void sweep_native(const struct sweep *sweep)
 {
 	unsigned refused = 0, tried = 0;
 
 	for (long number = 0; number < NUMBERS; number++) {
-		if (is_listed(number))
+		if (is_listed(sweep, number))
 			continue;
 		tried++;
-		refused += try_number(env, "native", number, 0);
+		refused += try_number(sweep, "native", number, 0);
 	}
-	env->log(env, ADJ_LOG_INFO, "sweep: native: %u tried, %u refused, %u left out", tried,
+	sweep->say("sweep: native: %u tried, %u refused, %u left out", tried,
 		 refused, NUMBERS - tried);
 }
 
 #ifdef __x86_64__
 /* The same calls by the two other doors of the machine, which the list does not open. */
-static void sweep_x32(const struct adj_env *env)
+static void sweep_x32(const struct sweep *sweep)
 {
 	unsigned refused = 0;
 
 	for (long number = 0; number < NUMBERS; number++)
-		refused += try_number(env, "x32", number, X32_BIT);
-	env->log(env, ADJ_LOG_INFO, "sweep: x32: %u tried, %u refused, 0 left out", NUMBERS,
+		refused += try_number(sweep, "x32", number, X32_BIT);
+	sweep->say("sweep: x32: %u tried, %u refused, 0 left out", NUMBERS,
 		 refused);
 }
 
@@ -136,7 +86,7 @@ static void on_fault(int number)
 	siglongjmp(no_such_door, 1);
 }
 
-static void sweep_i386(const struct adj_env *env)
+static void sweep_i386(const struct sweep *sweep)
 {
 	struct sigaction fault = {.sa_handler = on_fault, .sa_flags = SA_NODEFER}, before;
 	volatile unsigned refused = 0;
@@ -154,23 +104,23 @@ static void sweep_i386(const struct adj_env *env)
 				 : "+a"(result)
 				 : "b"(-1L), "c"(-1L), "d"(-1L), "S"(-1L), "D"(-1L)
 				 : "memory", "r8", "r9", "r10", "r11");
-		if ((int)result == -EPERM)
+		if ((int)result == -sweep->refusal)
 			refused++;
 		else
-			env->log(env, ADJ_LOG_INFO, "sweep: i386 call %ld was not refused: %d",
+			sweep->say("sweep: i386 call %ld was not refused: %d",
 				 number, (int)result);
 	}
 	sigaction(SIGSEGV, &before, NULL);
-	env->log(env, ADJ_LOG_INFO, "sweep: i386: %u tried, %u refused, 0 left out", NUMBERS,
+	sweep->say("sweep: i386: %u tried, %u refused, 0 left out", NUMBERS,
 		 refused);
 }
 #endif
 
-void sweep_run(const struct adj_env *env)
+void sweep_run(const struct sweep *sweep)
 {
-	sweep_native(env);
+	sweep_native(sweep);
 #ifdef __x86_64__
-	sweep_x32(env);
-	sweep_i386(env);
+	sweep_x32(sweep);
+	sweep_i386(sweep);
 #endif
 }
