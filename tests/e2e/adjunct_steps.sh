@@ -53,9 +53,8 @@ need "the daemon starts" daemon_start --libexec "$libexec"
 need "a driver that is well" applied "$device"
 check "goes again" applied ''
 check "its region comes back" within 5 is_back
-within 5 no_adjunct
-sleep 0.2
-before=$(fds)
+check "its adjunct is gone, and the daemon has noticed" eval 'within 5 no_adjunct && settles fds'
+before=$(cat "$work/settled")
 
 # ---- Steps of its start: it has never served, so it has failed --------------------------
 for step in created memory-assigned loaded initialised; do

@@ -130,7 +130,9 @@ check "a first round" victim_start
 check "of everything at once" all_at_once 600
 check "and of calls alone" hostile calls net0 2
 check "alone in the end" victim_stop
-sleep 0.5 # the daemon has yet to notice that the last of them have left
+# But for what of its memory is resident.
+held() { holdings | cut -d' ' -f1-4; }
+check "the daemon has noticed that the last of them have left" settles held
 holdings >"$work/holdings"
 show "$work/holdings"
 

@@ -104,9 +104,11 @@ finish() {
 	exit 0
 }
 
-# within SECONDS COMMAND...: until it succeeds.
+# within SECONDS COMMAND...: until it succeeds. So long it may take on a machine that has
+# nothing else to do; one that has is given more time.
+patience=6
 within() {
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + patience * $1))
 	shift
 	until "$@" >"$work/within" 2>&1; do
 		if [ $SECONDS -ge $deadline ]; then
@@ -115,6 +117,21 @@ within() {
 			return 1
 		fi
 		sleep 0.05
+	done
+}
+
+# settles COMMAND...: until what it says has stayed the same for a while, as what the daemon
+# holds does once it has noticed who has left. Left in $work/settled.
+settles() {
+	local deadline=$((SECONDS + 5 * patience))
+	"$@" >"$work/settling"
+	until
+		sleep 0.5
+		mv "$work/settling" "$work/settled"
+		"$@" >"$work/settling"
+		cmp -s "$work/settling" "$work/settled"
+	do
+		[ $SECONDS -lt $deadline ] || { diff "$work/settled" "$work/settling"; return 1; }
 	done
 }
 
@@ -146,6 +163,7 @@ spawn_in() {
 }
 # stop PID [SIGNAL]: asks, then insists.
 stop() {
+	local patience=1
 	kill "-${2:-TERM}" "$1" 2>/dev/null
 	within 5 gone "$1" >/dev/null && return
 	kill -KILL "$1" 2>/dev/null

@@ -60,9 +60,9 @@ check "a new daemon starts" daemon_start
 check "the program still answers" pings red 10.77.0.3
 native_refused "and still has its device to itself" "is open in another program" green net0
 told() { grep -qE "^$1: " "$work/echo.log"; }
-check "the program is told that the shim was away" told shim-lost
+check "the program is told that the shim was away" within 10 told shim-lost
 check "and that it is back" within 10 told shim-back
-check "and how its link is" told link-up
+check "and how its link is" within 10 told link-up
 pid=$(pid_of adjunct green.net0)
 kill -KILL "$pid"
 check "it is told of what happens from then on" within 10 told adjunct-restarted

@@ -116,9 +116,12 @@ check "traffic flows" works
 
 # The device is taken away while its adjunct hangs in the middle of a restart.
 kill -STOP "$(pid_of adjunct red.net0)"
+begun() { grep -c 'red/net0: quiesce the old adjunct' "$daemon_log"; }
+begun_again() { [ "$(begun)" -gt "$before" ]; }
+before=$(begun)
 spawn "$work/asked.log" "$bin/outrigger" --state-dir "$state" adjunct restart red.net0
 asked=$last
-sleep 0.3
+check "it waits for that" within 5 begun_again
 check "down in the middle of a restart" outrigger down
 check "whoever asked for it is told" within 10 gone "$asked"
 check "and why" grep -q 'taken down or changed meanwhile' "$work/asked.log"

@@ -21,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WAIT_MS 5000
+#define WAIT_MS 15000
 #define CONNECTIONS_MAX 256
 #define FDS_MAX 200
 
@@ -117,7 +117,7 @@ static int verb_garbage(int fd, long number)
 		if (!send_all(fd, bytes, sizeof(bytes)))
 			return tell(CLOSED);
 	}
-	return tell(receive(fd, 1000, false));
+	return tell(receive(fd, WAIT_MS, false));
 }
 
 /* A message of NUMBER bytes that never ends. */
@@ -176,11 +176,11 @@ static int verb_deaf(int fd, long number)
 			continue;
 		if (errno != EAGAIN)
 			return tell(CLOSED);
-		/* It reads no more: what it is to do with one who does not listen. */
-		if (poll(&room, 1, 1000) != 1 || room.revents & POLLHUP)
+		/* It is busy, or it reads no more: what it is to do with one who does not listen. */
+		if (poll(&room, 1, WAIT_MS) != 1 || room.revents & POLLHUP)
 			break;
 	}
-	poll(&poll_fd, 1, 1000);
+	poll(&poll_fd, 1, WAIT_MS);
 	return tell(poll_fd.revents & (POLLHUP | POLLERR) ? CLOSED : SILENT);
 }
 

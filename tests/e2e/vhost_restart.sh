@@ -152,8 +152,8 @@ many() {
 	done
 }
 check "a first one more" eval 'adjunct_dies one && replaced one && adjunct_dies two && replaced two'
-sleep 0.5 # the daemon has yet to notice that the last command line has left
-before=$(daemon_fds)
+check "the daemon has noticed that all command lines have left" settles daemon_fds
+before=$(cat "$work/settled")
 check "$restarts restarts in a row" many
 check "over the same connections, links up" same_guests
 check "the daemon has as many descriptors as before ($before)" within 5 same_fds "$before"
