@@ -21,6 +21,7 @@
 #include "events/events.h"
 #include "log.h"
 #include "processes/privileges.h"
+#include "processes/spawn.h"
 #include "shim.h"
 #include "unix_socket.h"
 
@@ -179,16 +180,35 @@ static int make_folders(const struct shim *shim)
 }
 
 #define LOCK_NS NS_PER_S
+#define LOCK_LEFT_NS (20 * NS_PER_S)
 
-/* A daemon that was killed holds it until its last thread is gone, a moment later. */
+/* The daemon that wrote its number into the lock runs, and is not only about to be gone. */
+static bool holder_lives(int fd)
+{
+	char text[16] = "";
+	uint64_t start_time;
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return false;
+	pid_t pid = (pid_t)strtol(text, NULL, 10);
+	return !spawn_start_time(pid, &start_time) && !spawn_check_alive(pid, start_time);
+}
+
+/*
+ * A daemon that was killed holds it until its last thread is gone, and a child on its way
+ * to its program as well: on a busy machine that takes a while.
+ */
 static int lock_within_deadline(int fd)
 {
 	const struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
-	uint64_t deadline_ns = clock_now_ns() + LOCK_NS;
+	uint64_t begun_ns = clock_now_ns();
 
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (errno != EWOULDBLOCK || clock_now_ns() >= deadline_ns)
-			return -errno;
+		int error = -errno;
+		uint64_t patience_ns = holder_lives(fd) ? LOCK_NS : LOCK_LEFT_NS;
+
+		if (error != -EWOULDBLOCK || clock_now_ns() - begun_ns >= patience_ns)
+			return error;
 		nanosleep(&pause, NULL);
 	}
 	return 0;
@@ -211,6 +231,9 @@ static int take_lock(struct shim *shim)
 			log_error("%s: %s", path, strerror(-error));
 		return error;
 	}
+	/* For holder_lives(); without it a newcomer only waits longer. */
+	if (ftruncate(shim->lock_fd, 0) || dprintf(shim->lock_fd, "%d\n", (int)getpid()) < 0)
+		log_warning("%s: %m", path);
 	return 0;
 }
 

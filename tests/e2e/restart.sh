@@ -53,6 +53,13 @@ for signal in KILL TERM; do
 	check "there is nothing to do" outrigger up -f "$example"
 	said "and it says so" "nothing to do"
 done
+# What is left of a daemon that was killed has its lock a while longer: a thread that frees
+# memory, a child that has not executed its program yet.
+check "a daemon is killed" daemon_stop KILL
+spawn "$work/left.log" flock --no-fork "$state/lock" sh -c 'echo locked; exec sleep 2'
+check "and something of it stays" within 5 grep -q locked "$work/left.log"
+check "a new one waits for that, and starts" daemon_start
+check "everybody else is the same process" [ "$before" = "$(everyone)" ]
 check "settings can still be changed" up <<'END'
 version: 1
 adapters: [{name: soft0, kind: embedded, vfs: 2}]
