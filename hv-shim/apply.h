@@ -21,6 +21,7 @@ struct change {
 	struct doc_adapter adapter;
 	struct doc_device device;
 	char partition[DOC_NAME_BYTES], owner[DOC_NAME_BYTES];
+	int64_t memory_bytes;
 	struct doc_region regions[DOC_REGIONS_MAX];
 	size_t region_count;
 	bool settled;
@@ -43,6 +44,12 @@ struct plan_error {
  */
 int plan_document(const struct shim *shim, const struct document *document, bool prune,
 		  struct plan *out, struct plan_error *error);
+/*
+ * What a partition's adjuncts and their standbys are given, once `plan` is carried out, fits
+ * into what the document lets it have. 0; -EINVAL with *error filled. Of plan_document().
+ */
+int plan_check_memory(const struct shim *shim, const struct document *document,
+		      const struct plan *plan, struct plan_error *error);
 /* Deletes one partition, or (NULL) everything. */
 int plan_delete(const struct shim *shim, const char *partition, struct plan *out);
 void plan_free(struct plan *plan);

@@ -128,7 +128,7 @@ static void partition_gone(struct partition *partition)
 
 	if (!shim_path(partition->shim, "keeper", partition->name, ".sock", path))
 		unlink(path);
-	cgroup_remove(partition->name);
+	cgroup_remove(partition->shim->event, partition->name);
 	log_info("partition %s: gone", partition->name);
 	state_changed(partition->shim);
 	change_settle(&partition->change, NULL);
@@ -215,6 +215,12 @@ int partition_set_owner(struct partition *partition, const char *owner)
 	return error;
 }
 
+void partition_set_memory(struct partition *partition, int64_t bytes)
+{
+	partition->memory_bytes = bytes;
+	cgroup_limit_memory(partition->name, bytes);
+}
+
 static int partition_open_socket(struct partition *partition)
 {
 	int error = partition->server ? 0 : partition_listen(partition);
@@ -255,13 +261,16 @@ static void partition_start_keeper(struct partition *partition)
 		snprintf(executable, sizeof(executable), "%s/outrigger-keeper",
 			 partition->shim->libexec_dir);
 		error = shim_path(partition->shim, "keeper", partition->name, ".sock", socket_path);
-		if (!error)
+		if (!error) {
+			/* Its group is to have the limit before anybody is in it. */
+			cgroup_limit_memory(partition->name, partition->memory_bytes);
 			error = peer_spawn(partition->shim->event,
 					   &(struct program){.executable = executable,
 							     .name = partition->name,
 							     .partition = partition->name,
 							     .isolation = SPAWN_PLAIN},
 					   socket_path, on_keeper_exit, partition, &partition->keeper);
+		}
 		snprintf(problem, sizeof(problem), "its keeper cannot be started: %s", strerror(-error));
 	}
 	if (error) {
@@ -290,6 +299,7 @@ bool partition_adopt(struct partition *partition, struct peer_identity identity)
 		partition_start(partition);
 		return false;
 	}
+	cgroup_limit_memory(partition->name, partition->memory_bytes);
 	partition->state = STATE_STARTING;
 	partition->adopting = true;
 	log_info("partition %s: adopting keeper %d", partition->name, identity.pid);

@@ -506,7 +506,8 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 		return refuse(planner, "org.outrigger.Shim.Busy",
 			      "partition %s: its regions are made with it; destroy it first to change "
 			      "them", want->name);
-	if (live && live->state != STATE_FAILED && !strcmp(live->owner, want->owner))
+	if (live && live->state != STATE_FAILED && !strcmp(live->owner, want->owner) &&
+	    live->memory_bytes == want->memory_bytes)
 		return 0;
 	change = plan_add(planner->plan,
 			  !live				? CHANGE_CREATE
@@ -516,13 +517,17 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 	if (!change)
 		return -ENOMEM;
 	strcpy(change->owner, want->owner);
+	change->memory_bytes = want->memory_bytes;
 	memcpy(change->regions, want->regions, sizeof(change->regions));
 	change->region_count = want->region_count;
 	if (live && live->state == STATE_FAILED)
 		add_detail(change->detail, "it had failed");
-	else if (live)
+	else if (live && strcmp(live->owner, want->owner))
 		add_detail(change->detail, "owner %s -> %s", *live->owner ? live->owner : "default",
 			   *want->owner ? want->owner : "default");
+	if (live && live->memory_bytes != want->memory_bytes)
+		add_detail(change->detail, "memory %lldM -> %lldM", (long long)live->memory_bytes >> 20,
+			   (long long)want->memory_bytes >> 20);
 	return 0;
 }
 
@@ -552,6 +557,8 @@ int plan_document(const struct shim *shim, const struct document *document, bool
 				if ((partition->devices[d].vf.index < 0) == (any == 1))
 					result = plan_device(planner, partition, &partition->devices[d]);
 		}
+	if (!result)
+		result = plan_check_memory(shim, document, out, error);
 	if (result)
 		plan_free(out);
 	free(planner);

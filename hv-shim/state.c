@@ -75,6 +75,7 @@ static int add_partition(const struct partition *partition, json_t *list, json_t
 
 	strcpy(none.name, partition->name);
 	strcpy(none.owner, partition->owner);
+	none.memory_bytes = partition->memory_bytes;
 	for (size_t i = 0; i < partition->region_count; i++)
 		none.regions[none.region_count++] = partition->regions[i].spec;
 	json_t *object = doc_partition_to_json(&none);
@@ -272,6 +273,7 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 
 		if (!partition)
 			memory_end();
+		partition->memory_bytes = spec->memory_bytes;
 		region_list_set(partition, spec->regions, spec->region_count);
 		bool keeper = partition_adopt(partition, state_process(processes, "keeper",
 								      spec->name));

@@ -78,7 +78,14 @@ int cmd_partition_show(struct cli *cli)
 			    (long long)value_number(partition, "keeper_pid"));
 	if (json_object_get(partition, "charged_bytes"))
 		output_fact(facts, "charged", PAINT_NONE, "%s of memory",
-			    unit_bytes(value_number(partition, "charged_bytes")).text);
+			    unit_memory(value_number(partition, "charged_bytes")).text);
+	if (json_object_get(partition, "memory_bytes"))
+		output_fact(facts, "limit", PAINT_NONE, "%s of memory%s",
+			    unit_memory(value_number(partition, "memory_bytes")).text,
+			    value_true(partition, "memory_enforced") ? "" : ", which the kernel does not keep");
+	if (value_number(partition, "memory_kills") > 0)
+		output_fact(facts, "killed", PAINT_BAD, "%lld times, for more memory than that",
+			    (long long)value_number(partition, "memory_kills"));
 	output_table_print(facts, "");
 	putchar('\n');
 	device_table(json_object_get(partition, "devices"), false);

@@ -107,6 +107,13 @@ json_t *status_partition(const struct partition *partition)
 	uint64_t value;
 	if (cgroup_memory(partition->name, &value))
 		json_object_set_new(object, "charged_bytes", json_integer((json_int_t)value));
+	if (partition->memory_bytes) {
+		json_object_set_new(object, "memory_bytes", json_integer(partition->memory_bytes));
+		json_object_set_new(object, "memory_enforced",
+				    json_boolean(cgroup_memory_limit(partition->name, &value)));
+	}
+	if (cgroup_memory_kills(partition->name, &value))
+		json_object_set_new(object, "memory_kills", json_integer((json_int_t)value));
 	if (cgroup_cpu(partition->name, &value))
 		json_object_set_new(object, "charged_cpu_us", json_integer((json_int_t)value));
 	return object;

@@ -15,7 +15,7 @@
 #include "document_reader.h"
 #include "net_layout.h"
 
-#define REGION_UNIT_BYTES (INT64_C(1) << 20)
+#define MIB (INT64_C(1) << 20)
 
 /* ---- What no single field can say --------------------------------------- */
 
@@ -127,7 +127,7 @@ static int read_regions(struct reader *r, json_t *object, struct doc_partition *
 		int error = reader_fields(r, item, doc_region_fields, &region, NULL);
 		if (!error && region_find(partition, region.name))
 			error = reader_refuse(r, item, "name", "'%s' is used twice", region.name);
-		if (!error && region.size_bytes % REGION_UNIT_BYTES)
+		if (!error && region.size_bytes % MIB)
 			error = reader_refuse(r, item, "size", "is not a whole number of MiB");
 		if (error)
 			return error;
@@ -172,6 +172,8 @@ static int read_partition(struct reader *r, json_t *object, struct doc_partition
 	static const char *const lists[] = {"regions", "devices", NULL};
 	int error = reader_fields(r, object, doc_partition_fields, partition, lists);
 
+	if (!error && partition->memory_bytes % MIB)
+		error = reader_refuse(r, object, "memory", "is not a whole number of MiB");
 	if (!error)
 		error = read_regions(r, object, partition);
 	if (!error)

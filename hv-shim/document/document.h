@@ -94,6 +94,7 @@ struct doc_region {
 struct doc_partition {
 	char name[DOC_NAME_BYTES];
 	char owner[DOC_NAME_BYTES]; /* user name or uid; empty: the shim's user */
+	int64_t memory_bytes; /* all that its adjuncts and keeper take; 0: no limit */
 	struct doc_region regions[DOC_REGIONS_MAX];
 	size_t region_count;
 	struct doc_device *devices;

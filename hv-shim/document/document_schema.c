@@ -75,6 +75,8 @@ const struct field doc_region_fields[] = {
 const struct field doc_partition_fields[] = {
 	{"name", FIELD_NAME, AT(doc_partition, name), .required = true},
 	{"owner", FIELD_OWNER, AT(doc_partition, owner)},
+	{"memory", FIELD_SIZE, AT(doc_partition, memory_bytes), .minimum = MIB,
+	 .maximum = 1024 * 1024 * MIB},
 	{NULL},
 };
 

@@ -19,6 +19,9 @@
 
 #include "log.h"
 
+#define REMOVE_US 100000
+#define REMOVE_TRIES 300
+
 static char base[PATH_MAX];
 static char problem[300] = "the daemon has not looked yet";
 
@@ -223,14 +226,66 @@ void cgroup_add(const char *partition, pid_t pid)
 			    strerror(-error));
 }
 
-void cgroup_remove(const char *partition)
+void cgroup_limit_memory(const char *partition, int64_t bytes)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], text[24] = "max";
+	const char *why = cgroup_why_not();
+	int error = 0;
 
-	/* EBUSY: a zombie of it is still to be waited for; an empty group costs nothing, and
-	 * a partition of that name takes it up. */
-	if (group_path(partition, "", path) && rmdir(path) && errno != ENOENT)
-		log_debug("%s stays: %s", path, strerror(errno));
+	if (bytes)
+		snprintf(text, sizeof(text), "%lld", (long long)bytes);
+	if (!why && group_path(partition, "", path))
+		error = make_group(path);
+	if (!why && !error && group_path(partition, "memory.max", path))
+		error = write_text(path, text);
+	if (!why && error)
+		why = error == -ENOENT ? "the memory controller is not in this hierarchy"
+				       : strerror(-error);
+	if (why && bytes)
+		log_warning("partition %s: the kernel does not keep its limit of %lldM of memory: %s",
+			    partition, (long long)bytes >> 20, why);
+}
+
+/* A group whose last process has been killed, and is not gone yet. */
+struct leaving {
+	char path[PATH_MAX];
+	unsigned tries;
+};
+
+static bool remove_group(struct leaving *leaving)
+{
+	if (!rmdir(leaving->path) || errno == ENOENT)
+		return true;
+	/* An empty group costs nothing, and a partition of that name takes it up. */
+	if (errno == EBUSY && ++leaving->tries < REMOVE_TRIES)
+		return false;
+	log_debug("%s stays: %s", leaving->path, strerror(errno));
+	return true;
+}
+
+static int on_try_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct leaving *leaving = data;
+
+	(void)usec;
+	if (!remove_group(leaving) && sd_event_source_set_time_relative(source, REMOVE_US) >= 0 &&
+	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
+		return 0;
+	free(leaving);
+	sd_event_source_unref(source);
+	return 0;
+}
+
+void cgroup_remove(sd_event *event, const char *partition)
+{
+	struct leaving *leaving = calloc(1, sizeof(*leaving));
+	sd_event_source *source;
+
+	if (leaving && group_path(partition, "", leaving->path) && !remove_group(leaving) &&
+	    sd_event_add_time_relative(event, &source, CLOCK_MONOTONIC, REMOVE_US, 0, on_try_again,
+				       leaving) >= 0)
+		return;
+	free(leaving);
 }
 
 /* The number after `key` and a space, or, with an empty key, the file's only one. */
@@ -263,4 +318,14 @@ bool cgroup_memory(const char *partition, uint64_t *bytes)
 bool cgroup_cpu(const char *partition, uint64_t *usec)
 {
 	return read_number(partition, "cpu.stat", "usage_usec", usec);
+}
+
+bool cgroup_memory_limit(const char *partition, uint64_t *bytes)
+{
+	return read_number(partition, "memory.max", "", bytes);
+}
+
+bool cgroup_memory_kills(const char *partition, uint64_t *count)
+{
+	return read_number(partition, "memory.events", "oom_kill", count);
 }

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <systemd/sd-event.h>
 
 /* Once, before any process is started. `state_dir` tells daemons at the top apart. */
 void cgroup_open(const char *state_dir, bool rootless);
@@ -33,11 +34,20 @@ int cgroup_open_group(const char *partition);
 /* Moves a process there, which takes milliseconds. Failures are logged: a process outside
  * its group works all the same. */
 void cgroup_add(const char *partition, pid_t pid);
-/* Once its last process is gone. */
-void cgroup_remove(const char *partition);
+/*
+ * The group, which is made if it is not there, is charged `bytes` of memory at most; 0: no
+ * limit. Beyond it the kernel ends the process in the group that has most. A limit that
+ * the kernel cannot keep is logged.
+ */
+void cgroup_limit_memory(const char *partition, int64_t bytes);
+/* Once its last process is gone, or has been killed: then it is tried for half a minute. */
+void cgroup_remove(sd_event *event, const char *partition);
 
 /* What the kernel charges to the partition. false: nothing is known. */
 bool cgroup_memory(const char *partition, uint64_t *bytes);
 bool cgroup_cpu(const char *partition, uint64_t *usec);
+/* The limit in force, and how many processes it has ended. false: there is none. */
+bool cgroup_memory_limit(const char *partition, uint64_t *bytes);
+bool cgroup_memory_kills(const char *partition, uint64_t *count);
 
 #endif

@@ -35,19 +35,49 @@ charged_at_least() { # NAME BYTES: what its adjuncts have touched of it
 	[ "$(charged "$1")" -ge "$2" ]
 }
 
+limit_is() { # BYTES, of green
+	in_hierarchy cat "$group/p.green/memory.max"
+	[ "$(in_hierarchy cat "$group/p.green/memory.max")" = "$1" ]
+}
+kills() { outrigger -j partition show green | jq -r '.partition.memory_kills // 0'; }
+killed() { [ "$(kills)" -gt 0 ]; }
+# Less than green takes already: the kernel ends the process in it that has most.
+over_the_limit() {
+	local keeper others limit
+	keeper=$(pid_of keeper green) others="$(pid_of keeper red) $(pid_of adjunct red.net0)"
+	limit=$(($(charged green) - (4 << 20)))
+	check "it takes more than it may" in_hierarchy sh -c 'echo "$1" >"$2"' sh $limit "$group/p.green/memory.max"
+	check "a process of green is killed" within 5 killed
+	check "which is an adjunct of green" log_says 'green/net[01]: (adjunct-died|.*its standby).*killed by signal 9'
+	check "not its keeper" [ "$(pid_of keeper green)" = "$keeper" ]
+	check "nor anybody of red" [ "$(pid_of keeper red) $(pid_of adjunct red.net0)" = "$others" ]
+	check "it is shown" outrigger partition show green
+	said "how often" 'killed +[0-9]+ times'
+	check "it may have it again" in_hierarchy sh -c 'echo "$1" >"$2"' sh 128M "$group/p.green/memory.max"
+	check "everything of it comes back" within 20 up < <(document 128M)
+	check "with its standby" within 20 green_is_complete
+}
+
 need "the daemon starts" daemon_start
-need "up: two partitions, one with a standby and donated memory" up <<'END'
-version: 1
-adapters: [{name: soft0, kind: embedded, vfs: 3}]
-partitions:
-  - name: red
-    devices: [{name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0}}]
-  - name: green
-    regions: [{name: heap, size: 16M}]
-    devices:
-      - {name: net0, kind: native, vf: {adapter: soft0}, adjunct: {donate: heap}}
-      - {name: net1, kind: native, vf: {adapter: soft0}, adjunct: {standby: yes}}
-END
+document() { # MEMORY
+	cat <<-END
+		version: 1
+		adapters: [{name: soft0, kind: embedded, vfs: 3}]
+		partitions:
+		  - name: red
+		    devices: [{name: net0, kind: tap, address: 10.77.0.1/24, vf: {adapter: soft0}}]
+		  - name: green
+		    memory: $1
+		    regions: [{name: heap, size: 16M}]
+		    devices:
+		      - {name: net0, kind: native, vf: {adapter: soft0}, adjunct: {donate: heap}}
+		      - {name: net1, kind: native, vf: {adapter: soft0},
+		         adjunct: {memory: 24M, standby: yes}}
+	END
+}
+refused "up: two partitions, one with more donated memory than it may have" \
+	'green: memory: 63M is less than the 64M .*: net0 16M, net1 48M with its standby' up < <(document 63M)
+need "and with enough" up < <(document 128M)
 red_is_complete() { are_in red 3 "$(pid_of keeper red)" "$(pid_of adjunct red.net0)"; }
 green_is_complete() {
 	are_in green 5 "$(pid_of keeper green)" "$(pid_of adjunct green.net0)" "$(pid_of adjunct green.net1)"
@@ -56,10 +86,21 @@ check "red's keeper, adjunct and spare are in its group" within 10 red_is_comple
 check "green's keeper, adjuncts, spare and standby in its" within 10 green_is_complete
 if in_hierarchy grep -qw memory "$hierarchy/cgroup.controllers"; then
 	check "the donated memory is charged to green" within 5 charged_at_least green 2000000
+	check "the kernel keeps its limit" limit_is 134217728
+	check "the limit is shown" outrigger partition show green
+	said "with its number" 'limit +128 MiB of memory$'
+	over_the_limit
 else
 	# The rig's kernel has it.
 	check "where nothing is known of memory, nothing is said" [ "$(charged green)" = 0 ]
+	check "the limit is shown" outrigger partition show green
+	said "and that the kernel does not keep it" 'limit +128 MiB of memory, which the kernel does not keep'
+	check "so does the log" log_says 'partition green: the kernel does not keep its limit of 128M of memory: '
 fi
+check "the limit is changed" up < <(document 192M)
+said "that alone" 'green.*memory 128M -> 192M'
+check "there is nothing left to do" up < <(document 192M)
+said "and it says so" 'nothing to do'
 pid=$(pid_of adjunct green.net0)
 kill -KILL "$pid"
 check "an adjunct dies, another takes over" within 10 replaced green.net0 "$pid"

@@ -25,6 +25,7 @@ static const char whole[] =
 	"partitions:\n"
 	"  - name: red\n"
 	"    owner: 1000\n"
+	"    memory: 128M\n"
 	"    devices:\n"
 	"      - name: net0\n"
 	"        kind: tap\n"
@@ -50,6 +51,8 @@ Test(document, reads_every_field)
 	cr_expect_str_eq(document.partitions[1].name, "7up");
 	const struct doc_device *device = &document.partitions[0].devices[0];
 	cr_expect_str_eq(document.partitions[0].owner, "1000");
+	cr_expect_eq(document.partitions[0].memory_bytes, 128 << 20);
+	cr_expect_eq(document.partitions[1].memory_bytes, 0);
 	cr_expect_eq(device->kind, ADJ_PORT_TAP);
 	cr_expect_eq(device->mtu, 1400);
 	cr_expect_eq(device->mac[5], 10);
@@ -166,6 +169,9 @@ static const struct {
 	{"version: 1\npartitions: [{name: p, owner: []}]", 2, "is not a user name"},
 	{"version: 1\npartitions: [{name: p, owner: a-name-of-more-than-thirty-two-octets}]", 2,
 	 "is not a user name"},
+	{"version: 1\npartitions: [{name: p, memory: much}]", 2, "is not a size such as 32M"},
+	{"version: 1\npartitions: [{name: p, memory: 0}]", 2, "is not from 1M to"},
+	{"version: 1\npartitions: [{name: p, memory: 1500K}]", 2, "is not a whole number of MiB"},
 	{DEVICE("ifname: '.'"), 9, "cannot name an interface"},
 	{DEVICE("ifname: '..'"), 9, "cannot name an interface"},
 	{DEVICE("ifname: 3"), 9, "is a number, not a string"},

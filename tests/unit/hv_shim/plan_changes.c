@@ -207,6 +207,44 @@ Test(changes, partitions)
 	expect_refusal(TEXT, "its regions are made with it");
 }
 
+#define LIMITED(memory, devices) \
+	"version: 1\nadapters: [{name: soft0, kind: embedded, vfs: 4}]\npartitions:\n" \
+	"  - {name: red, memory: " memory ", regions: [{name: heap, size: 32M}], devices: [" devices "]}\n"
+#define NET(name, settings) "{name: " name ", kind: tap, vf: {adapter: soft0}" settings "}"
+
+Test(changes, the_limit_of_a_partition)
+{
+	expect_change(LIMITED("32M", NET("net0", "")), CHANGE_UPDATE, "memory 0M -> 32M");
+	cr_expect_eq(plan.changes[0].memory_bytes, 32 << 20);
+	DIFFERS(red.memory_bytes = 64 << 20, CHANGE_UPDATE, "memory 64M -> 0M");
+	DIFFERS((red.memory_bytes = 64 << 20, strcpy(red.owner, "otto")), CHANGE_UPDATE,
+		"owner otto -> default, memory 64M -> 0M");
+}
+
+Test(changes, what_is_donated_fits_into_the_limit)
+{
+	expect_refusal(LIMITED("31M", NET("net0", "")),
+		       "partition red: memory: 31M is less than the 32M that its adjuncts are given: "
+		       "net0 32M");
+	/* A standby has as much again; an image, its default. */
+	expect_refusal(LIMITED("95M", NET("net0", "") ", " NET("net1", ", adjunct: {standby: yes}")),
+		       "95M is less than the 96M that its adjuncts are given: net1 64M with its "
+		       "standby, net0 32M");
+	cr_expect_eq(plan_text(LIMITED("96M", NET("net0", "") ", "
+				       NET("net1", ", adjunct: {standby: yes}")), false), 0);
+	expect_refusal(LIMITED("47M", NET("net0", ", adjunct: {memory: 48M}")), "less than the 48M");
+}
+
+Test(changes, devices_that_the_document_leaves_alone_count_unless_they_go)
+{
+	net1.partition = &red;
+	net1.spec.adjunct.memory_bytes = 16 << 20;
+	net0.next = &net1;
+	expect_refusal(LIMITED("47M", NET("net0", "")), "less than the 48M");
+	cr_expect_eq(plan_text(LIMITED("48M", NET("net0", "")), false), 0);
+	cr_expect_eq(plan_text(LIMITED("47M", NET("net0", "")), true), 0, "%s", error.message);
+}
+
 /* A function that the document takes from a device it deletes, of an adapter it does not name. */
 Test(changes, functions_of_adapters_that_the_document_leaves_alone)
 {

@@ -81,6 +81,7 @@ static void set_up(void)
 	soft0 = (struct adapter){.shim = &shim, .peer = (void *)processes,
 				 .spec = {.name = "soft0", .vfs = 4}};
 	red = (struct partition){.shim = &shim, .name = "red", .owner = "1000",
+				 .memory_bytes = 96 << 20,
 				 .keeper = (void *)(processes + 1), .devices = &net0,
 				 .region_count = 1};
 	red.regions[0].spec = (struct doc_region){.name = "heap", .size_bytes = 1 << 20};
