@@ -28,6 +28,7 @@
 #   FUZZ_SECONDS=20  for each fuzz target
 #   ATTACHES=2000    times that the neighbour of e2e/hostile_neighbour comes and goes
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
+#   PEER_STEP=12     of e2e/peer_faults; 1: every kind of call
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
 #   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares

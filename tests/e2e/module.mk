@@ -146,3 +146,10 @@ failing_malloc_SRCS := tests/e2e/faults/failing_malloc.c
 failing_malloc_LDFLAGS := -shared
 failing_malloc_OUT := tests/e2e/failing_malloc.so
 failing_malloc_TEST := 1
+
+# Refuses a system call to the daemon's children.
+PROGRAMS += refuse
+refuse_SRCS := tests/e2e/faults/refuse.c
+refuse_LDFLAGS := -shared
+refuse_OUT := tests/e2e/refuse.so
+refuse_TEST := 1
