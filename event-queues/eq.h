@@ -35,10 +35,11 @@
 
 /* One side's private view of a ring. Treat the fields as read-only. */
 struct eq_ring {
-	struct eq_ring_control *control;
+	_Atomic uint32_t *control; /* the words of struct eq_ring_control, `spread` apart */
 	uint8_t *entries;
 	uint32_t mask;     /* capacity - 1; capacity is a power of two */
-	uint32_t stride;   /* bytes per entry, sequence word included */
+	uint16_t stride;   /* bytes per entry, sequence word included */
+	uint16_t spread;   /* words; an event queue has them all in one line */
 	uint32_t position; /* next position to put (PRODUCER) or take (CONSUMER) */
 	uint32_t released; /* PRODUCER: last checked copy of `consumed`;
 			      CONSUMER: what it published there */
@@ -57,6 +58,26 @@ size_t eq_ring_size_bytes(uint32_t capacity, uint32_t entry_bytes);
  * -EINVAL: the geometry or the alignment is wrong; the handle is untouched.
  */
 int eq_ring_open(struct eq_ring *ring, void *memory, uint32_t capacity, uint32_t entry_bytes);
+
+/* The same for the ring of an event queue: struct eq_queue_control, then its entries. */
+size_t eq_queue_size_bytes(uint32_t capacity);
+int eq_ring_open_queue(struct eq_ring *ring, void *memory, uint32_t capacity);
+
+/* The control words, each with the side that writes it: see struct eq_ring_control. */
+static inline _Atomic uint32_t *eq_ring_consumed(const struct eq_ring *ring)
+{
+	return ring->control;
+}
+
+static inline _Atomic uint32_t *eq_ring_consumer_armed(const struct eq_ring *ring)
+{
+	return ring->control + ring->spread;
+}
+
+static inline _Atomic uint32_t *eq_ring_producer_armed(const struct eq_ring *ring)
+{
+	return ring->control + 2 * ring->spread;
+}
 
 static inline uint32_t eq_ring_capacity(const struct eq_ring *ring)
 {
@@ -83,7 +104,7 @@ static inline int eq_ring_space(struct eq_ring *ring, uint32_t want)
 	if (eq_ring_capacity(ring) - used < want) {
 		/* acquire: partner is eq_ring_release(); the consumer has finished
 		 * reading the slots before we may overwrite them. */
-		uint32_t consumed = atomic_load_explicit(&ring->control->consumed,
+		uint32_t consumed = atomic_load_explicit(eq_ring_consumed(ring),
 							 memory_order_acquire);
 		if (consumed - ring->released > used)
 			return -EPROTO;
@@ -120,10 +141,10 @@ static inline bool eq_ring_must_wake_consumer(struct eq_ring *ring)
 {
 	/* seq_cst: partner is the fence in eq_ring_arm(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load_explicit(&ring->control->consumer_armed, memory_order_relaxed))
+	if (!atomic_load_explicit(eq_ring_consumer_armed(ring), memory_order_relaxed))
 		return false;
 	/* relaxed: only decides which of us rings; it orders nothing. */
-	return atomic_exchange_explicit(&ring->control->consumer_armed, 0, memory_order_relaxed);
+	return atomic_exchange_explicit(eq_ring_consumer_armed(ring), 0, memory_order_relaxed);
 }
 
 /*
@@ -135,12 +156,12 @@ static inline bool eq_ring_must_wake_consumer(struct eq_ring *ring)
  */
 static inline bool eq_ring_arm_space(struct eq_ring *ring)
 {
-	atomic_store_explicit(&ring->control->producer_armed, 1, memory_order_relaxed);
+	atomic_store_explicit(eq_ring_producer_armed(ring), 1, memory_order_relaxed);
 	/* seq_cst: partner is the fence in eq_ring_must_wake_producer(). */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (eq_ring_space(ring, 1) == 0)
 		return true;
-	atomic_store_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
+	atomic_store_explicit(eq_ring_producer_armed(ring), 0, memory_order_relaxed);
 	return false;
 }
 
@@ -148,7 +169,7 @@ static inline bool eq_ring_arm_space(struct eq_ring *ring)
 static inline void eq_ring_disarm_space(struct eq_ring *ring)
 {
 	/* relaxed: a late ring is harmless. */
-	atomic_store_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
+	atomic_store_explicit(eq_ring_producer_armed(ring), 0, memory_order_relaxed);
 }
 
 /*
@@ -159,7 +180,7 @@ static inline void eq_ring_disarm_space(struct eq_ring *ring)
 static inline int eq_ring_resume_producer(struct eq_ring *ring, uint32_t position)
 {
 	/* acquire: as in eq_ring_space(). */
-	uint32_t consumed = atomic_load_explicit(&ring->control->consumed, memory_order_acquire);
+	uint32_t consumed = atomic_load_explicit(eq_ring_consumed(ring), memory_order_acquire);
 
 	if (position - consumed > eq_ring_capacity(ring))
 		return -EPROTO;
@@ -178,7 +199,7 @@ static inline int eq_ring_resume_producer(struct eq_ring *ring, uint32_t positio
 static inline void eq_ring_recover_producer(struct eq_ring *ring)
 {
 	/* acquire: as in eq_ring_space(). Read once: any value gives a position that fits it. */
-	uint32_t consumed = atomic_load_explicit(&ring->control->consumed, memory_order_acquire);
+	uint32_t consumed = atomic_load_explicit(eq_ring_consumed(ring), memory_order_acquire);
 	uint32_t position = consumed;
 
 	while (position - consumed < eq_ring_capacity(ring) &&
@@ -262,7 +283,7 @@ static inline void eq_ring_resume_consumer(struct eq_ring *ring, uint32_t positi
 	ring->position = position;
 	ring->released = position;
 	/* release: as in eq_ring_release(). */
-	atomic_store_explicit(&ring->control->consumed, position, memory_order_release);
+	atomic_store_explicit(eq_ring_consumed(ring), position, memory_order_release);
 }
 
 /*
@@ -274,7 +295,7 @@ static inline void eq_ring_resume_consumer(struct eq_ring *ring, uint32_t positi
 static inline void eq_ring_recover_consumer(struct eq_ring *ring)
 {
 	/* relaxed: only we write it, and our predecessor, who is gone. */
-	eq_ring_resume_consumer(ring, atomic_load_explicit(&ring->control->consumed,
+	eq_ring_resume_consumer(ring, atomic_load_explicit(eq_ring_consumed(ring),
 							   memory_order_relaxed));
 }
 
@@ -289,7 +310,7 @@ static inline void eq_ring_release(struct eq_ring *ring, uint32_t count)
 {
 	ring->released += count;
 	/* release: partner is eq_ring_space(); our reads of the slots come first. */
-	atomic_store_explicit(&ring->control->consumed, ring->released, memory_order_release);
+	atomic_store_explicit(eq_ring_consumed(ring), ring->released, memory_order_release);
 }
 
 /* After a release: true if the producer sleeps for space and must be rung. */
@@ -297,9 +318,9 @@ static inline bool eq_ring_must_wake_producer(struct eq_ring *ring)
 {
 	/* seq_cst: partner is the fence in eq_ring_arm_space(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load_explicit(&ring->control->producer_armed, memory_order_relaxed))
+	if (!atomic_load_explicit(eq_ring_producer_armed(ring), memory_order_relaxed))
 		return false;
-	return atomic_exchange_explicit(&ring->control->producer_armed, 0, memory_order_relaxed);
+	return atomic_exchange_explicit(eq_ring_producer_armed(ring), 0, memory_order_relaxed);
 }
 
 /*
@@ -315,12 +336,12 @@ static inline bool eq_ring_must_wake_producer(struct eq_ring *ring)
  */
 static inline bool eq_ring_arm(struct eq_ring *ring)
 {
-	atomic_store_explicit(&ring->control->consumer_armed, 1, memory_order_relaxed);
+	atomic_store_explicit(eq_ring_consumer_armed(ring), 1, memory_order_relaxed);
 	/* seq_cst: partner is the fence in eq_ring_must_wake_consumer(). */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!eq_ring_ready(ring))
 		return true;
-	atomic_store_explicit(&ring->control->consumer_armed, 0, memory_order_relaxed);
+	atomic_store_explicit(eq_ring_consumer_armed(ring), 0, memory_order_relaxed);
 	return false;
 }
 
@@ -328,7 +349,7 @@ static inline bool eq_ring_arm(struct eq_ring *ring)
 static inline void eq_ring_disarm(struct eq_ring *ring)
 {
 	/* relaxed: a late ring is harmless. */
-	atomic_store_explicit(&ring->control->consumer_armed, 0, memory_order_relaxed);
+	atomic_store_explicit(eq_ring_consumer_armed(ring), 0, memory_order_relaxed);
 }
 
 #endif

@@ -107,7 +107,7 @@ static int free_id(struct eq_host_adapter *adapter)
 
 static int check_ring(const struct eq_guest *guest, uint64_t ring_offset, uint32_t capacity)
 {
-	size_t bytes = eq_ring_size_bytes(capacity, EQ_EQE_BYTES);
+	size_t bytes = eq_queue_size_bytes(capacity);
 
 	return bytes && ring_offset % EQ_LINE_BYTES == 0 && in_storage(guest, ring_offset, bytes)
 		       ? 0 : -EINVAL;
@@ -138,12 +138,12 @@ static int use_ring(struct eq_geqcb *geqcb, uint64_t ring_offset, uint32_t capac
 {
 	struct eq_ring ring;
 
-	if (eq_ring_open(&ring, geqcb->guest->memory + ring_offset, capacity, EQ_EQE_BYTES))
+	if (eq_ring_open_queue(&ring, geqcb->guest->memory + ring_offset, capacity))
 		return -EINVAL;
 	eq_ring_recover_producer(&ring);
 	if (first)
 		geqcb->used = was_used(geqcb, &ring);
-	geqcb->control = ring.control;
+	geqcb->control = (struct eq_queue_control *)(geqcb->guest->memory + ring_offset);
 	geqcb->mask = ring.mask;
 	geqcb->counted = ring.position;
 	atomic_store_explicit(&geqcb->next, ring.position, memory_order_release);

@@ -122,7 +122,7 @@ int eq_host_remove_adapter(struct eq_host_adapter *adapter)
 int eq_guest_create(struct eq_host *host, void *memory, uint64_t bytes, uint64_t gisa_offset,
 		    void *guest_data, struct eq_guest **out)
 {
-	if (gisa_offset % EQ_LINE_BYTES || bytes < sizeof(struct eq_interrupts) ||
+	if (gisa_offset % sizeof(struct eq_interrupts) || bytes < sizeof(struct eq_interrupts) ||
 	    gisa_offset > bytes - sizeof(struct eq_interrupts) ||
 	    (uintptr_t)memory % EQ_LINE_BYTES)
 		return -EINVAL;

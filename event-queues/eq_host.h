@@ -81,7 +81,7 @@ int eq_host_remove_adapter(struct eq_host_adapter *adapter);
 /*
  * A guest with `bytes` of storage at `memory`, mapped here; the guest has mapped it
  * too. Everything it names below is an offset into it. `gisa_offset` is where its
- * interrupt state area is, a line's alignment. -EINVAL: outside; -ENOMEM.
+ * interrupt state area is, a word's alignment. -EINVAL: outside; -ENOMEM.
  */
 int eq_guest_create(struct eq_host *host, void *memory, uint64_t bytes, uint64_t gisa_offset,
 		    void *guest_data, struct eq_guest **out);
@@ -100,7 +100,7 @@ unsigned eq_guest_pins(const struct eq_guest *guest);
  * the guest's storage, or misaligned; -ENOSPC; -ENOMEM.
  */
 struct eq_guest_eq_spec {
-	uint64_t ring_offset;  /* zeroed, eq_ring_size_bytes(capacity, EQ_EQE_BYTES) */
+	uint64_t ring_offset;  /* zeroed, eq_queue_size_bytes(capacity) */
 	uint32_t capacity;     /* one entry is kept for EQ_EQ_OVERRUN */
 	uint64_t marks_offset; /* zeroed, `slots` words */
 	uint32_t slots;        /* 1 for the queue itself, 1 for each CQ and QP; at most

@@ -35,7 +35,7 @@ struct eq_geqcb {
 	/* What every forwarded event needs. */
 	struct eq_interrupts *gisa;       /* 802 */
 	_Atomic(eq_summary *) asb;        /* 806 */
-	struct eq_ring_control *control;  /* the guest's ring; changes while HOLDING only */
+	struct eq_queue_control *control; /* the guest's ring; changes while HOLDING only */
 	eq_marks *marks;
 	struct eq_guest *guest;
 	uint32_t mask;                    /* capacity - 1 */

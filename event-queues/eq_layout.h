@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory format of the event-queues folder, version 1: the ring, and the
+ * Shared-memory format of the event-queues folder, version 2: the ring, and the
  * objects of the two-level event queues by the names of seed 004.
  *
  * Two processes that do not trust each other map these structures. Fixed-width
@@ -17,9 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EQ_LAYOUT_VERSION 1
+#define EQ_LAYOUT_VERSION 2
 
-/* Cache line of every machine this runs on; each word below has its own. */
+/* Cache line of every machine this runs on. */
 #define EQ_LINE_BYTES 64
 
 /*
@@ -53,6 +53,25 @@ struct eq_ring_entry {
 static_assert(sizeof(struct eq_ring_entry) == 4, "sequence word leads the entry");
 
 /* ---- Event queues (004) -------------------------------------------------- */
+
+/*
+ * An event queue's ring has the same words in one line. Nobody polls them: a consumer
+ * looks at its summary byte, and a poster has just taken the line for the mark, if
+ * the marks are in it. `rest` is for whoever lays out the memory. A guest with its
+ * marks, summary byte and interrupt word in there hears of an event by this line and
+ * that of the entry; with a line for each it would be five.
+ */
+struct eq_queue_control {
+	alignas(EQ_LINE_BYTES) _Atomic uint32_t consumed;
+	_Atomic uint32_t consumer_armed; /* not used: summary byte and interrupt wake */
+	_Atomic uint32_t producer_armed;
+	uint8_t rest[EQ_LINE_BYTES - 12];
+};
+static_assert(sizeof(struct eq_queue_control) == EQ_LINE_BYTES, "queue control is a line");
+static_assert(offsetof(struct eq_queue_control, consumed) == 0, "layout");
+static_assert(offsetof(struct eq_queue_control, consumer_armed) == 4, "layout");
+static_assert(offsetof(struct eq_queue_control, producer_armed) == 8, "layout");
+static_assert(offsetof(struct eq_queue_control, rest) == 12, "layout");
 
 /*
  * Payload of an event queue's entry (EQE, 004 FIG. 2, 207); entries are 16 bytes,
@@ -110,9 +129,9 @@ static_assert(sizeof(eq_summary) == 1, "a byte");
  * somebody must be woken for it. Eight interruption subclasses (ISC), 0 to 7.
  */
 struct eq_interrupts {
-	alignas(EQ_LINE_BYTES) _Atomic uint32_t word;
+	_Atomic uint32_t word;
 };
-static_assert(sizeof(struct eq_interrupts) == EQ_LINE_BYTES, "a line of its own");
+static_assert(sizeof(struct eq_interrupts) == 4, "layout");
 #define EQ_ISCS 8u
 #define EQ_PENDING_SHIFT 0  /* bit per ISC: an interrupt is pending */
 #define EQ_ALERT_SHIFT 8    /* bit per ISC: the alert mask; tell the host, once */
@@ -135,8 +154,9 @@ struct eq_storage_header {
 	uint32_t eqs, cqs, qps;
 	uint32_t reserved;
 	uint64_t bytes; /* of the whole storage */
-	/* The partition's interruption zone, for the event queues in here. */
-	struct eq_interrupts izone;
+	/* The partition's interruption zone, for the event queues in here; in a line of its
+	 * own, because adapters write it with every burst. */
+	alignas(EQ_LINE_BYTES) struct eq_interrupts izone;
 };
 static_assert(sizeof(struct eq_storage_header) == 128, "layout");
 static_assert(offsetof(struct eq_storage_header, izone) == 64, "layout");
@@ -155,7 +175,7 @@ enum eq_control {
 struct eq_eq_context {
 	_Atomic uint32_t valid;
 	uint32_t capacity;     /* entries, a power of two */
-	uint64_t ring_offset;  /* eq_ring_size_bytes(capacity, EQ_EQE_BYTES) */
+	uint64_t ring_offset;  /* eq_queue_size_bytes(capacity) */
 	uint64_t marks_offset; /* eq_marks[slots] */
 	uint32_t slots;
 	uint32_t control;      /* enum eq_control */

@@ -12,9 +12,8 @@ int eq_queue_check(const struct eq_queue *queue)
 {
 	if (!queue->ring || !queue->marks || !queue->slots || queue->slots > EQ_SLOTS_MAX ||
 	    queue->isc >= EQ_ISCS || (uintptr_t)queue->marks % sizeof(eq_marks) ||
-	    (uintptr_t)queue->interrupts % EQ_LINE_BYTES ||
-	    (uintptr_t)queue->ring % EQ_LINE_BYTES ||
-	    !eq_ring_size_bytes(queue->capacity, EQ_EQE_BYTES))
+	    (uintptr_t)queue->interrupts % sizeof(struct eq_interrupts) ||
+	    (uintptr_t)queue->ring % EQ_LINE_BYTES || !eq_queue_size_bytes(queue->capacity))
 		return -EINVAL;
 	return 0;
 }
@@ -65,7 +64,7 @@ int eq_poster_open(struct eq_poster *poster, const struct eq_queue *queue)
 	if (!poster->held || !poster->tokens)
 		error = -ENOMEM;
 	if (!error)
-		error = eq_ring_open(&poster->ring, queue->ring, queue->capacity, EQ_EQE_BYTES);
+		error = eq_ring_open_queue(&poster->ring, queue->ring, queue->capacity);
 	if (error) {
 		eq_poster_close(poster);
 		return error;
@@ -126,7 +125,7 @@ bool eq_poster_signal(struct eq_poster *poster, uint64_t now_ns)
 	 * them. Having consumed some of the burst says nothing: it may have gone to sleep
 	 * before we put the rest. */
 	atomic_thread_fence(memory_order_seq_cst);
-	uint32_t consumed = atomic_load_explicit(&poster->ring.control->consumed,
+	uint32_t consumed = atomic_load_explicit(eq_ring_consumed(&poster->ring),
 						 memory_order_relaxed);
 	bool was_empty = (int32_t)(consumed - start) >= 0;
 	if (was_empty && (queue->control & EQ_IMMEDIATE)) {
@@ -187,7 +186,7 @@ int eq_consumer_open(struct eq_consumer *consumer, const struct eq_queue *queue)
 	*consumer = (struct eq_consumer){
 		.marks = queue->marks, .slots = queue->slots, .asb = queue->asb,
 	};
-	error = eq_ring_open(&consumer->ring, queue->ring, queue->capacity, EQ_EQE_BYTES);
+	error = eq_ring_open_queue(&consumer->ring, queue->ring, queue->capacity);
 	if (!error)
 		eq_ring_recover_consumer(&consumer->ring);
 	return error;

@@ -30,7 +30,7 @@
 /* Where an event queue lies and how it signals. All memory is the caller's, zeroed
  * when the queue is made, and outlives both sides. */
 struct eq_queue {
-	void *ring;        /* eq_ring_size_bytes(capacity, EQ_EQE_BYTES), a line's alignment */
+	void *ring;        /* eq_queue_size_bytes(capacity), a line's alignment */
 	uint32_t capacity; /* entries, a power of two from 2 to 65,536 */
 	eq_marks *marks;   /* one word for each slot */
 	uint32_t slots;
@@ -131,11 +131,12 @@ uint64_t eq_poster_next_tick(const struct eq_poster *poster);
 struct eq_consumer {
 	struct eq_ring ring;
 	eq_marks *marks;
-	uint32_t slots;
 	eq_summary *asb;
-	uint64_t consumed;
-	uint64_t invalid; /* entries no honest poster writes; skipped */
+	uint32_t slots;
+	uint32_t invalid; /* entries no honest poster writes, skipped; wraps */
 };
+/* Whoever serves thousands of them keeps each, and a word more, in a line. */
+static_assert(sizeof(struct eq_consumer) <= EQ_LINE_BYTES - sizeof(void *), "part of a line");
 
 /*
  * -EINVAL as eq_queue_check(). Goes on where a predecessor stopped: what that had not
@@ -184,10 +185,8 @@ static inline bool eq_consume(struct eq_consumer *consumer, struct eq_entry *out
 			atomic_fetch_and_explicit(&consumer->marks[out->slot],
 						  ~(1u << out->event), memory_order_acq_rel);
 		eq_ring_release(&consumer->ring, 1);
-		if (valid) {
-			consumer->consumed++;
+		if (valid)
 			return true;
-		}
 		consumer->invalid++;
 	}
 	return false;

@@ -36,13 +36,13 @@ static bool counts_valid(uint32_t eqs, uint32_t cqs, uint32_t qps)
 /* Ring, then marks. */
 static uint64_t queue_bytes(uint32_t capacity, uint32_t slots)
 {
-	return round_up(eq_ring_size_bytes(capacity, EQ_EQE_BYTES), EQ_LINE_BYTES) +
+	return round_up(eq_queue_size_bytes(capacity), EQ_LINE_BYTES) +
 	       round_up((uint64_t)slots * sizeof(eq_marks), EQ_LINE_BYTES);
 }
 
 uint64_t eq_storage_bytes(uint32_t eqs, uint32_t cqs, uint32_t qps, uint32_t capacity)
 {
-	if (!counts_valid(eqs, cqs, qps) || !eq_ring_size_bytes(capacity, EQ_EQE_BYTES))
+	if (!counts_valid(eqs, cqs, qps) || !eq_queue_size_bytes(capacity))
 		return 0;
 	return round_up(contexts_bytes(eqs, cqs, qps) + SUMMARIES * EQ_LINE_BYTES +
 				eqs * queue_bytes(capacity, 1 + cqs + qps),
@@ -205,7 +205,7 @@ static uint64_t find_queue_memory(const struct eq_storage *storage, uint64_t byt
 int eq_allocate_eq(struct eq_storage *storage, const struct eq_eq_spec *spec)
 {
 	uint32_t slots = eq_storage_slots(storage);
-	uint64_t ring_bytes = eq_ring_size_bytes(spec->capacity, EQ_EQE_BYTES);
+	uint64_t ring_bytes = eq_queue_size_bytes(spec->capacity);
 
 	if (!ring_bytes || spec->isc >= EQ_ISCS ||
 	    (spec->control & ~(uint32_t)(EQ_IMMEDIATE | EQ_EVERY_ENTRY)))
@@ -424,7 +424,7 @@ int eq_load_eq(const struct eq_storage *storage, uint32_t eq, struct eq_queue *o
 		return -ENOENT;
 	const struct eq_eq_context copy = storage->eq[eq];
 	uint8_t *base = (uint8_t *)storage->header;
-	uint64_t ring_bytes = eq_ring_size_bytes(copy.capacity, EQ_EQE_BYTES);
+	uint64_t ring_bytes = eq_queue_size_bytes(copy.capacity);
 
 	if (!ring_bytes || copy.ring_offset < storage->queues_offset ||
 	    copy.ring_offset > storage->bytes ||

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory format of a guest's storage, version 1: between the shim, whose
+ * Shared-memory format of a guest's storage, version 2: between the shim, whose
  * forwarder writes events there, and a program linked with liboutrigger (004, FIG. 2
  * and 9: guest event queues, adapter summary bytes, interrupt state area).
  *
  * One sealed memfd made by the shim:
  *
- *   [interrupt state area][summary bytes][queue 0][queue 1]...
+ *   [interrupt state area, summary bytes][queue 0][queue 1]...
  *
- * Each queue belongs to one device: an event queue's ring, then its marks. Queue i has
- * summary byte i: 64 of them share a cache line, so that a guest with many devices
- * looks at few.
+ * Each queue belongs to one device: an event queue's ring, with its marks in the line
+ * of the control words. Queue i has summary byte i: the first 56 of them share a cache
+ * line with the interrupt state, the others 64 a line, so that a guest with many
+ * devices looks at few. An event of a guest with few devices changes three lines.
  *
  * Slots of a queue: 0 the device's own events, then GUEST_SLOT_SEND and _RECEIVE for
  * the two completion queues of a native net device.
@@ -23,7 +24,7 @@
 
 #include "eq_layout.h"
 
-#define GUEST_LAYOUT_VERSION 1
+#define GUEST_LAYOUT_VERSION 2
 #define GUEST_QUEUES_MAX 1024u
 #define GUEST_ENTRIES_DEFAULT 16u
 #define GUEST_ISC 0u /* the guest's interruption subclass, of all its queues */

@@ -144,7 +144,7 @@ static void scan(struct otr_guest *guest)
 	if (eq_interrupt_pending(guest->interrupts, ISCS))
 		eq_interrupt_take(guest->interrupts, ISCS);
 	for (uint32_t first = 0; first < guest->layout.queues; first += 8) {
-		/* acquire: partner is the forwarder's store. The bytes are padded to a line. */
+		/* acquire: partner is the forwarder's store. The bytes are padded to eight. */
 		uint64_t eight = __atomic_load_n((const uint64_t *)(const void *)(summaries + first),
 						 __ATOMIC_ACQUIRE);
 

@@ -34,16 +34,19 @@
 #define READY_MAX 64u
 #define PICKS (1u << 16) /* drawn beforehand; drawing is not what is measured */
 #define EQ_ENTRIES 8u
-#define RING_OFFSET 64u  /* the first line: GISA, then ASB and marks beside it */
-#define ASB_OFFSET 4u
-#define MARKS_OFFSET 8u
+/* All but the entries in one line, as eq_layout.h proposes. */
+#define RING_OFFSET 0u
+#define GISA_OFFSET 16u
+#define ASB_OFFSET 20u
+#define MARKS_OFFSET 24u
 #define GISC 3u
 
-/* What a guest has mapped; two cache lines of it change with an event, besides the entry. */
+/* A guest's own: a line. What it has mapped is another, and two of entries. */
 struct guest {
-	struct eq_consumer consumer;
+	alignas(EQ_LINE_BYTES) struct eq_consumer consumer;
 	struct eq_interrupts *gisa;
 };
+static_assert(sizeof(struct guest) == EQ_LINE_BYTES, "a line");
 
 struct partition {
 	struct eq_storage storage;
@@ -105,7 +108,8 @@ static void add_guest(struct partition *partition, unsigned index, uint8_t *area
 	uint32_t id, cq, slot;
 	int error;
 
-	if ((error = eq_guest_create(partition->host, area, area_bytes, 0, guest, &made)) ||
+	if ((error = eq_guest_create(partition->host, area, area_bytes, GISA_OFFSET, guest,
+				     &made)) ||
 	    (error = eq_guest_allocate_eq(made, partition->host_adapter, &spec, &id)) ||
 	    (error = eq_guest_store_eq_asb(made, partition->host_adapter, id, ASB_OFFSET)) ||
 	    (error = eq_guest_allocate_cq(made, partition->host_adapter, &cq)) ||
@@ -113,22 +117,20 @@ static void add_guest(struct partition *partition, unsigned index, uint8_t *area
 	    (error = eq_guest_store_cq_eq(made, partition->host_adapter, cq, id, &slot)) ||
 	    (error = eq_consumer_open(&guest->consumer, &queue)))
 		die("cannot make a guest", error);
-	guest->gisa = (struct eq_interrupts *)area;
+	guest->gisa = (struct eq_interrupts *)(area + GISA_OFFSET);
 	eq_interrupt_run(guest->gisa, EQ_ISC_ALL);
 }
 
 static void make_partition(struct partition *partition, unsigned guests, unsigned forwarders)
 {
 	static const struct eq_host_ops ops = {.alert = no_alert, .present = no_present};
-	size_t area_bytes = RING_OFFSET + eq_ring_size_bytes(EQ_ENTRIES, EQ_EQE_BYTES);
+	size_t area_bytes = eq_queue_size_bytes(EQ_ENTRIES);
 	uint64_t bytes = eq_storage_bytes(2, guests, 0, 65536);
 	uint8_t *areas = memory(area_bytes * guests);
 	int error;
 
 	partition->count = guests;
-	partition->guests = calloc(guests, sizeof(*partition->guests));
-	if (!partition->guests)
-		die("no memory", ENOMEM);
+	partition->guests = memory(guests * sizeof(*partition->guests));
 	if ((error = eq_storage_format(memory(bytes), bytes, 2, guests, 0, &partition->storage)) ||
 	    (error = eq_host_create(forwarders, &ops, NULL, &partition->host)) ||
 	    (error = eq_host_add_adapter(partition->host, &partition->storage, 65536,

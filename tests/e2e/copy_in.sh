@@ -11,8 +11,8 @@
 
 # rule | regular expression | FILE or FILE:FUNCTION, where it may stand
 rules='
-ring words | \<(consumed|consumer_armed|producer_armed|sequence)\> | event-queues/eq.h event-queues/eq_layout.h event-queues/eq_deliver.c event-queues/eq_guest.c event-queues/eq_queue.c event-queues/eq_queue.h
-ring entries | \<eq_ring_entry_at\>|struct eq_ring_(entry|control)\>|(ring|tx|rx|transmit|receive)(->|\.)(entries|control)\> | event-queues/eq.h event-queues/eq_layout.h event-queues/eq_ring.c event-queues/eq_guest.c:was_used event-queues/eq_guest.c:use_ring event-queues/eq_queue.c event-queues/eq_host_internal.h
+ring words | \<(eq_ring_)?(consumed|consumer_armed|producer_armed|sequence)\> | event-queues/eq.h event-queues/eq_layout.h event-queues/eq_deliver.c event-queues/eq_guest.c event-queues/eq_queue.c
+ring entries | \<eq_ring_entry_at\>|struct eq_(ring_entry|(ring|queue)_control)\>|(ring|tx|rx|transmit|receive)(->|\.)(entries|control)\> | event-queues/eq.h event-queues/eq_layout.h event-queues/eq_ring.c event-queues/eq_guest.c:was_used event-queues/eq_guest.c:use_ring event-queues/eq_queue.c event-queues/eq_host_internal.h hv-shim/base/guest_layout.c:guest_layout_compute
 frame buffers | \<(tx|rx|transmit|receive)_buffers\>|\<(buffer_at|tx_buffer)\( | hv-shim/base/net_layout.h hv-shim/base/net_layout.c:net_layout_compute hv-shim/partition/otr_internal.h hv-shim/partition/window.c:otr_window_map hv-shim/partition/net.c:tx_buffer hv-shim/partition/net.c:otr_net_send hv-shim/partition/net.c:otr_net_reserve hv-shim/partition/net.c:otr_net_receive adjunct-drivers/ethdev/port_native.c:- adjunct-drivers/ethdev/port_native.c:buffer_at adjunct-drivers/ethdev/port_native.c:native_take adjunct-drivers/ethdev/port_native.c:native_give adjunct-drivers/ethdev/port_native.c:port_native_attach adjunct-drivers/echo/echo.c:- adjunct-drivers/echo/echo.c:buffer_at adjunct-drivers/echo/echo.c:take adjunct-drivers/echo/echo.c:give adjunct-drivers/echo/echo.c:echo_attach
 windows | (->|\.)window\>|\*window\> | adjunct-drivers/adj.h adjunct-drivers/runtime/start.c:runtime_port_close adjunct-drivers/runtime/start.c:window_open adjunct-drivers/ethdev/port_native.c:port_native_attach adjunct-drivers/ethdev/port_native.c:port_native_open adjunct-drivers/echo/echo.c:echo_attach adjunct-drivers/echo/echo.c:echo_init hv-shim/base/net_copy.h:net_copy_out hv-shim/partition/otr_internal.h hv-shim/partition/window.c:otr_window_map hv-shim/partition/window.c:otr_window_unmap
 shared mappings | \<MAP_SHARED(_VALIDATE)?\> | adjunct-drivers/runtime/start.c:shared_map adjunct-drivers/runtime/memory.c:memory_map adjunct-drivers/runtime/eal_calls.c:eal_calls_move_heap adjunct-drivers/runtime/events.c:storage_open hv-shim/events/device_events.c:make_storage hv-shim/events/guests.c:make_storage hv-shim/base/confine_seccomp.c:allow_mappings hv-shim/partition/window.c:otr_window_map hv-shim/partition/region.c:otr_region_map hv-shim/partition/guest.c:map
@@ -73,7 +73,7 @@ planted() {
 
 check "shared memory is read by those who copy once, and by nobody else" copied
 planted "a ring's words, read by a driver" adjunct-drivers/ethdev/device.c \
-	'int x(struct eq_ring *r) { return r->control->consumed; }'
+	'int x(struct eq_ring *r) { return *eq_ring_consumed(r); }'
 planted "an entry, looked at in the ring" adjunct-drivers/ethdev/port_native.c \
 	'int x(struct eq_ring *r) { return eq_ring_entry_at(r, 0)->payload[0]; }'
 planted "a frame, read where it lies" adjunct-drivers/ethdev/port_native.c \

@@ -30,7 +30,7 @@ static void start_at(uint32_t position)
 	cr_assert_eq(eq_ring_open(&consumer, memory, CAPACITY, ENTRY_BYTES), 0);
 	producer.position = producer.released = position;
 	consumer.position = consumer.released = position;
-	producer.control->consumed = position;
+	*eq_ring_consumed(&producer) = position;
 	for (uint32_t back = 1; position && back <= CAPACITY; back++)
 		eq_ring_entry_at(&producer, position - back)->sequence = position - back + 1;
 }
@@ -92,6 +92,36 @@ ParameterizedTest(struct geometry *c, ring, geometry)
 		return;
 	cr_expect_eq(eq_ring_open(&ring, memory, c->capacity, c->entry_bytes), -EINVAL);
 	cr_expect_eq(memcmp(&ring, &untouched, sizeof(ring)), 0, "a refused open wrote the handle");
+}
+
+Test(ring, an_event_queue_has_its_control_words_in_one_line)
+{
+	const uint32_t invalid[] = {0, 1, 3, 6, 65537, 131072, UINT32_MAX, 0x80000000};
+	const struct eq_ring untouched = {.mask = 77};
+	struct eq_ring ring = untouched;
+
+	for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
+		cr_expect_eq(eq_queue_size_bytes(invalid[i]), 0);
+		cr_expect_eq(eq_ring_open_queue(&ring, memory, invalid[i]), -EINVAL);
+	}
+	cr_expect_eq(eq_ring_open_queue(&ring, memory + 4, 2), -EINVAL);
+	cr_expect_eq(memcmp(&ring, &untouched, sizeof(ring)), 0, "a refused open wrote the handle");
+	cr_expect_eq(eq_queue_size_bytes(2), 64 + 32);
+	cr_expect_eq(eq_queue_size_bytes(65536), 64 + 65536 * 16);
+
+	struct eq_queue_control *control = (struct eq_queue_control *)memory;
+	cr_assert_eq(eq_ring_open_queue(&ring, memory, 8), 0);
+	cr_expect_eq(eq_ring_consumed(&ring), &control->consumed);
+	cr_expect_eq(eq_ring_consumer_armed(&ring), &control->consumer_armed);
+	cr_expect_eq(eq_ring_producer_armed(&ring), &control->producer_armed);
+	cr_expect_eq((uint8_t *)eq_ring_entry_at(&ring, 8 + 3), memory + 64 + 3 * 16);
+
+	struct eq_ring_control *words = (struct eq_ring_control *)memory;
+	cr_assert_eq(eq_ring_open(&ring, memory, CAPACITY, ENTRY_BYTES), 0);
+	cr_expect_eq(eq_ring_consumed(&ring), &words->consumed);
+	cr_expect_eq(eq_ring_consumer_armed(&ring), &words->consumer_armed);
+	cr_expect_eq(eq_ring_producer_armed(&ring), &words->producer_armed);
+	cr_expect_eq((uint8_t *)eq_ring_entry_at(&ring, 1), memory + 256 + ENTRY_BYTES);
 }
 
 Test(ring, misaligned_memory_is_refused)
@@ -197,15 +227,15 @@ Test(ring, impossible_consumed_is_a_protocol_error)
 			put(0);
 			put(1);
 			/* What was never put, ... */
-			producer.control->consumed = start + 2 + claim;
+			*eq_ring_consumed(&producer) = start + 2 + claim;
 			cr_expect_eq(eq_ring_space(&producer, CAPACITY), -EPROTO);
 			/* ... and taking back what was released. */
-			producer.control->consumed = start - claim;
+			*eq_ring_consumed(&producer) = start - claim;
 			cr_expect_eq(eq_ring_space(&producer, CAPACITY), -EPROTO);
 		}
 		start_at(start);
 		put(0);
-		producer.control->consumed = start + 0x80000000u;
+		*eq_ring_consumed(&producer) = start + 0x80000000u;
 		cr_expect_eq(eq_ring_space(&producer, CAPACITY), -EPROTO);
 		cr_expect_eq(producer.released, start, "a refused index was kept");
 	}
@@ -216,7 +246,7 @@ Test(ring, broken_ring_does_not_sleep_for_space)
 	start_at(0);
 	for (uint32_t i = 0; i < CAPACITY; i++)
 		put(i);
-	producer.control->consumed = CAPACITY + 1;
+	*eq_ring_consumed(&producer) = CAPACITY + 1;
 	cr_expect_not(eq_ring_arm_space(&producer));
 	cr_expect_eq(eq_ring_space(&producer, 1), -EPROTO);
 }

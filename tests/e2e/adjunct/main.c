@@ -217,7 +217,7 @@ static void test_protocol(void)
 	check(echo(&window, 0, 100, 2000));
 	/* The partition claims to have consumed what it never was given; its
 	 * adjunct believes nothing and looks once the ring seems full. */
-	atomic_store(&window.rx.control->consumed, 0x80000000u);
+	atomic_store(eq_ring_consumed(&window.rx), 0x80000000u);
 	for (unsigned i = 0; i < 2 * RING / 32; i++, sleep_ms(1))
 		window_send(&window, 0, 32, 64);
 	while (!seen && !varlink_wait(monitor, clock_now_ns() + 2 * NS_PER_S, &answer)) {

@@ -80,7 +80,7 @@ static void ring_bells(struct otr_net *net)
 /* Entries that look due, with whatever lengths: they are taken, not only ignored. */
 static void supply_garbage(struct otr_net *net)
 {
-	uint32_t from = atomic_load(&net->tx.control->consumed);
+	uint32_t from = atomic_load(eq_ring_consumed(&net->tx));
 
 	for (uint32_t i = 0; i < eq_ring_capacity(&net->tx); i++) {
 		struct eq_ring_entry *entry = eq_ring_entry_at(&net->tx, from + i);
@@ -101,9 +101,9 @@ static void write_anywhere(struct otr_net *net)
 	for (unsigned i = 0; i < 20000; i++)
 		window[next_random() % words] = next_random();
 	/* The few words that steer anything are hit too seldom by chance. */
-	atomic_store(&net->rx.control->consumed, (uint32_t)next_random());
-	atomic_store(&net->tx.control->producer_armed, (uint32_t)next_random());
-	atomic_store(&net->rx.control->consumer_armed, (uint32_t)next_random());
+	atomic_store(eq_ring_consumed(&net->rx), (uint32_t)next_random());
+	atomic_store(eq_ring_producer_armed(&net->tx), (uint32_t)next_random());
+	atomic_store(eq_ring_consumer_armed(&net->rx), (uint32_t)next_random());
 }
 
 static uint64_t deed_garbage(uint64_t seconds)

@@ -180,7 +180,8 @@ static void classify(void)
 			 .entries = partition.tx.entries,
 			 .mask = partition.tx.mask,
 			 .stride = partition.tx.stride,
-			 .position = atomic_load(&partition.tx.control->consumed)}))
+			 .spread = partition.tx.spread,
+			 .position = atomic_load(eq_ring_consumed(&partition.tx))}))
 		unpassed++;
 }
 
@@ -263,12 +264,12 @@ static void finish(void)
 	pid_t pid = adjunct_start(false, false);
 	int status;
 
-	while (atomic_load(&partition.tx.control->consumed) != partition.tx.position ||
+	while (atomic_load(eq_ring_consumed(&partition.tx)) != partition.tx.position ||
 	       atomic_load(&shared_device->made) != atomic_load(&shared_device->to_make)) {
 		receive();
 		if (clock_now_ns() > until_ns || waitpid(pid, &status, WNOHANG))
 			fail("entries %u to %u are never done with",
-			     atomic_load(&partition.tx.control->consumed), partition.tx.position);
+			     atomic_load(eq_ring_consumed(&partition.tx)), partition.tx.position);
 	}
 	atomic_store(enough, true);
 	if (waitpid(pid, &status, 0) != pid || status)

@@ -195,7 +195,7 @@ Test(native, a_partition_that_claims_too_much_is_shut)
 {
 	struct rte_mbuf *frames[BURST_FRAMES];
 
-	atomic_store(&rx.control->consumed, 0x80000000u);
+	atomic_store(eq_ring_consumed(&rx), 0x80000000u);
 	for (unsigned i = 0; i < 4; i++)
 		cr_assert_eq(port->ops->give(port, frames, frames_make(frames, BURST_FRAMES, 60)),
 			     BURST_FRAMES);
@@ -380,7 +380,7 @@ Test(native, T07_the_partition_cannot_write_the_record)
 	cr_assert_eq(port->ops->take(port, frames, 12), 12);
 	pass(frames, 12);
 	env.device_taken += 12;
-	atomic_store(&tx.control->consumed, 3);
+	atomic_store(eq_ring_consumed(&tx), 3);
 	cr_assert_eq(port_native_open(&env, pool, &successor), 0);
 	cr_assert_eq(successor->ops->take(successor, frames, 1), 1);
 	cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), 12);

@@ -358,10 +358,12 @@ Test(association, refused_what_lies_outside_a_guests_storage)
 		     -EINVAL);
 	cr_expect_eq(eq_guest_resize_eq(one.guest, rig.shared, one.id, GUEST_RING, 8, 0), -EINVAL,
 		     "the same ring");
-	cr_expect_eq(eq_guest_create(rig.host, one.memory, GUEST_BYTES, GUEST_BYTES - 32, NULL,
+	cr_expect_eq(eq_guest_create(rig.host, one.memory, GUEST_BYTES, GUEST_BYTES, NULL, &guest),
+		     -EINVAL);
+	cr_expect_eq(eq_guest_create(rig.host, one.memory, GUEST_BYTES - 2, GUEST_BYTES - 4, NULL,
 				     &guest), -EINVAL);
-	cr_expect_eq(eq_guest_create(rig.host, one.memory, GUEST_BYTES, 8, NULL, &guest), -EINVAL);
-	cr_expect_eq(eq_guest_create(rig.host, one.memory, 32, 0, NULL, &guest), -EINVAL);
+	cr_expect_eq(eq_guest_create(rig.host, one.memory, GUEST_BYTES, 2, NULL, &guest), -EINVAL);
+	cr_expect_eq(eq_guest_create(rig.host, one.memory, 2, 0, NULL, &guest), -EINVAL);
 	guest_stop(&one);
 	rig_stop(&rig);
 }

@@ -64,7 +64,7 @@ static void flip_guest(uint64_t *state)
 {
 	_Atomic uint32_t *gisa = (_Atomic uint32_t *)(victim.memory + GUEST_GISA);
 	_Atomic uint32_t *marks = (_Atomic uint32_t *)(victim.memory + GUEST_MARKS);
-	struct eq_ring_control *control = (void *)(victim.memory + GUEST_RING);
+	struct eq_queue_control *control = (void *)(victim.memory + GUEST_RING);
 	_Atomic uint32_t *entries = (_Atomic uint32_t *)(control + 1);
 	uint64_t random = random_next(state);
 
@@ -85,10 +85,9 @@ static void flip_ring(uint64_t *state, unsigned which)
 	struct eq_ring ring;
 	uint64_t random = random_next(state);
 
-	if (eq_ring_open(&ring, (uint8_t *)rig.io.memory + ring_offset[which], CAPACITY,
-			 EQ_EQE_BYTES))
+	if (eq_ring_open_queue(&ring, (uint8_t *)rig.io.memory + ring_offset[which], CAPACITY))
 		_exit(1);
-	uint32_t first = ring.control->consumed;
+	uint32_t first = *eq_ring_consumed(&ring);
 	for (unsigned i = 0; i < CAPACITY; i++) {
 		struct eq_ring_entry *entry = eq_ring_entry_at(&ring, first + i);
 		_Atomic uint32_t *word = (_Atomic uint32_t *)entry->payload;

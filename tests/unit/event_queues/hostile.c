@@ -48,14 +48,14 @@ Test(hostile_guest, consumed_more_than_there_was_breaks_its_queue)
 
 	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
 		start();
-		guest.consumer.ring.control->consumed = ahead[i];
+		*eq_ring_consumed(&guest.consumer.ring) = ahead[i];
 		complete_and_forward(&rig, cq);
 		cr_expect(is_broken(), "%u ahead", ahead[i]);
 		cr_expect_eq(stats_of(&rig).broken, 1);
 		expect_none(&guest.consumer);
 		other_is_served();
 		/* It stays so, whatever the guest does, until it is taken away. */
-		guest.consumer.ring.control->consumed = 0;
+		*eq_ring_consumed(&guest.consumer.ring) = 0;
 		complete_and_forward(&rig, cq);
 		cr_expect(is_broken());
 		cr_expect_eq(eq_guest_resize_eq(guest.guest, rig.shared, guest.id,
@@ -70,7 +70,7 @@ Test(hostile_guest, consumed_taken_back_holds_its_own_events)
 
 	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
 		start();
-		guest.consumer.ring.control->consumed = 0 - behind[i];
+		*eq_ring_consumed(&guest.consumer.ring) = 0 - behind[i];
 		for (unsigned j = 0; j < 10; j++)
 			complete_and_forward(&rig, cq);
 		other_is_served();

@@ -12,7 +12,7 @@
 #define CAPACITY 8u
 #define PAGE_BYTES 4096u
 
-static alignas(EQ_LINE_BYTES) uint8_t ring[sizeof(struct eq_ring_control) +
+static alignas(EQ_LINE_BYTES) uint8_t ring[sizeof(struct eq_queue_control) +
 					   CAPACITY * EQ_EQE_BYTES];
 static eq_marks marks[4];
 static eq_summary asb;
@@ -30,7 +30,7 @@ static void post_and_die(uint32_t position, uint32_t slot, unsigned stores)
 	struct eq_ring view;
 	const struct eq_eqe eqe = {.event_slot = slot, .token = {70 + slot, 0}};
 
-	cr_assert_eq(eq_ring_open(&view, ring, CAPACITY, EQ_EQE_BYTES), 0);
+	cr_assert_eq(eq_ring_open_queue(&view, ring, CAPACITY), 0);
 	struct eq_ring_entry *entry = eq_ring_entry_at(&view, position);
 	if (stores > 0)
 		atomic_fetch_or(&marks[slot], 1u << EQ_COMPLETION);

@@ -33,7 +33,7 @@ Test(refusals, a_queue_whose_place_or_size_is_wrong)
 	bad[3].slots = EQ_SLOTS_MAX + 1;
 	bad[4].isc = EQ_ISCS;
 	bad[5].marks = (eq_marks *)(memory + 8192 + 2);
-	bad[6].interrupts = (struct eq_interrupts *)(memory + 12288 + 4);
+	bad[6].interrupts = (struct eq_interrupts *)(memory + 12288 + 2);
 	bad[7].ring = memory + 8;
 	bad[8].capacity = 7;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -62,7 +62,6 @@ static void flip_entry(struct hands *hands, uint32_t position)
 static void flip_indices(struct hands *hands)
 {
 	uint64_t random = flipper_random(&hands->random);
-	struct eq_ring_control *drained = hands->drained.control;
 	uint32_t lie = (uint32_t)(random >> 32);
 
 	for (unsigned i = 0; i < FLIPPED_ENTRIES; i++) {
@@ -73,14 +72,16 @@ static void flip_indices(struct hands *hands)
 			break;
 		hands->drained_position++;
 	}
-	atomic_store_explicit(&drained->consumed,
+	atomic_store_explicit(eq_ring_consumed(&hands->drained),
 			      (random & 7) ? hands->drained_position : lie,
 			      memory_order_relaxed);
-	atomic_store_explicit(&drained->producer_armed, lie & 1, memory_order_relaxed);
-	atomic_store_explicit(&drained->consumer_armed, lie >> 1 & 1, memory_order_relaxed);
-	atomic_store_explicit(&hands->supplied.control->producer_armed, lie >> 2,
+	atomic_store_explicit(eq_ring_producer_armed(&hands->drained), lie & 1,
 			      memory_order_relaxed);
-	atomic_store_explicit(&hands->supplied.control->consumer_armed, lie >> 3,
+	atomic_store_explicit(eq_ring_consumer_armed(&hands->drained), lie >> 1 & 1,
+			      memory_order_relaxed);
+	atomic_store_explicit(eq_ring_producer_armed(&hands->supplied), lie >> 2,
+			      memory_order_relaxed);
+	atomic_store_explicit(eq_ring_consumer_armed(&hands->supplied), lie >> 3,
 			      memory_order_relaxed);
 	atomic_fetch_add_explicit(&hands->counts->indices, 5, memory_order_relaxed);
 }
@@ -88,7 +89,7 @@ static void flip_indices(struct hands *hands)
 static void flip_range(struct hands *hands, uint32_t count)
 {
 	/* What the victim released: the next position that it reads. */
-	uint32_t first = atomic_load_explicit(&hands->supplied.control->consumed,
+	uint32_t first = atomic_load_explicit(eq_ring_consumed(&hands->supplied),
 					      memory_order_relaxed);
 
 	for (uint32_t i = 0; i < count; i++)

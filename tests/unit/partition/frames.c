@@ -146,9 +146,9 @@ Test(frames, adjunct_that_consumes_what_was_never_sent)
 
 	for (unsigned i = 0; i < ENTRIES; i++)
 		cr_assert_eq(otr_net_send(net, &frame, 1), 1);
-	shim.tx.control->consumed = ENTRIES + 1;
+	*eq_ring_consumed(&shim.tx) = ENTRIES + 1;
 	cr_expect_eq(otr_net_send(net, &frame, 1), -EPROTO);
-	shim.tx.control->consumed = ENTRIES;
+	*eq_ring_consumed(&shim.tx) = ENTRIES;
 	cr_expect_eq(otr_net_send(net, &frame, 1), -EPROTO, "broken stays broken");
 	cr_expect_eq(otr_net_reserve(net, &frame, 1), -EPROTO);
 	cr_expect_eq(otr_net_receive(net, &frame, 1), -EPROTO);
@@ -297,7 +297,7 @@ static void *act_when_asleep(void *data)
 	uint64_t deadline_ns = otr_deadline_ms(PATIENCE_MS);
 
 	/* Armed: the waiter is about to sleep, or sleeps. */
-	while (!shim.rx.control->consumer_armed && !shim.tx.control->producer_armed &&
+	while (!*eq_ring_consumer_armed(&shim.rx) && !*eq_ring_producer_armed(&shim.tx) &&
 	       otr_now_ns() < deadline_ns)
 		usleep(100);
 	usleep(2000);
@@ -335,7 +335,7 @@ Test(waiting, woken_by_a_frame)
 	cr_expect_eq(wait_while(deliver_and_ring, OTR_RX), OTR_RX);
 	otr_net_stats(net, &stats);
 	cr_expect_eq(stats.sleeps, 1);
-	cr_expect_eq(shim.rx.control->consumer_armed, 0);
+	cr_expect_eq(*eq_ring_consumer_armed(&shim.rx), 0);
 	cr_expect_eq(bell_count(NET_BELL_PARTITION), 0, "the bell was cleared");
 }
 
@@ -348,7 +348,7 @@ Test(waiting, woken_by_space)
 		cr_assert_eq(otr_net_send(net, &frame, 1), 1);
 	cr_expect_eq(otr_net_wait(net, OTR_TX, otr_deadline_ms(1)), 0, "full");
 	cr_expect_eq(wait_while(drain_and_ring, OTR_TX), OTR_TX);
-	cr_expect_eq(shim.tx.control->producer_armed, 0);
+	cr_expect_eq(*eq_ring_producer_armed(&shim.tx), 0);
 }
 
 Test(waiting, stale_bell_costs_one_pass)
@@ -387,7 +387,7 @@ Test(waiting, signal_interrupts)
 	int ready = otr_net_wait(net, OTR_RX, otr_deadline_ms(PATIENCE_MS));
 	ualarm(0, 0);
 	cr_expect_eq(ready, -EINTR);
-	cr_expect_eq(shim.rx.control->consumer_armed, 0);
+	cr_expect_eq(*eq_ring_consumer_armed(&shim.rx), 0);
 }
 
 Test(waiting, own_event_loop)
@@ -403,7 +403,7 @@ Test(waiting, own_event_loop)
 	cr_expect_eq(otr_net_disarm(net, OTR_RX), OTR_RX);
 	cr_expect_eq(poll(&wait, 1, 0), 0, "disarming quiets the descriptor");
 	cr_expect_eq(otr_net_arm(net, OTR_RX), OTR_RX, "not armed while something is ready");
-	cr_expect_eq(shim.rx.control->consumer_armed, 0);
+	cr_expect_eq(*eq_ring_consumer_armed(&shim.rx), 0);
 	cr_expect_eq(otr_net_receive(net, &frame, 1), 1);
 	cr_expect_eq(otr_net_disarm(net, OTR_RX), 0);
 }

@@ -112,8 +112,10 @@ Test(guest_open, geometry_that_cannot_be)
 	static const struct {
 		int version, queues, entries;
 	} answers[] = {
-		{2, QUEUES, 16}, {1, QUEUES - 1, 16}, {1, 1025, 16}, {1, -1, 16}, {1, QUEUES, 15},
-		{1, QUEUES, 2},	 {1, QUEUES, 8192},   {1, QUEUES, -16},
+		{GUEST_LAYOUT_VERSION + 1, QUEUES, 16}, {GUEST_LAYOUT_VERSION, QUEUES - 1, 16},
+		{GUEST_LAYOUT_VERSION, 1025, 16},       {GUEST_LAYOUT_VERSION, -1, 16},
+		{GUEST_LAYOUT_VERSION, QUEUES, 15},     {GUEST_LAYOUT_VERSION, QUEUES, 2},
+		{GUEST_LAYOUT_VERSION, QUEUES, 8192},   {GUEST_LAYOUT_VERSION, QUEUES, -16},
 	};
 
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
