@@ -46,20 +46,26 @@ static enum reserved reserve(struct eq_geqcb *geqcb, uint32_t keep, uint32_t *po
 	return NO_ROOM;
 }
 
+static uint8_t *entry_at(const struct eq_geqcb *geqcb, uint32_t position)
+{
+	return (uint8_t *)(geqcb->control + 1) + (size_t)(position & geqcb->mask) * EQ_EQE_BYTES;
+}
+
 /* 1708. Guest memory, which others may write: word by word, no struct. */
-static void write_entry(struct eq_geqcb *geqcb, uint32_t position, uint32_t slot,
+static void write_entry(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t position,
 			enum eq_event event, uint64_t token)
 {
-	uint8_t *entry = (uint8_t *)(geqcb->control + 1) +
-			 (size_t)(position & geqcb->mask) * EQ_EQE_BYTES;
-	_Atomic uint32_t *word = (_Atomic uint32_t *)entry;
+	_Atomic uint32_t *word = (_Atomic uint32_t *)entry_at(geqcb, position);
 
-	atomic_store_explicit(&word[1], (uint32_t)event << EQ_SLOT_BITS | slot,
+	atomic_store_explicit(&word[1], (uint32_t)event << EQ_SLOT_BITS | geqa->slot,
 			      memory_order_relaxed);
 	atomic_store_explicit(&word[2], (uint32_t)token, memory_order_relaxed);
 	atomic_store_explicit(&word[3], (uint32_t)(token >> 32), memory_order_relaxed);
 	/* release: partner is eq_ring_ready(). */
 	atomic_store_explicit(&word[0], position + 1, memory_order_release);
+	/* relaxed: for look_up() to prefetch. */
+	atomic_store_explicit(&geqa->next_entry, entry_at(geqcb, position + 1),
+			      memory_order_relaxed);
 }
 
 /* Puts it on the list unless it is there, and has the timer looked at in time. */
@@ -116,17 +122,17 @@ static void signal_guest(struct eq_host *host, struct eq_section *section, struc
 }
 
 /* True: it was marked already, the queue holds such an entry. */
-static bool mark(struct eq_geqcb *geqcb, uint32_t slot, enum eq_event event)
+static bool mark(struct eq_geqa *geqa, enum eq_event event)
 {
 	uint32_t bit = 1u << event;
 
 	/* acq_rel: partner is the clearing in eq_consume(). */
-	return atomic_fetch_or_explicit(&geqcb->marks[slot], bit, memory_order_acq_rel) & bit;
+	return atomic_fetch_or_explicit(geqa->mark, bit, memory_order_acq_rel) & bit;
 }
 
-static void unmark(struct eq_geqcb *geqcb, uint32_t slot, enum eq_event event)
+static void unmark(struct eq_geqa *geqa, enum eq_event event)
 {
-	atomic_fetch_and_explicit(&geqcb->marks[slot], ~(1u << event), memory_order_acq_rel);
+	atomic_fetch_and_explicit(geqa->mark, ~(1u << event), memory_order_acq_rel);
 }
 
 /* The queue is full: says so in the entry that was kept for this. */
@@ -137,14 +143,14 @@ static void put_overrun(struct eq_host *host, struct eq_section *section, struct
 
 	/* If it is marked, the guest has not seen the last one yet: the same overrun. */
 	if (atomic_load_explicit(&geqcb->state, memory_order_acquire) != GEQCB_OPEN ||
-	    mark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN))
+	    mark(&geqcb->self, EQ_EQ_OVERRUN))
 		return;
 	if (reserve(geqcb, 0, &position) != RESERVED) {
-		unmark(geqcb, EQ_SLOT_SELF, EQ_EQ_OVERRUN);
+		unmark(&geqcb->self, EQ_EQ_OVERRUN);
 		return;
 	}
 	atomic_fetch_add_explicit(&geqcb->overruns, 1, memory_order_relaxed);
-	write_entry(geqcb, position, EQ_SLOT_SELF, EQ_EQ_OVERRUN, 0);
+	write_entry(&geqcb->self, geqcb, position, EQ_EQ_OVERRUN, 0);
 	signal_guest(host, section, geqcb, now_ns);
 }
 
@@ -162,7 +168,7 @@ static bool try_deliver(struct eq_host *host, struct eq_section *section, struct
 		return true;
 	}
 	/* FIG. 4, 412 holds for the guest's queue as well: one entry says it. */
-	if (mark(geqcb, geqa->slot, event)) {
+	if (mark(geqa, event)) {
 		count(&section->coalesced);
 		return true;
 	}
@@ -170,7 +176,7 @@ static bool try_deliver(struct eq_host *host, struct eq_section *section, struct
 	case RESERVED:
 		break;
 	case NO_ROOM:
-		unmark(geqcb, geqa->slot, event);
+		unmark(geqa, event);
 		return false;
 	case NONSENSE:
 		count(&section->broken);
@@ -181,7 +187,7 @@ static bool try_deliver(struct eq_host *host, struct eq_section *section, struct
 							memory_order_relaxed, memory_order_relaxed);
 		return true;
 	}
-	write_entry(geqcb, position, geqa->slot, event,
+	write_entry(geqa, geqcb, position, event,
 		    atomic_load_explicit(&geqa->token, memory_order_relaxed));
 	count(&section->forwarded);
 	signal_guest(host, section, geqcb, now_ns);

@@ -186,8 +186,8 @@ int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 		return -ENOMEM;
 	memset(geqcb, 0, sizeof(*geqcb));
 	geqcb->slot = calloc(1, sizeof(struct eq_geqa *));
-	geqcb->gisa = guest->gisa;   /* 1002 */
-	geqcb->gisc = spec->gisc;    /* 1004 */
+	geqcb->gisa = guest->gisa;           /* 1002 */
+	geqcb->gisc = (uint16_t)spec->gisc; /* 1004 */
 	geqcb->guest = guest;
 	geqcb->adapter = adapter;
 	geqcb->spec = *spec;
@@ -196,7 +196,7 @@ int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 	geqcb->delay_ns = (uint64_t)spec->delay_us * 1000;
 	geqcb->asb_offset = UINT64_MAX;
 	geqcb->id = adapter->storage.eqs + (uint32_t)index; /* 1106 */
-	atomic_store_explicit(&geqcb->self.geqcb, geqcb, memory_order_relaxed);
+	geqcb->self.mark = &geqcb->marks[EQ_SLOT_SELF];
 	error = geqcb->slot ? use_ring(geqcb, spec->ring_offset, spec->capacity, true) : -ENOMEM;
 	if (error) {
 		free_geqcb(geqcb);
@@ -402,6 +402,8 @@ static int associate(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t *slo
 		geqcb->slot[free] = geqa;
 		geqcb->slots_used++;
 		geqa->slot = (uint32_t)free;
+		geqa->mark = &geqcb->marks[free];
+		atomic_store_explicit(&geqa->next_entry, geqcb->control + 1, memory_order_relaxed);
 		/* release: partner is look_up() in eq_forward.c. */
 		atomic_store_explicit(&geqa->geqcb, geqcb, memory_order_release);
 	}

@@ -73,7 +73,7 @@ int eq_host_add_adapter(struct eq_host *host, const struct eq_storage *storage, 
 	if (!adapter)
 		return -ENOMEM;
 	memset(adapter, 0, sizeof(*adapter));
-	adapter->geqa = calloc(geqas + 1, sizeof(*adapter->geqa));
+	adapter->geqa = aligned_alloc(EQ_LINE_BYTES, (geqas + 1) * sizeof(*adapter->geqa));
 	adapter->owner = calloc(geqas + 1, sizeof(struct eq_guest *));
 	if (!adapter->geqa || !adapter->owner) {
 		free(adapter->geqa);
@@ -81,6 +81,7 @@ int eq_host_add_adapter(struct eq_host *host, const struct eq_storage *storage, 
 		free(adapter);
 		return -ENOMEM;
 	}
+	memset(adapter->geqa, 0, (geqas + 1) * sizeof(*adapter->geqa));
 	adapter->storage = *storage;
 	adapter->host = host;
 	adapter->capacity = capacity;

@@ -18,7 +18,9 @@ enum geqcb_state {
 
 /*
  * Guest event queue associator (FIG. 7): of a guest's completion queue, or, so that
- * all events go one way, of its queue pair, or of the event queue itself.
+ * all events go one way, of its queue pair, or of the event queue itself. It also says
+ * where in the guest's memory an event will be written, so that this memory and the
+ * control block are on their way to the processor at the same time.
  */
 struct eq_geqa {
 	_Atomic(struct eq_geqcb *) geqcb; /* 702; NULL: no event queue yet */
@@ -26,9 +28,11 @@ struct eq_geqa {
 	_Atomic uint32_t generation;      /* odd: allocated */
 	_Atomic uint32_t held;            /* events the queue had no room for, a bit each */
 	uint32_t slot;                    /* in the guest's event queue */
-	uint32_t reserved;
+	eq_marks *mark;                   /* of that slot */
+	_Atomic(void *) next_entry;       /* probably; only ever prefetched */
+	uint64_t reserved[2];
 };
-static_assert(sizeof(struct eq_geqa) == 32, "two to a line");
+static_assert(sizeof(struct eq_geqa) == EQ_LINE_BYTES, "an adapter's begin with a line each");
 
 /* Guest event queue control block (FIG. 8). */
 struct eq_geqcb {
@@ -39,7 +43,8 @@ struct eq_geqcb {
 	eq_marks *marks;
 	struct eq_guest *guest;
 	uint32_t mask;                    /* capacity - 1 */
-	uint32_t gisc;                    /* 804 */
+	uint16_t gisc;                    /* 804 */
+	bool used;                        /* by a host before us, who left no word */
 	_Atomic uint32_t next;            /* 808: the entry to be used next */
 	_Atomic uint32_t state;
 	_Atomic uint64_t delay_ns;
@@ -55,13 +60,14 @@ struct eq_geqcb {
 	uint32_t slots, slots_used;
 	uint64_t forwarded;        /* up to `counted` */
 	uint32_t counted;          /* `next` when it was last looked at */
-	bool used;                 /* by a host before us, who left no word */
+	uint32_t id;
 	struct eq_geqcb *next_of_guest;
 	struct eq_guest_eq_spec spec;
 	uint64_t asb_offset;
-	uint32_t id;
 	struct eq_host_adapter *adapter;
 };
+static_assert(offsetof(struct eq_geqcb, timer_ns) == EQ_LINE_BYTES, "forwarding needs one line");
+static_assert(sizeof(struct eq_geqcb) == 4 * EQ_LINE_BYTES, "of these, thousands");
 
 struct eq_host_adapter {
 	/* What forwarders use. */
