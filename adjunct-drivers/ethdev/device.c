@@ -2,8 +2,8 @@
 /*
  * Finds the one device this adjunct owns, follows its link, and:
  *   RESET event (the physical function reset us)   reset, configure, start
- *   link up again, of a function whose driver      the same: what the physical
- *   tells neither                                  function did meanwhile is not known
+ *   link up again, or nothing sent, by a function  the same: what the physical
+ *   whose driver tells neither                     function did meanwhile is not known
  *   REMOVED event, or the link of a software port down (its peer has gone)
  *                                                  failed: the shim sends another
  *                                                  adjunct, which may open it anew
@@ -21,6 +21,8 @@
 
 /* A function that is polled is asked for its link, too; less often. */
 #define LINK_PERIOD_NS (100 * NS_PER_MS)
+/* A frame that a function has not sent after so long it will never send. */
+#define UNSENT_NS NS_PER_S
 
 /* DPDK's interrupt thread. */
 static int on_event(uint16_t port_id, enum rte_eth_event_type type, void *argument, void *result)
@@ -187,15 +189,52 @@ int device_attend(struct device *device)
 
 /* ---- Sleeping ----------------------------------------------------------- */
 
-int device_arm(struct device *device)
+/* Whether the ring still has the frame marked as not sent: one descriptor each. */
+static bool is_unsent(const struct device *device, uint32_t handed)
+{
+	uint32_t since = handed - device->unsent;
+
+	return since < device->tx_descriptors &&
+	       rte_eth_tx_descriptor_status(device->port_id, 0,
+					    (uint16_t)(device->tx_descriptors - 1 - since)) ==
+		       RTE_ETH_TX_DESC_FULL;
+}
+
+/*
+ * A reset by the physical function that nobody told of, or during which it did not
+ * answer ours, leaves a function that sends nothing: it is started anew until it does.
+ */
+static void unsent_poll(struct device *device, uint32_t handed, uint64_t now_ns)
+{
+	if (!device->link_up || (device->unsent_ns && !is_unsent(device, handed)))
+		device->unsent_ns = 0;
+	if (!device->unsent_ns) {
+		device->unsent = handed;
+		device->unsent_ns = device->link_up && is_unsent(device, handed) ? now_ns : 0;
+	} else if (now_ns - device->unsent_ns > UNSENT_NS) {
+		device->unsent_ns = 0;
+		device->env->log(device->env, ADJ_LOG_WARNING, "%s does not send", device->env->device);
+		atomic_fetch_or_explicit(&device->pending, DEVICE_RESET, memory_order_relaxed);
+	}
+}
+
+/* A virtual function whose driver announces nothing. */
+static void function_poll(struct device *device, uint32_t handed)
+{
+	uint64_t now_ns = device->env->now_ns();
+
+	if (device->link_interrupts || device->link_is_peer ||
+	    now_ns - device->link_polled_ns < LINK_PERIOD_NS)
+		return;
+	device->link_polled_ns = now_ns;
+	link_poll(device);
+	unsent_poll(device, handed, now_ns);
+}
+
+int device_arm(struct device *device, uint32_t handed)
 {
 	if (!device->rx_interrupts) {
-		uint64_t now_ns = device->env->now_ns();
-
-		if (!device->link_interrupts && now_ns - device->link_polled_ns > LINK_PERIOD_NS) {
-			device->link_polled_ns = now_ns;
-			link_poll(device);
-		}
+		function_poll(device, handed);
 		return -ENOTSUP;
 	}
 	return rte_eth_dev_rx_intr_enable(device->port_id, 0) ? -ENOTSUP : 0;

@@ -34,9 +34,13 @@ struct device {
 	bool link_up;
 	bool link_came_up;       /* it was up since the device was started */
 	uint64_t link_polled_ns; /* when it was last asked for, if the device does not tell */
+	uint16_t tx_descriptors;
+	/* Of such a device, too: the frame that its transmit ring is seen not to have sent
+	 * yet, as a count of those it was handed, and since when; 0: none. */
+	uint32_t unsent;
+	uint64_t unsent_ns;
 	int wake_fd;              /* eventfd: something is pending */
 	_Atomic unsigned pending; /* enum device_pending bits */
-	/* While !present: since when, when to try again, and how long to wait then. */
 };
 
 enum device_pending { DEVICE_LINK = 1, DEVICE_RESET = 2, DEVICE_REMOVED = 4 };
@@ -58,8 +62,9 @@ static inline bool device_needs_attention(struct device *device)
 	       atomic_load_explicit(&device->pending, memory_order_relaxed) != 0;
 }
 
-/* Before sleeping: 0, or -ENOTSUP if the device cannot interrupt. */
-int device_arm(struct device *device);
+/* Before sleeping: 0, or -ENOTSUP if the device cannot interrupt. `handed`: frames it was
+ * handed, modulo 2^32. */
+int device_arm(struct device *device, uint32_t handed);
 void device_disarm(struct device *device);
 void device_interrupt(struct device *device, int fd);
 /* Asks now; for devices that do not announce their link. */

@@ -150,6 +150,7 @@ static int set_up_queues(struct device *device)
 	int result =
 		rte_eth_dev_adjust_nb_rx_tx_desc(device->port_id, &rx_descriptors, &tx_descriptors);
 
+	device->tx_descriptors = tx_descriptors;
 	if (!result)
 		result = rte_eth_rx_queue_setup(device->port_id, 0, rx_descriptors, SOCKET_ID_ANY,
 						NULL, device->rx_pool);

@@ -169,7 +169,7 @@ static int ethdev_arm(void *state, bool on)
 
 	if (on && !port->shut) {
 		if (ethdev->device.present && !full)
-			silent = device_arm(&ethdev->device) != 0;
+			silent = device_arm(&ethdev->device, port->device_taken) != 0;
 		/* Armed first, looked at afterwards: what came in between is seen. */
 		if (!port->ops->arm(port, !blocked, full) &&
 		    !(ethdev->device.present && move(ethdev)))

@@ -93,8 +93,9 @@ int device_attend(struct device *device)
 	return device->present ? 0 : -ENODEV;
 }
 
-int device_arm(struct device *device)
+int device_arm(struct device *device, uint32_t handed)
 {
+	(void)handed;
 	return device->present ? 0 : -ENOTSUP;
 }
 
