@@ -15,6 +15,10 @@
  * not read. Once a back-end has ended, everything is answered from the record. A guest
  * that breaks a rule (vhost_state.c) loses its connection, with a line in the log.
  *
+ * Each guest has an in-flight record (adj_inflight.h), a page of the shim's own that
+ * is told to each back-end first of all and never to the guest: how far adjuncts had
+ * come with its transmit ring, whenever one of them died.
+ *
  * A message stays on the guest's socket until it has had its effect. Then three
  * things are due: the session's new state is stored, the message is taken off the
  * socket, the answer is sent. The keeper does all three in one go, so that they

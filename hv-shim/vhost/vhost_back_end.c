@@ -228,7 +228,10 @@ static void replay_begin(struct vhost_session *session, uint64_t offered)
 		return;
 	}
 	message.payload.number = session->state.protocol | BIT(VHOST_PROTOCOL_REPLY_ACK);
-	int error = problem ? 0 : vhost_write(session->back_end, &message);
+	int error = problem ? 0 : vhost_state_make_inflight(&session->state);
+
+	if (!problem && !error)
+		error = vhost_write(session->back_end, &message);
 
 	if (problem || error) {
 		back_end_lose(session, "is of no use: %s", problem ? problem : strerror(-error));

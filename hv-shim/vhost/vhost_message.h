@@ -39,6 +39,7 @@ enum vhost_request {
 	VHOST_GET_QUEUE_NUM = 17,
 	VHOST_SET_VRING_ENABLE = 18,
 	VHOST_NET_SET_MTU = 20,
+	VHOST_SET_INFLIGHT_FD = 32, /* ours to back-ends alone */
 	VHOST_SET_STATUS = 39,
 	VHOST_GET_STATUS = 40,
 	VHOST_REQUESTS /* one more than the last that is known */
@@ -76,8 +77,15 @@ struct vhost_ring_address {
 	uint64_t descriptors, used, available, log;
 };
 
+struct vhost_inflight {
+	uint64_t map_bytes, map_offset;
+	uint16_t rings, entries;
+	uint32_t padding;
+};
+
 union vhost_payload {
 	uint64_t number;
+	struct vhost_inflight inflight;
 	struct vhost_ring_number ring;
 	struct vhost_ring_address address;
 	struct vhost_memory memory;
@@ -91,6 +99,7 @@ static_assert(sizeof(struct vhost_region) == 32, "on the wire");
 static_assert(sizeof(struct vhost_ring_number) == 8, "on the wire");
 static_assert(sizeof(struct vhost_ring_address) == 40, "on the wire");
 static_assert(offsetof(struct vhost_ring_address, available) == 24, "on the wire");
+static_assert(sizeof(struct vhost_inflight) == 24, "on the wire");
 static_assert(VHOST_MEMORY_BYTES(0) == 8, "on the wire");
 static_assert(sizeof(union vhost_payload) == VHOST_MEMORY_BYTES(VHOST_REGIONS_MAX), "on the wire");
 

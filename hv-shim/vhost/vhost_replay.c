@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "adj_inflight.h"
 #include "vhost_state.h"
 
 static struct vhost_message make(uint32_t request, size_t size_bytes)
@@ -57,6 +58,31 @@ STEP(replay_owner)
 	(void)problem;
 	*message = make(VHOST_SET_OWNER, 0);
 	return state->has_owner;
+}
+
+/* librte_vhost knows a ring from the first message about it on, and keeps the in-flight
+ * region only for rings it knows. */
+STEP(replay_ring_known)
+{
+	(void)problem;
+	*message = make_ring(VHOST_SET_VRING_ENABLE, index, 0);
+	return state->inflight >= 0;
+}
+
+/* A page, in which each ring has a place that is long enough for one descriptor. */
+STEP(replay_inflight)
+{
+	(void)index;
+	(void)problem;
+	*message = make(VHOST_SET_INFLIGHT_FD, sizeof(message->payload.inflight));
+	message->payload.inflight = (struct vhost_inflight){
+		.map_bytes = ADJ_INFLIGHT_BYTES,
+		.rings = VHOST_RINGS,
+		.entries = 1,
+	};
+	message->fds[0] = state->inflight;
+	message->fd_count = 1;
+	return state->inflight >= 0;
 }
 
 STEP(replay_features)
@@ -148,6 +174,7 @@ static const struct {
 	step_fn make;
 	unsigned index;
 } steps[] = {
+	{replay_ring_known, VHOST_RINGS - 1}, {replay_inflight},
 	{replay_owner},   {replay_features}, {replay_mtu},        {replay_memory},
 	{replay_size, 0}, {replay_base, 0},  {replay_address, 0}, {replay_call, 0},
 	{replay_kick, 0}, {replay_size, 1},  {replay_base, 1},    {replay_address, 1},

@@ -18,7 +18,7 @@
 #include "vhost_proxy.h"
 
 #define SAVED_MAGIC 0x6f747676u
-#define SAVED_VERSION 1u
+#define SAVED_VERSION 2u
 #define SAVED_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 
 struct saved {

@@ -6,11 +6,15 @@
  */
 #include "vhost_state.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "adj_inflight.h"
 #include "fd_discard.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -44,6 +48,8 @@ int *vhost_state_fd(struct vhost_state *state, unsigned i)
 	assert(i < VHOST_STATE_FDS);
 	if (i < VHOST_REGIONS_MAX)
 		return &state->region_fds[i];
+	if (i == VHOST_STATE_FDS - 1)
+		return &state->inflight;
 	struct vhost_ring *ring = &state->rings[(i - VHOST_REGIONS_MAX) / 2];
 	return i % 2 ? &ring->call : &ring->kick;
 }
@@ -64,6 +70,23 @@ void vhost_state_reset(struct vhost_state *state)
 	vhost_state_init(state);
 	state->offered_features = features;
 	state->offered_protocol = protocol;
+}
+
+int vhost_state_make_inflight(struct vhost_state *state)
+{
+	int fd, error = 0;
+
+	if (state->inflight >= 0)
+		return 0;
+	fd = memfd_create("outrigger:inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, ADJ_INFLIGHT_BYTES) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		error = -errno;
+	if (error && fd >= 0)
+		close(fd);
+	if (!error)
+		state->inflight = fd;
+	return error;
 }
 
 const char *vhost_state_offer(struct vhost_state *state, uint64_t features, uint64_t protocol)
@@ -104,10 +127,11 @@ static const char *ring_problem(const struct vhost_memory *memory, const struct 
 }
 
 /*
- * Where a back-end goes on: the first entry that is not yet used. librte_vhost
- * uses entries in the order in which they became available, so all those before
- * are done, and none after: a split ring's used index is its available index of
- * everything completed. The value is the guest's, and goes to its adjunct alone.
+ * Where a back-end goes on: the first entry that is not yet used. Adjuncts use
+ * entries in the order in which they became available, so all those before
+ * are done: a split ring's used index is its available index of everything
+ * completed. What a dying adjunct had done and not yet used, its successor knows from
+ * the in-flight record. The value is the guest's, and goes to its adjunct alone.
  */
 int vhost_state_place(const struct vhost_state *state, unsigned ring_index, uint32_t *out)
 {

@@ -44,6 +44,9 @@ struct vhost_state {
 	struct vhost_memory memory; /* region_count 0: not told yet */
 	int region_fds[VHOST_REGIONS_MAX];
 	struct vhost_ring rings[VHOST_RINGS];
+	/* The in-flight record (adj_inflight.h): how far back-ends served this front-end,
+	 * which is never told of it; -1: there is none yet. */
+	int inflight;
 };
 
 void vhost_state_init(struct vhost_state *state);
@@ -73,6 +76,8 @@ enum vhost_verdict {
 enum vhost_verdict vhost_state_take(struct vhost_state *state, const struct vhost_message *message,
 				    struct vhost_message *answer, const char **problem);
 bool vhost_state_acknowledges(const struct vhost_state *state, const struct vhost_message *message);
+/* Makes the in-flight record, if there is none, for this front-end. 0 or -errno. */
+int vhost_state_make_inflight(struct vhost_state *state);
 /* Where a back-end is to go on in a ring; read from guest memory if it runs. 0 or -EFAULT. */
 int vhost_state_place(const struct vhost_state *state, unsigned ring, uint32_t *out);
 /* The back-end's answer to GET_VRING_BASE, which may differ from ours. */
@@ -89,7 +94,7 @@ bool vhost_state_replay(const struct vhost_state *state, unsigned *cursor,
 
 /* ---- Descriptors ----------------------------------------------------------------- */
 
-#define VHOST_STATE_FDS (VHOST_REGIONS_MAX + 2 * VHOST_RINGS)
+#define VHOST_STATE_FDS (VHOST_REGIONS_MAX + 2 * VHOST_RINGS + 1)
 /* The i-th place of a descriptor, -1 in it if there is none. */
 int *vhost_state_fd(struct vhost_state *state, unsigned i);
 
