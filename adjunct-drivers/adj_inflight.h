@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The in-flight record of a native port, version 1 (THREATS.md T07): one page
- * that the shim makes, zeroed, with each window, and gives to every adjunct that
- * serves the window in turn. The partition never gets it. It tells a successor
+ * The in-flight record of a native or vhost-user port, version 1 (THREATS.md T07): a
+ * page that the shim makes, zeroed, with each window or guest, and gives to every
+ * adjunct that serves it in turn. The partition never gets it. It tells a successor
  * how far its predecessor had come, at whatever instruction that one died.
  *
  * What it says, in one word, so that there is no half of it: all entries of the
@@ -18,8 +18,10 @@
  * This word is stored after it, and before the ring's own index tells the
  * partition that the slots are free again.
  *
- * Written and read by adjunct-drivers/ethdev/port_native.c, on the serving thread
- * of the one adjunct that serves.
+ * Written and read by adjunct-drivers/ethdev/port_native.c and port_vhost.c, on the
+ * serving thread of the one adjunct that serves, or while that thread is kept out. Of a
+ * guest `position` is an available index, of 16 bits; there, a burst has no entries that
+ * are no frames, and a ring that ends makes `version` 0 again.
  */
 #ifndef ADJ_INFLIGHT_H
 #define ADJ_INFLIGHT_H
@@ -34,7 +36,7 @@
 #define ADJ_INFLIGHT_BYTES 4096
 
 struct adj_inflight {
-	_Atomic uint32_t version; /* 0: nobody has served the window yet */
+	_Atomic uint32_t version; /* 0: nobody has served it yet */
 	uint32_t reserved;
 	_Atomic uint64_t transmit; /* position << 32 | taken */
 };

@@ -9,9 +9,10 @@
  *   device full      the partition's frames wait in its own rings;
  *   partition full   the device is not polled, so an overload is dropped, and
  *                    counted, by the adapter.
- * Nothing taken is lost, and by a native port not even if we die: its entries are
- * given back only once the device has their frames (port_ops.passed). A full partition wakes us when it makes room; for room
- * in a transmit queue DPDK has no interrupt, so then arm() asks to be polled.
+ * Nothing taken is lost, and but for a TAP not even if we die: what a frame came from
+ * is given back only once the device has it (port_ops.passed). A full partition wakes
+ * us when it makes room; for room in a transmit queue DPDK has no interrupt, so then
+ * arm() asks to be polled.
  */
 #include "ethdev.h"
 
@@ -64,15 +65,31 @@ static inline void burst_advance(struct burst *burst, unsigned done)
 	burst->count -= done;
 }
 
+static void burst_free(struct burst *burst)
+{
+	rte_pktmbuf_free_bulk(burst->frames + burst->first, burst->count);
+	burst->count = 0;
+}
+
 static unsigned flush_to_device(struct ethdev *ethdev)
 {
+	struct port *port = ethdev->port;
 	struct burst *tx = &ethdev->tx;
+	int may = port->ops->passing ? port->ops->passing(port) : 1;
+
+	if (unlikely(may <= 0)) {
+		if (may < 0) {
+			port->counters.tx_dropped += tx->count;
+			burst_free(tx);
+		}
+		return 0;
+	}
 	unsigned sent = rte_eth_tx_burst(ethdev->device.port_id, 0, tx->frames + tx->first,
 					 (uint16_t)tx->count);
 
-	ethdev->port->device_taken += sent;
-	if (sent && ethdev->port->ops->passed)
-		ethdev->port->ops->passed(ethdev->port, sent);
+	port->device_taken += sent;
+	if (port->ops->passed)
+		port->ops->passed(port, sent);
 	burst_advance(tx, sent);
 	return sent;
 }
@@ -208,12 +225,6 @@ static void ethdev_stats(void *state, struct adj_stats *out)
 }
 
 /* ---- Programs that come and go ------------------------------------------- */
-
-static void burst_free(struct burst *burst)
-{
-	rte_pktmbuf_free_bulk(burst->frames + burst->first, burst->count);
-	burst->count = 0;
-}
 
 static int ethdev_attach(void *state)
 {

@@ -33,9 +33,16 @@ struct port_ops {
 	 */
 	int (*take)(struct port *port, struct rte_mbuf **frames, unsigned most);
 	/*
-	 * The device has the oldest `count` frames of those that take returned: only
-	 * now is what they came from given back to the partition. Between takes, all
-	 * of them are passed or dropped. NULL: take has given it back already.
+	 * The device is about to be passed frames that take returned; passed follows.
+	 * 1; 0: not now; -ECANCELED: what they came from is gone, or is to be taken
+	 * again: drop them. NULL: at any time.
+	 */
+	int (*passing)(struct port *port);
+	/*
+	 * The device has the oldest `count` frames of those that take returned (0: it
+	 * has no room): only now is what they came from given back to the partition.
+	 * Between takes, all of them are passed or dropped. NULL: take has given it
+	 * back already.
 	 */
 	void (*passed)(struct port *port, unsigned count);
 	/*

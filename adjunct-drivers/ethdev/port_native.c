@@ -104,6 +104,8 @@ static void native_passed(struct port *port, unsigned count)
 {
 	struct port_native *native = (struct port_native *)port;
 
+	if (!count)
+		return;
 	native->passed += count;
 	entries_done(native, native->through[native->passed - 1u] -
 				     (native->burst_entries - eq_ring_held(&native->transmit)));

@@ -16,8 +16,8 @@ ring entries | \<eq_ring_entry_at\>|struct eq_(ring_entry|(ring|queue)_control)\
 frame buffers | \<(tx|rx|transmit|receive)_buffers\>|\<(buffer_at|tx_buffer)\( | hv-shim/base/net_layout.h hv-shim/base/net_layout.c:net_layout_compute hv-shim/partition/otr_internal.h hv-shim/partition/window.c:otr_window_map hv-shim/partition/net.c:tx_buffer hv-shim/partition/net.c:otr_net_send hv-shim/partition/net.c:otr_net_reserve hv-shim/partition/net.c:otr_net_receive adjunct-drivers/ethdev/port_native.c:- adjunct-drivers/ethdev/port_native.c:buffer_at adjunct-drivers/ethdev/port_native.c:native_take adjunct-drivers/ethdev/port_native.c:native_give adjunct-drivers/ethdev/port_native.c:port_native_attach adjunct-drivers/echo/echo.c:- adjunct-drivers/echo/echo.c:buffer_at adjunct-drivers/echo/echo.c:take adjunct-drivers/echo/echo.c:give adjunct-drivers/echo/echo.c:echo_attach
 windows | (->|\.)window\>|\*window\> | adjunct-drivers/adj.h adjunct-drivers/runtime/start.c:runtime_port_close adjunct-drivers/runtime/start.c:window_open adjunct-drivers/ethdev/port_native.c:port_native_attach adjunct-drivers/ethdev/port_native.c:port_native_open adjunct-drivers/echo/echo.c:echo_attach adjunct-drivers/echo/echo.c:echo_init hv-shim/base/net_copy.h:net_copy_out hv-shim/partition/otr_internal.h hv-shim/partition/window.c:otr_window_map hv-shim/partition/window.c:otr_window_unmap
 shared mappings | \<MAP_SHARED(_VALIDATE)?\> | adjunct-drivers/runtime/start.c:shared_map adjunct-drivers/runtime/memory.c:memory_map adjunct-drivers/runtime/eal_calls.c:eal_calls_move_heap adjunct-drivers/runtime/events.c:storage_open hv-shim/events/device_events.c:make_storage hv-shim/events/guests.c:make_storage hv-shim/base/confine_seccomp.c:allow_mappings hv-shim/partition/window.c:otr_window_map hv-shim/partition/region.c:otr_region_map hv-shim/partition/guest.c:map
-guest memory | \<(rte_vhost_get_mem_table|rte_vhost_gpa_to_vva|rte_vhost_va_from_guest_pa|shmat|process_vm_readv)\>|ring(->|\.)(desc|avail|used)\>|\<v?ring_(desc|avail|used)\> |
-guest rings (for their doorbells) | \<rte_vhost_get_vhost_vring\> | adjunct-drivers/ethdev/vhost_session.c:mail_kick_of adjunct-drivers/soft-adapter/forward.c:suspect adjunct-drivers/soft-adapter/vhost_port.c:port_attach
+guest memory | \<(rte_vhost_gpa_to_vva|rte_vhost_va_from_guest_pa|shmat|process_vm_readv)\>|\<ring(->|\.)(desc|avail|used)\>|(->|\.)mapped\>|\<ring_(desc|avail|used)\> | adjunct-drivers/ethdev/vhost_ring.c
+guest rings (where they are, and their doorbells) | \<rte_vhost_get_(vhost_vring|mem_table)\>|\<vring(->|\.)(desc|avail|used)\> | adjunct-drivers/ethdev/vhost_session.c:mail_kick_of adjunct-drivers/ethdev/vhost_session.c:memory_take adjunct-drivers/ethdev/vhost_session.c:ring_take adjunct-drivers/soft-adapter/forward.c:suspect adjunct-drivers/soft-adapter/vhost_port.c:port_attach
 '
 
 # violations ROOT: "FILE:LINE: FUNCTION: RULE: TEXT" of each hit outside its places; and
@@ -82,6 +82,10 @@ planted "the window, read by the runtime" adjunct-drivers/runtime/serve.c \
 	'int x(struct runtime *rt) { return *(int *)rt->env.port.window; }'
 planted "shared memory mapped by the shim" hv-shim/devices/attachment.c \
 	'void *x(int fd) { return mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0); }'
-planted "a guest's descriptors, read past librte_vhost" adjunct-drivers/ethdev/vhost_session.c \
+planted "a guest's descriptors, read by the session" adjunct-drivers/ethdev/vhost_session.c \
 	'int x(struct rte_vhost_vring *ring) { return ring->desc[0].len; }'
+planted "a guest's index, read by the port" adjunct-drivers/ethdev/port_vhost.c \
+	'int x(struct vhost_ring *ring) { return ring->avail->idx; }'
+planted "a guest's memory, looked up elsewhere" adjunct-drivers/ethdev/port_vhost.c \
+	'int x(struct vhost_regions *m) { return m->region[0].mapped[0]; }'
 finish

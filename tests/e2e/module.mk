@@ -117,8 +117,8 @@ $(patsubst %.c,$(OUT)/obj/%.o,adjunct-drivers/runtime/serve.c \
 endif
 
 PROGRAMS += e2e_steps
-e2e_steps_SRCS := $(addprefix tests/e2e/steps/,main.c device.c) \
-	$(addprefix adjunct-drivers/ethdev/,ethdev.c port_native.c)
+e2e_steps_SRCS := $(addprefix tests/e2e/steps/,main.c device.c native.c guest.c) \
+	$(addprefix adjunct-drivers/ethdev/,ethdev.c port_native.c port_vhost.c vhost_ring.c)
 e2e_steps_USES := base eventqueues
 e2e_steps_DPDK := 1
 e2e_steps_LDFLAGS := -Wl,--wrap=memfd_create

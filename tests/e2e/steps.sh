@@ -9,7 +9,9 @@
 
 stride=9
 [ "${STEPS:-}" != all ] || stride=1
-check "killed at instruction after instruction: nothing is lost, nothing done twice" \
-	timeout 280 "$helpers/steps" 1000 $stride
-show "$work/out" 1
+for kind in native vhost-user; do
+	check "$kind: killed at instruction after instruction: nothing is lost, nothing done twice" \
+		timeout 280 "$helpers/steps" $kind 1000 $stride
+	show "$work/out" 1
+done
 finish

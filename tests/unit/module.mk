@@ -79,15 +79,17 @@ unit_partition_OUT := tests/unit/partition
 unit_partition_TEST := 1
 
 PROGRAMS += unit_ethdev
-unit_ethdev_SRCS := tests/unit/fault.c tests/unit/port_support.c $(addprefix tests/unit/ethdev/,native.c vhost.c base64.c) \
-	$(addprefix adjunct-drivers/ethdev/,port_native.c port_vhost.c vhost_session.c) \
+unit_ethdev_SRCS := tests/unit/fault.c tests/unit/port_support.c $(addprefix tests/unit/ethdev/,native.c vhost.c vhost_ring.c \
+	guest.c base64.c) \
+	$(addprefix adjunct-drivers/ethdev/,port_native.c port_vhost.c vhost_session.c vhost_ring.c) \
 	adjunct-drivers/runtime/base64.c
 unit_ethdev_PKGS := criterion jansson
 unit_ethdev_USES := base eventqueues
 unit_ethdev_DPDK := 1
 unit_ethdev_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,driver_register driver_disable_features \
-	driver_callback_register driver_start driver_unregister get_vhost_vring \
-	enable_guest_notification vring_call dequeue_burst enqueue_burst,-Wl,--wrap=rte_vhost_$(call)) \
+	driver_callback_register driver_start driver_unregister get_vhost_vring get_mem_table \
+	get_negotiated_features get_vring_base set_vring_base get_vhost_ring_inflight \
+	extern_callback_register,-Wl,--wrap=rte_vhost_$(call)) \
 	-Wl,--wrap=nanosleep
 unit_ethdev_OUT := tests/unit/ethdev
 unit_ethdev_TEST := 1
@@ -110,8 +112,8 @@ unit_vhost_OUT := tests/unit/vhost
 unit_vhost_TEST := 1
 
 PROGRAMS += unit_flipper
-unit_flipper_SRCS := $(addprefix tests/unit/flipper/,flipper.c adjunct.c partition.c) \
-	tests/unit/port_support.c adjunct-drivers/ethdev/port_native.c
+unit_flipper_SRCS := $(addprefix tests/unit/flipper/,flipper.c adjunct.c partition.c guest.c) \
+	tests/unit/port_support.c $(addprefix adjunct-drivers/ethdev/,port_native.c vhost_ring.c)
 unit_flipper_PKGS := criterion jansson
 unit_flipper_USES := liboutrigger base eventqueues
 unit_flipper_DPDK := 1

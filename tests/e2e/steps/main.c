@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * T07, instruction by instruction: the driver, native port, rings and in-flight
+ * T07, instruction by instruction: the driver, port, rings and in-flight
  * record of the ethdev image, in a process that is stepped by ptrace and killed
  * after its 1st, 2nd, ... STEPS-th instruction (or every STRIDE-th of them), counted once from where it begins
  * to serve and once from where it takes over. Another follows, which is killed at
@@ -8,10 +8,11 @@
  * been passed to the device once and in order, every entry given back, and every
  * frame put for the partition must be there once and in order.
  *
- *   steps STEPS STRIDE
+ *   steps native|vhost-user STEPS STRIDE
  *
- * This program is the partition, and the shim as far as one is needed. DPDK is
- * brought up once, with private memory, so that each adjunct, a fork, has its own.
+ * This program is the partition (native.c, guest.c), and the shim as far as one is
+ * needed. DPDK is brought up once, with private memory, so that each adjunct, a fork,
+ * has its own.
  */
 #include <errno.h>
 #include <rte_eal.h>
@@ -30,32 +31,22 @@
 
 #include "clock.h"
 #include "device.h"
-#include "eq.h"
 #include "ethdev/ethdev.h"
 #include "ethdev/port.h"
-#include "net_layout.h"
+#include "partition.h"
 
-#define RING 32u
-#define MTU 1500
 #define FINISH_NS (10ull * NS_PER_S)
 
-struct partition {
-	struct net_layout layout;
-	uint8_t *window;
-	struct adj_inflight *inflight;
-	struct eq_ring tx, rx;
-	uint32_t numbered; /* good frames sent */
-	uint32_t received; /* the next one that may arrive */
-	uint64_t lost;
-};
-
-static struct partition partition;
+static const struct kind *kind;
 static struct adj_env env;
+static uint32_t numbered; /* good frames sent */
+static uint32_t received; /* the next one that may arrive */
+static uint64_t lost;
 /* The adjunct's end is wished for; shared. */
 static _Atomic bool *enough;
 static unsigned unrecorded, unpassed; /* deaths between passing and recording; taking and passing */
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
+void fail(const char *format, ...)
 {
 	va_list arguments;
 
@@ -67,7 +58,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *for
 	exit(1);
 }
 
-static void *share(size_t bytes)
+void *share(size_t bytes)
 {
 	void *memory =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -171,17 +162,9 @@ static void await_stop(pid_t pid, unsigned step)
 /* Where a death leaves the three indexes: which of the windows was hit. */
 static void classify(void)
 {
-	uint32_t recorded = (uint32_t)atomic_load(&partition.inflight->transmit);
-
-	if (atomic_load(&shared_device->passed) != recorded)
+	if (atomic_load(&shared_device->passed) != kind->recorded())
 		unrecorded++;
-	else if (eq_ring_ready(&(struct eq_ring){
-			 .control = partition.tx.control,
-			 .entries = partition.tx.entries,
-			 .mask = partition.tx.mask,
-			 .stride = partition.tx.stride,
-			 .spread = partition.tx.spread,
-			 .position = atomic_load(eq_ring_consumed(&partition.tx))}))
+	else if (!kind->all_back())
 		unpassed++;
 }
 
@@ -223,37 +206,19 @@ static void adjunct_step_and_die(unsigned steps, bool from_init)
 
 static void put(bool good)
 {
-	struct net_entry entry = {.length_bytes = good ? FRAME_BYTES : 1};
-	uint8_t *buffer = partition.window + partition.layout.tx_buffers +
-			  (size_t)eq_ring_slot(&partition.tx) * NET_BUFFER_BYTES;
-
-	if (eq_ring_space(&partition.tx, 1) <= 0)
-		fail("the ring is full");
-	memset(buffer, 0, FRAME_BYTES);
-	memcpy(buffer + NUMBER_OFFSET, &partition.numbered, 4);
-	partition.numbered += good;
-	eq_ring_put(&partition.tx, &entry, sizeof(entry));
+	kind->put(numbered, good);
+	numbered += good;
 }
 
 static void receive(void)
 {
-	struct net_entry entry;
-	uint32_t number;
+	int64_t number;
 
-	for (;;) {
-		const uint8_t *buffer = partition.window + partition.layout.rx_buffers +
-					(size_t)eq_ring_slot(&partition.rx) * NET_BUFFER_BYTES;
-
-		if (!eq_ring_take(&partition.rx, &entry, sizeof(entry)))
-			return;
-		if (entry.length_bytes != FRAME_BYTES || entry.flags)
-			fail("a frame of %u bytes", entry.length_bytes);
-		memcpy(&number, buffer + NUMBER_OFFSET, 4);
-		if ((int32_t)(number - partition.received) < 0)
-			fail("frame %u was received twice, or late", number);
-		partition.lost += number - partition.received;
-		partition.received = number + 1;
-		eq_ring_release(&partition.rx, 1);
+	while ((number = kind->receive()) >= 0) {
+		if ((int32_t)((uint32_t)number - received) < 0)
+			fail("frame %u was received twice, or late", (uint32_t)number);
+		lost += (uint32_t)number - received;
+		received = (uint32_t)number + 1;
 	}
 }
 
@@ -264,12 +229,11 @@ static void finish(void)
 	pid_t pid = adjunct_start(false, false);
 	int status;
 
-	while (atomic_load(eq_ring_consumed(&partition.tx)) != partition.tx.position ||
+	while (!kind->all_back() ||
 	       atomic_load(&shared_device->made) != atomic_load(&shared_device->to_make)) {
 		receive();
 		if (clock_now_ns() > until_ns || waitpid(pid, &status, WNOHANG))
-			fail("entries %u to %u are never done with",
-			     atomic_load(eq_ring_consumed(&partition.tx)), partition.tx.position);
+			fail("entries are never done with");
 	}
 	atomic_store(enough, true);
 	if (waitpid(pid, &status, 0) != pid || status)
@@ -281,20 +245,20 @@ static void verify(unsigned step, uint32_t from)
 {
 	uint32_t passed = atomic_load(&shared_device->passed);
 
-	for (uint32_t i = from; i != passed && i != partition.numbered; i++)
+	for (uint32_t i = from; i != passed && i != numbered; i++)
 		if (shared_device->log[i % LOG_MAX] != i)
 			fail("killed at step %u: the device has frame %u where %u belongs", step,
 			     shared_device->log[i % LOG_MAX], i);
-	if (passed != partition.numbered)
+	if (passed != numbered)
 		fail("killed at step %u: the device has %u frames of %u", step, passed,
-		     partition.numbered);
+		     numbered);
 }
 
 /* ---- All of it ------------------------------------------------------------------------- */
 
 static void kill_at(unsigned step, bool from_init)
 {
-	uint32_t from = partition.numbered;
+	uint32_t from = numbered;
 
 	/* One to four frames, and now and then an entry that is wrong. */
 	for (unsigned i = 0; i <= step % 4; i++) {
@@ -323,39 +287,26 @@ static void open_all(void)
 			     (char[]){"--log-level=critical"},
 			     NULL};
 
-	if (rte_eal_init(8, arguments) < 0 || net_layout_compute(RING, &partition.layout))
+	if (rte_eal_init(8, arguments) < 0)
 		fail("DPDK does not start");
 	shared_device_open();
 	/* So that the count wraps round on the way. */
 	atomic_store(&shared_device->passed, 0);
-	partition.window = share(partition.layout.size_bytes);
-	partition.inflight = share(ADJ_INFLIGHT_BYTES);
 	enough = share(sizeof(*enough));
-	if (eq_ring_open(&partition.tx, partition.window + partition.layout.tx_ring, RING,
-			 NET_ENTRY_BYTES) ||
-	    eq_ring_open(&partition.rx, partition.window + partition.layout.rx_ring, RING,
-			 NET_ENTRY_BYTES))
-		fail("no rings");
 	env = (struct adj_env){
 		.name = "steps",
 		.device_counts = true,
-		.port = {.kind = ADJ_PORT_NATIVE,
-			 .mtu = MTU,
-			 .tap_fd = -1,
-			 .window = partition.window,
-			 .inflight = partition.inflight,
-			 .ring_entries = RING,
-			 .bell_adjunct_fd = eventfd(0, EFD_NONBLOCK),
-			 .bell_partition_fd = eventfd(0, EFD_NONBLOCK)},
+		.port = {.mtu = MTU, .tap_fd = -1},
 		.log = log_nothing,
 		.post_event = post_nothing,
 		.wake_partition = wake_nobody,
 		.watch = watch_nothing,
 		.now_ns = clock_now_ns,
 	};
+	kind->open(&env.port);
 }
 
-/* This device is always a native port's. */
+/* There is no such device here. */
 int port_tap_open(const struct adj_env *e, struct rte_mempool *pool, struct port **out)
 {
 	(void)e;
@@ -364,19 +315,18 @@ int port_tap_open(const struct adj_env *e, struct rte_mempool *pool, struct port
 	return -EINVAL;
 }
 
-int port_vhost_open(const struct adj_env *e, struct rte_mempool *pool, struct port **out)
-{
-	return port_tap_open(e, pool, out);
-}
-
 int main(int argc, char **argv)
 {
-	unsigned steps = argc == 3 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
-	unsigned stride = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+	unsigned steps = argc == 4 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+	unsigned stride = argc == 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
 	unsigned deaths = 0;
 
-	if (!steps || !stride) {
-		fprintf(stderr, "usage: steps STEPS STRIDE\n");
+	if (steps && stride)
+		kind = !strcmp(argv[1], "native")       ? &native_kind
+		       : !strcmp(argv[1], "vhost-user") ? &guest_kind
+							: NULL;
+	if (!kind) {
+		fprintf(stderr, "usage: steps native|vhost-user STEPS STRIDE\n");
 		return 2;
 	}
 	open_all();
@@ -384,11 +334,11 @@ int main(int argc, char **argv)
 		kill_at(step, false);
 		kill_at(step, true);
 	}
-	printf("%u deaths in %u instructions from either place: %u between passing and "
+	printf("%s: %u deaths in %u instructions from either place: %u between passing and "
 	       "recording, %u with entries taken or not; %u frames, 0 lost and 0 twice; of %u "
 	       "for the partition %llu lost with an adjunct, 0 twice\n",
-	       deaths, steps, unrecorded, unpassed, partition.numbered,
-	       atomic_load(&shared_device->made), (unsigned long long)partition.lost);
+	       argv[1], deaths, steps, unrecorded, unpassed, numbered,
+	       atomic_load(&shared_device->made), (unsigned long long)lost);
 	/* Or else the steps were not where they matter. */
 	if (!unrecorded || !unpassed)
 		fail("no death came at the right moment");
