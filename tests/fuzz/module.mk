@@ -28,6 +28,11 @@ fuzz_vhost_messages_SRCS := tests/fuzz/vhost_messages.c
 fuzz_vhost_messages_PKGS := libsystemd
 fuzz_vhost_messages_USES := shimvhost base
 
+FUZZ_TARGETS += vhost_ring
+fuzz_vhost_ring_SRCS := tests/fuzz/vhost_ring.c tests/unit/ethdev/guest.c \
+	adjunct-drivers/ethdev/vhost_ring.c
+fuzz_vhost_ring_USES := base
+
 FUZZ_TARGETS += vf_manager
 fuzz_vf_manager_SRCS := tests/fuzz/vf_manager.c
 fuzz_vf_manager_PKGS := libnl-3.0 jansson

@@ -3,7 +3,8 @@
  * Another process that maps a native device's window and never stops rewriting
  * it: entries, lengths, flags, sequence words, indices, the octets of frames
  * (THREATS.md T01). adjunct.c and partition.c are its two victims, each on the
- * test's thread; flipper.c is the process.
+ * test's thread; flipper.c is the process. guest.c has one of its own, for the split
+ * rings of a vhost-user guest, and reads as many again as one of the two.
  *
  * The window lies between pages that nobody may touch, each side of them longer
  * than any 16-bit length reaches. Every octet of slot i's buffer is flipper_tag(i)
