@@ -17,6 +17,10 @@
 #include "runtime.h"
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20) /* of x86-64, and of others with 4 KiB pages */
+#define PAGE_BYTES 4096u
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* linux/mman.h of 5.14 */
+#endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* linux/mman.h of 6.1 */
 #endif
@@ -63,6 +67,13 @@ void memory_gather(struct runtime *rt)
 
 /* Whole huge pages, each touched once, in one call: a quarter of the time that touching
  * every small page takes, and a quarter of what a call for each of them takes. */
+static void gather(void *begin, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += HUGE_PAGE_BYTES)
+		(void)*((const volatile char *)begin + at);
+	(void)madvise(begin, bytes, MADV_COLLAPSE);
+}
+
 void memory_gather_part(const struct adj_env *env, const void *part, size_t bytes)
 {
 	uintptr_t memory = (uintptr_t)env->memory;
@@ -75,7 +86,43 @@ void memory_gather_part(const struct adj_env *env, const void *part, size_t byte
 		end = last;
 	if (env->runtime->memory_huge || memory % HUGE_PAGE_BYTES || begin >= end)
 		return;
-	for (size_t at = begin; at < end; at += HUGE_PAGE_BYTES)
-		(void)*(const volatile char *)(memory + at);
-	(void)madvise((void *)(memory + begin), end - begin, MADV_COLLAPSE);
+	gather((void *)(memory + begin), end - begin);
+}
+
+/* Addresses at a multiple of a huge page; what is over on both sides goes back. */
+static uint8_t *reserve(size_t bytes)
+{
+	uint8_t *area = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (area == MAP_FAILED)
+		return NULL;
+	size_t before = -(uintptr_t)area % HUGE_PAGE_BYTES;
+	uint8_t *end = area + bytes + HUGE_PAGE_BYTES;
+
+	if (before)
+		munmap(area, before);
+	area += before;
+	bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	if (area + bytes < end)
+		munmap(area + bytes, (size_t)(end - area) - bytes);
+	return area;
+}
+
+int memory_map_shared(int fd, size_t bytes, bool new, void **out)
+{
+	uint8_t *area = reserve(bytes);
+
+	if (!area)
+		return -errno;
+	if (mmap(area, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		int error = -errno;
+
+		munmap(area, bytes);
+		return error;
+	}
+	if (new && bytes >= HUGE_PAGE_BYTES)
+		gather(area, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES);
+	(void)madvise(area, bytes, MADV_POPULATE_WRITE); /* Linux 5.14; else at the first touch */
+	*out = area;
+	return 0;
 }

@@ -114,6 +114,9 @@ bool events_tick(struct runtime *rt);
 int memory_take(struct runtime *rt, int memory_fd);
 void memory_gather(struct runtime *rt);
 void memory_gather_part(const struct adj_env *env, const void *part, size_t bytes);
+/* Maps what others hold too, all of it there at once. `new`: nobody uses it yet, so that
+ * it may be made of huge pages, which every mapping of it then has. 0 or -errno. */
+int memory_map_shared(int fd, size_t bytes, bool new, void **out);
 
 /* descriptors.c: each returns 0 or -errno and says why with env->log. */
 int descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);

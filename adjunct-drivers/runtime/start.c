@@ -39,21 +39,17 @@ void runtime_port_close(struct runtime *rt)
 }
 
 /* Maps what others hold too; the mapping keeps the memory, `fd` is closed. */
-static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes, void **out)
+static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes, bool new, void **out)
 {
 	int result = descriptor_check_memory(&rt->env, what, fd, bytes);
-	void *memory = result ? MAP_FAILED
-			      : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_POPULATE, fd, 0);
 
-	if (!result && memory == MAP_FAILED) {
-		result = -errno;
-		rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the %s: %s", what,
-			    strerror(-result));
+	if (!result) {
+		result = memory_map_shared(fd, bytes, new, out);
+		if (result)
+			rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the %s: %s", what,
+				    strerror(-result));
 	}
 	close(fd);
-	if (!result)
-		*out = memory;
 	return result;
 }
 
@@ -70,11 +66,14 @@ static int window_open(struct runtime *rt, struct varlink_call *call, unsigned f
 	port->bell_adjunct_fd = varlink_call_take_fd(call, first + 1);
 	port->bell_partition_fd = varlink_call_take_fd(call, first + 2);
 	rt->window_bytes = layout.size_bytes;
-	result = shared_map(rt, "window", varlink_call_take_fd(call, first), layout.size_bytes,
+	/* A standby, or whoever takes over, has it while the program is at work. */
+	bool new = rt->state == RUNTIME_SERVING;
+
+	result = shared_map(rt, "window", varlink_call_take_fd(call, first), layout.size_bytes, new,
 			    &port->window);
 	if (!result) {
 		result = shared_map(rt, "in-flight record", varlink_call_take_fd(call, first + 3),
-				    ADJ_INFLIGHT_BYTES, &inflight);
+				    ADJ_INFLIGHT_BYTES, new, &inflight);
 		port->inflight = result ? NULL : inflight;
 	}
 	if (!result)
