@@ -86,7 +86,7 @@ own_descriptors() {
 		*:'socket:['* | *:'anon_inode:[eventfd]' | *:'anon_inode:[eventpoll]') ;;
 		*:'anon_inode:[timerfd]' | *:'anon_inode:[signalfd]') ;;
 		*:'pipe:['*) private_pipe "$1" "$target" || { echo "$fd: $target is another's too"; return 1; } ;;
-		*:/dev/net/tun | *:"/memfd:outrigger:$2 (deleted)") ;;
+		*:/dev/net/tun | *:"/memfd:outrigger:$2 (deleted)" | *:"/memfd:outrigger:inflight (deleted)") ;;
 		*) echo "$fd: $target"; return 1 ;;
 		esac
 	done
@@ -96,8 +96,15 @@ own_descriptors() {
 private_pipe() { # PID PIPE: nobody else has an end of it
 	! find /proc/[0-9]*/fd -lname "$2" 2>/dev/null | grep -qv "^/proc/$1/"
 }
-only_own_memory() { # PID NAME: no file of another adjunct is mapped
-	! grep -F 'memfd:' "/proc/$1/maps" | grep -vF "memfd:outrigger:$2 "
+only_own_memory() { # PID NAME OTHER...: no file of another adjunct is mapped
+	local record other
+	! grep -F 'memfd:' "/proc/$1/maps" | grep -vF -e "memfd:outrigger:$2 " -e 'memfd:outrigger:inflight ' || return 1
+	# Of guests' in-flight records, which are all called so, its own only.
+	for record in $(awk '/memfd:outrigger:inflight / { print $5 }' "/proc/$1/maps"); do
+		for other in "${@:3}"; do
+			! grep " $record .*memfd:" "/proc/$other/maps" || { echo "$other has it, too"; return 1; }
+		done
+	done
 }
 look_at() { # NAME: a serving adjunct
 	local pid others
@@ -108,7 +115,7 @@ look_at() { # NAME: a serving adjunct
 	check "$mode: $1: an empty root that cannot be written" empty_root "$pid"
 	check "$mode: $1: limits" limited "$pid"
 	check "$mode: $1: descriptors of its own only" own_descriptors "$pid" "$1"
-	check "$mode: $1: memory of its own only" only_own_memory "$pid" "$1"
+	check "$mode: $1: memory of its own only" only_own_memory "$pid" "$1" "${others[@]}"
 }
 
 # ---- From inside ----------------------------------------------------------------------
