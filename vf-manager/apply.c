@@ -157,7 +157,7 @@ static int do_pf(struct vf_host *host, struct vf_function *pf, const struct vf_s
 	int error = 0;
 
 	if (step->action != VF_ACTION_LINK_UP && step->action != VF_ACTION_RELEASE)
-		error = vf_record_claim(host, pf, VF_OWNER_APPLY, false);
+		error = vf_record_claim(host, pf, plan_owner(host), false);
 	if (error)
 		return error;
 	switch (step->action) {
@@ -194,11 +194,11 @@ static int do_vf(struct vf_host *host, struct vf_function *vf, const struct vf_s
 	int error;
 
 	if (step->action == VF_ACTION_RELEASE)
-		return vf_release_locked(host, vf, VF_OWNER_APPLY);
+		return vf_release_locked(host, vf, plan_owner(host));
 	/* To offer a new VF to the kernel's drivers is nothing that could be taken back. */
 	bool offer = step->fresh && step->action == VF_ACTION_BIND &&
 		     !strcmp(step->driver, "default");
-	error = offer ? 0 : vf_record_claim(host, vf, VF_OWNER_APPLY, step->fresh);
+	error = offer ? 0 : vf_record_claim(host, vf, plan_owner(host), step->fresh);
 	if (error)
 		return error;
 	switch (step->action) {
@@ -264,7 +264,7 @@ static int apply_pfs(struct run *run, const struct vf_pf_wish *wishes, unsigned 
 	int error = plan_check(host, wishes, count);
 
 	for (unsigned i = 0; i < count && !error; i++) {
-		struct vf_function *pf = plan_find_pf(host, &wishes[i]);
+		struct vf_function *pf = vf_pf_find(host, &wishes[i]);
 		unsigned before = plan.count;
 
 		error = plan_pf(host, pf, &wishes[i], flags, &plan);
@@ -285,7 +285,7 @@ static int apply_vfs(struct run *run, const struct vf_pf_wish *wishes, unsigned 
 	int error = 0;
 
 	for (unsigned i = 0; i < count && !error; i++) {
-		struct vf_function *pf = plan_find_pf(host, &wishes[i]);
+		struct vf_function *pf = vf_pf_find(host, &wishes[i]);
 
 		error = pf ? plan_vfs(host, pf, &wishes[i], flags, fresh[i], &plan)
 			   : vf_refuse(host, -ENODEV, "a PF vanished meanwhile");

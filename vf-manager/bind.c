@@ -119,7 +119,7 @@ int vf_driver_set(struct vf_host *host, struct vf_function *vf, const char *word
 	return error ? error : vf_move(host, vf, override, driver);
 }
 
-static int check_vf(struct vf_host *host, const struct vf_function *vf, const char *token)
+int vf_check(struct vf_host *host, const struct vf_function *vf, const char *token)
 {
 	if (!vf->is_vf)
 		return vf_refuse(host, -EINVAL, "%s is a physical function: only VFs change hands",
@@ -151,7 +151,7 @@ static int bind_locked(struct vf_host *host, struct vf_function *vf, const char 
 
 int vf_bind(struct vf_host *host, struct vf_function *vf, const char *driver, const char *token)
 {
-	int error = check_vf(host, vf, token), lock;
+	int error = vf_check(host, vf, token), lock;
 
 	if (error)
 		return error;
@@ -164,7 +164,7 @@ int vf_bind(struct vf_host *host, struct vf_function *vf, const char *driver, co
 }
 
 /* A function-level reset, where the VF has one; the memory that was its owner's is not here. */
-static int reset(struct vf_host *host, const struct vf_function *vf)
+int vf_reset(struct vf_host *host, const struct vf_function *vf)
 {
 	if (!vf_exists(host, VF_DEVICE "/reset", vf->name))
 		return vf_refuse(host, -EOPNOTSUPP, "%s: cannot be reset, so it is not given back: "
@@ -196,19 +196,18 @@ int vf_settings_put(struct vf_host *host, const struct vf_function *vf, unsigned
 }
 
 /* One request for each group that differs: a driver may refuse what it never had. */
-static int restore_settings(struct vf_host *host, const struct vf_function *vf,
-			    const struct vf_settings *saved)
+int vf_settings_bring(struct vf_host *host, const struct vf_function *vf,
+		      const struct vf_settings *wanted)
 {
-	unsigned differ = vf_settings_differ(&vf->live, saved);
+	unsigned differ = vf_settings_differ(&vf->live, wanted);
 	int error = 0;
 
 	for (const unsigned *group = vf_key_groups; *group && !error; group++) {
 		if (!(differ & *group))
 			continue;
-		error = vf_settings_put(host, vf, saved->given & *group, saved);
+		error = vf_settings_put(host, vf, wanted->given & *group, wanted);
 		if (error)
-			vf_refuse(host, error, "%s: restoring its settings: %s", vf->name,
-				  strerror(-error));
+			vf_refuse(host, error, "%s: its settings: %s", vf->name, strerror(-error));
 	}
 	return error;
 }
@@ -230,9 +229,9 @@ int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *
 	/* With no driver on it, nobody can start it between the reset and the end. */
 	error = vf_unbind(host, vf);
 	if (!error)
-		error = reset(host, vf);
+		error = vf_reset(host, vf);
 	if (!error)
-		error = restore_settings(host, vf, &record.settings);
+		error = vf_settings_bring(host, vf, &record.settings);
 	/* It had none before: the kernel is not asked to find one. */
 	if (!error && record.driver[0])
 		error = vf_move(host, vf, record.driver_override,
@@ -248,7 +247,7 @@ int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *
 
 int vf_release(struct vf_host *host, struct vf_function *vf, const char *token)
 {
-	int error = check_vf(host, vf, token), lock;
+	int error = vf_check(host, vf, token), lock;
 
 	if (error)
 		return error;

@@ -185,6 +185,24 @@ static int refuse_eswitch(void *data, const char *address, enum vf_eswitch mode)
 	return -EROFS;
 }
 
+static int refuse_move(void *data, const char *ifname, int netns_fd, const char *name)
+{
+	(void)data, (void)ifname, (void)netns_fd, (void)name;
+	return -EROFS;
+}
+
+static int refuse_group(void *data, int group)
+{
+	(void)data, (void)group;
+	return -EROFS;
+}
+
+static int refuse_give(void *data, int group, uid_t uid)
+{
+	(void)data, (void)group, (void)uid;
+	return -EROFS;
+}
+
 const struct vf_kernel vf_kernel_recorded = {
 	.write = refuse_write,
 	.link_up = refuse_link_up,
@@ -192,4 +210,7 @@ const struct vf_kernel vf_kernel_recorded = {
 	.settings_set = refuse_settings,
 	.devlink_get = no_devlink,
 	.eswitch_set = refuse_eswitch,
+	.link_move = refuse_move,
+	.group_free = refuse_group,
+	.group_give = refuse_give,
 };

@@ -248,7 +248,7 @@ static const struct vf_wish *wish_of(struct vf_host *host, const struct vf_funct
 				     const struct vf_pf_wish *wishes, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (plan_find_pf(host, &wishes[i]) == vf->pf && vf->index < wishes[i].vf_count)
+		if (vf_pf_find(host, &wishes[i]) == vf->pf && vf->index < wishes[i].vf_count)
 			return &wishes[i].vfs[vf->index];
 	return NULL;
 }

@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netlink/attr.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -361,6 +362,51 @@ static int link_up(void *data, const char *ifname)
 	return send_request(link_request(RTM_SETLINK, ifindex, IFF_UP), NULL, NULL);
 }
 
+static int link_move(void *data, const char *ifname, int netns_fd, const char *name)
+{
+	int ifindex = (int)if_nametoindex(ifname);
+
+	(void)data;
+	if (!ifindex)
+		return -ENODEV;
+	/* Down first: an interface that is up cannot be renamed. */
+	struct nl_msg *message = link_request(RTM_SETLINK, ifindex, 0);
+	if (message) {
+		struct ifinfomsg *link = nlmsg_data(nlmsg_hdr(message));
+
+		link->ifi_change = IFF_UP;
+		if (nla_put_u32(message, IFLA_NET_NS_FD, (uint32_t)netns_fd) < 0 ||
+		    nla_put_string(message, IFLA_IFNAME, name) < 0) {
+			nlmsg_free(message);
+			message = NULL;
+		}
+	}
+	return send_request(message, NULL, NULL);
+}
+
+/* A group is opened by one program at a time. */
+static int group_free(void *data, int group)
+{
+	char path[32];
+
+	(void)data;
+	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int group_give(void *data, int group, uid_t uid)
+{
+	char path[32];
+
+	(void)data;
+	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
+	return lchown(path, uid, (gid_t)-1) ? -errno : 0;
+}
+
 static int write_attribute(void *data, const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), error = 0;
@@ -382,4 +428,7 @@ const struct vf_kernel vf_kernel_running = {
 	.settings_set = settings_set,
 	.devlink_get = devlink_get,
 	.eswitch_set = devlink_eswitch_set,
+	.link_move = link_move,
+	.group_free = group_free,
+	.group_give = group_give,
 };

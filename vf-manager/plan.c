@@ -12,7 +12,12 @@
 
 #include "plan.h"
 
-struct vf_function *plan_find_pf(struct vf_host *host, const struct vf_pf_wish *wish)
+const char *plan_owner(const struct vf_host *host)
+{
+	return host->owner ? host->owner : VF_OWNER_APPLY;
+}
+
+struct vf_function *vf_pf_find(struct vf_host *host, const struct vf_pf_wish *wish)
 {
 	for (unsigned i = 0; i < host->pf_count; i++) {
 		struct vf_function *pf = host->pfs[i];
@@ -73,7 +78,7 @@ static int may_destroy(struct vf_host *host, const struct vf_function *pf, unsig
 	for (unsigned v = 0; v < pf->vf_count; v++) {
 		const struct vf_function *vf = &pf->vfs[v];
 
-		if (vf->owner[0] && strcmp(vf->owner, VF_OWNER_APPLY))
+		if (vf->owner[0] && strcmp(vf->owner, plan_owner(host)))
 			return vf_refuse(host, -EBUSY,
 					 "%s: VF %u (%s) is held by \"%s\"; release it "
 					 "first",
@@ -107,8 +112,6 @@ static int check_pf(struct vf_host *host, const struct vf_function *pf,
 	if (eswitch_differs(pf, wish->eswitch) && pf->eswitch == VF_ESWITCH_NONE)
 		return vf_refuse(host, -EOPNOTSUPP, "%s: its driver (%s) has no switch mode",
 				 pf->name, pf->driver[0] ? pf->driver : "none");
-	if (pf->owner[0] && strcmp(pf->owner, VF_OWNER_APPLY))
-		return vf_refuse(host, -EPERM, "%s: is held by \"%s\"", pf->name, pf->owner);
 	return 0;
 }
 
@@ -122,6 +125,9 @@ int plan_pf(struct vf_host *host, struct vf_function *pf, const struct vf_pf_wis
 
 	if (error || (!mode && !number))
 		return error;
+	if (pf->owner[0] && strcmp(pf->owner, plan_owner(host)))
+		return vf_refuse(host, -EPERM, "%s: has %u VFs, %u wanted, but \"%s\" holds it",
+				 pf->name, pf->num_vfs, wish->vf_count, pf->owner);
 	if (pf->num_vfs) {
 		error = may_destroy(host, pf, wish->vf_count, flags);
 		step = error ? NULL : add(plan, VF_ACTION_DESTROY, pf, pf);
@@ -285,7 +291,7 @@ static int plan_vf(struct vf_host *host, const struct vf_function *vf, const str
 		return error;
 	for (unsigned i = before; i < plan->count; i++)
 		plan->steps[i].fresh = fresh;
-	if (vf->owner[0] && strcmp(vf->owner, VF_OWNER_APPLY))
+	if (vf->owner[0] && strcmp(vf->owner, plan_owner(host)))
 		return vf_refuse(host, -EPERM, "%s: %s, but \"%s\" holds it", vf->name,
 				 plan->steps[before].detail, vf->owner);
 	if (plan->count > gentle && vf->used_by[0] &&
@@ -311,7 +317,8 @@ int plan_vfs(struct vf_host *host, struct vf_function *pf, const struct vf_pf_wi
 		struct vf_function coming = {.is_vf = true, .index = i, .pf = pf};
 
 		if (there) {
-			error = plan_vf(host, &pf->vfs[i], &wish->vfs[i], flags, true, fresh, plan);
+			error = plan_vf(host, &pf->vfs[i], &wish->vfs[i], flags, true,
+					fresh && !wish->keep_new, plan);
 			continue;
 		}
 		coming.address = vf_address_of(&pf->address, pf->offset, pf->stride, i);
@@ -327,7 +334,7 @@ static const struct vf_pf_wish *wish_of(struct vf_host *host, const struct vf_fu
 					const struct vf_pf_wish *wishes, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (plan_find_pf(host, &wishes[i]) == pf)
+		if (vf_pf_find(host, &wishes[i]) == pf)
 			return &wishes[i];
 	return NULL;
 }
@@ -344,7 +351,7 @@ static int prune_pf(struct vf_host *host, struct vf_function *pf, const struct v
 	struct vf_step *step;
 	int error;
 
-	if (!wish && !strcmp(pf->owner, VF_OWNER_APPLY)) {
+	if (!wish && !strcmp(pf->owner, plan_owner(host))) {
 		error = vf_record_load(host, pf->name, &record);
 		if (!error && pf->num_vfs)
 			error = may_destroy(host, pf, record.num_vfs, flags);
@@ -359,7 +366,7 @@ static int prune_pf(struct vf_host *host, struct vf_function *pf, const struct v
 	for (unsigned v = 0; v < pf->vf_count; v++) {
 		const struct vf_function *vf = &pf->vfs[v];
 
-		if (strcmp(vf->owner, VF_OWNER_APPLY) || pf->num_vfs != (wish ? wish->vf_count
+		if (strcmp(vf->owner, plan_owner(host)) || pf->num_vfs != (wish ? wish->vf_count
 									       : pf->num_vfs) ||
 		    (wish && !wants_nothing(&wish->vfs[vf->index])))
 			continue;
@@ -388,12 +395,12 @@ int plan_prune(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned c
 int plan_check(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		const struct vf_function *pf = plan_find_pf(host, &wishes[i]);
+		const struct vf_function *pf = vf_pf_find(host, &wishes[i]);
 
 		if (!pf)
 			return not_there(host, &wishes[i]);
 		for (unsigned j = 0; j < i; j++)
-			if (plan_find_pf(host, &wishes[j]) == pf)
+			if (vf_pf_find(host, &wishes[j]) == pf)
 				return vf_refuse(host, -EINVAL, "%s: is named twice", pf->name);
 	}
 	return 0;
@@ -406,7 +413,7 @@ int vf_plan(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned coun
 	int error = plan_check(host, wishes, count);
 
 	for (unsigned i = 0; i < count && !error; i++) {
-		struct vf_function *pf = plan_find_pf(host, &wishes[i]);
+		struct vf_function *pf = vf_pf_find(host, &wishes[i]);
 
 		error = plan_pf(host, pf, &wishes[i], flags, &plan);
 		if (!error)

@@ -5,7 +5,8 @@
 
 #include "vf_internal.h"
 
-struct vf_function *plan_find_pf(struct vf_host *host, const struct vf_pf_wish *wish);
+/* Whose changes these are: the token of what they hold. */
+const char *plan_owner(const struct vf_host *host);
 /* Is every PF there, and named once? 0, -ENODEV, -EINVAL with a reason. */
 int plan_check(struct vf_host *host, const struct vf_pf_wish *wishes, unsigned count);
 /* Link, mode and number of VFs of one PF. */

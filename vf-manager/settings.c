@@ -155,13 +155,17 @@ static int word_index(const char *text, const char *const *words)
 	return -1;
 }
 
-static bool mac_from_text(const char *text, uint8_t mac[6])
+bool vf_mac_parse(const char *text, uint8_t mac[6])
 {
-	char end;
+	static const char digits[] = "0123456789abcdefABCDEF";
 
-	return text && strlen(text) == 17 &&
-	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
-		      &mac[3], &mac[4], &mac[5], &end) == 6;
+	/* Left to itself, sscanf() takes "0x" for a number. */
+	for (int i = 0; text && i < 17; i++)
+		if (i % 3 == 2 ? text[i] != ':' : !text[i] || !strchr(digits, text[i]))
+			return false;
+	return text && !text[17] &&
+	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1], &mac[2],
+		      &mac[3], &mac[4], &mac[5]) == 6;
 }
 
 /* One member; false if it is not what this key has. */
@@ -172,7 +176,7 @@ static bool key_from_json(enum vf_key key, const json_t *value, struct vf_settin
 	bool small = json_is_integer(value) && number >= 0 && number <= UINT32_MAX;
 
 	switch (key) {
-	case VF_MAC: return mac_from_text(text, out->mac);
+	case VF_MAC: return vf_mac_parse(text, out->mac);
 	case VF_VLAN: out->vlan = number; return small && number < 4096;
 	case VF_QOS: out->qos = number; return small && number < 8;
 	case VF_PROTO: out->proto = word_index(text, vf_proto_names); return out->proto >= 0;

@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define VF_NAME_BYTES 32    /* drivers, RDMA devices, pools */
 #define VF_IFNAME_BYTES 16  /* the kernel's IFNAMSIZ */
@@ -171,6 +172,12 @@ struct vf_kernel {
 			    const struct vf_settings *settings);
 	int (*devlink_get)(void *data, const char *address, struct vf_devlink *out);
 	int (*eswitch_set)(void *data, const char *address, enum vf_eswitch mode);
+	/* Moves an interface to the network namespace `netns_fd`, under the name `name`. */
+	int (*link_move)(void *data, const char *ifname, int netns_fd, const char *name);
+	/* Whether a program has a VFIO group open: -EBUSY; 0: none has. */
+	int (*group_free)(void *data, int group);
+	/* Gives a VFIO group's device file to a user. */
+	int (*group_give)(void *data, int group, uid_t uid);
 };
 /* The running machine. */
 extern const struct vf_kernel vf_kernel_running;
@@ -178,6 +185,8 @@ extern const struct vf_kernel vf_kernel_running;
 extern const struct vf_kernel vf_kernel_recorded;
 
 struct vf_host {
+	/* Whose changes vf_plan() and vf_apply() are: the token; NULL: VF_OWNER_APPLY. */
+	const char *owner;
 	char root[PATH_MAX];  /* without a slash at the end; "" is the running machine */
 	char state[PATH_MAX]; /* folder of ownership records; "" keeps none */
 	const struct vf_kernel *kernel;
@@ -222,6 +231,7 @@ struct vf_pf_wish {
 	unsigned vf_count;
 	enum vf_eswitch eswitch; /* VF_ESWITCH_NONE: leave */
 	bool any_link;           /* make VFs though the PF has no link */
+	bool keep_new;           /* new VFs are offered to no driver of the kernel's */
 	struct vf_wish *vfs;     /* vf_count of them */
 };
 
@@ -259,7 +269,7 @@ enum {
 	VF_ALLOW_DISRUPTIVE = 2, /* destroy VFs to make more or fewer, take them from a driver */
 };
 
-/* The token of what `apply` holds. */
+/* The token of what `apply` holds, unless vf_host.owner says otherwise. */
 #define VF_OWNER_APPLY "apply"
 
 /*
@@ -297,6 +307,41 @@ int vf_release(struct vf_host *host, struct vf_function *vf, const char *token);
  * address; -EEXIST: it is there; -ENOENT, -EPERM as vf_release().
  */
 int vf_forget(struct vf_host *host, const char *address, const char *token);
+
+/* ---- Handing out ---------------------------------------------------------------- */
+
+/* What a VF's next owner does with it. */
+enum vf_use {
+	VF_USE_ADJUNCT, /* drives it by DPDK: vfio-pci, or the driver that DPDK works beside */
+	VF_USE_NETDEV,  /* the kernel's driver, its interface in a network namespace */
+	VF_USE_VFIO,    /* vfio-pci, by a program of its own, such as a virtual machine's */
+};
+extern const char *const vf_use_names[]; /* "adjunct", "netdev", "vfio", NULL */
+
+struct vf_taking {
+	enum vf_use use;
+	struct vf_settings settings;
+	int netns_fd;       /* VF_USE_NETDEV: where its interface goes, */
+	const char *ifname; /* and what it is called there */
+	uid_t uid;          /* VF_USE_VFIO: whose the group's device file becomes */
+};
+
+/*
+ * Takes a VF for the owner `token`: its state before is saved, it is reset while no driver
+ * has it (T10), set up as wished, then given to what is to drive it. vf_release() is the
+ * way back. Once it is so, the same again changes settings alone, by difference. The host
+ * must have been discovered with settings and users. 0; -EPERM: held by another; -EBUSY:
+ * in use, or its IOMMU group is not free of others' drivers; -EOPNOTSUPP; -errno.
+ */
+int vf_take(struct vf_host *host, struct vf_function *vf, const struct vf_taking *taking,
+	    const char *token);
+/* Settings alone, of a VF that `token` holds. 0; -ENOENT: nobody does; as vf_take(). */
+int vf_set(struct vf_host *host, struct vf_function *vf, const struct vf_settings *settings,
+	   const char *token);
+/* "0000:01:00.0", or a permanent MAC address: names a PF in *out. 0 or -EINVAL. */
+int vf_pf_parse(const char *text, struct vf_pf_wish *out);
+/* The PF a wish is about; NULL: it is not there. */
+struct vf_function *vf_pf_find(struct vf_host *host, const struct vf_pf_wish *wish);
 
 /* ---- Doctor -------------------------------------------------------------------- */
 

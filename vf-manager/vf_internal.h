@@ -75,6 +75,15 @@ int vf_driver_set(struct vf_host *host, struct vf_function *vf, const char *word
 /* Sets `keys` by the kernel stand-in, again and again while it answers -EAGAIN. */
 int vf_settings_put(struct vf_host *host, const struct vf_function *vf, unsigned keys,
 		    const struct vf_settings *settings);
+/* Six pairs of digits with colons between, or not. */
+bool vf_mac_parse(const char *text, uint8_t mac[6]);
+/* Those of `wanted` that differ from what is live, a request for each group of keys. */
+int vf_settings_bring(struct vf_host *host, const struct vf_function *vf,
+		      const struct vf_settings *wanted);
+/* A function-level reset; its memory's owner is the kernel's affair. */
+int vf_reset(struct vf_host *host, const struct vf_function *vf);
+/* May `token` hold this function? 0, -EINVAL with a reason. */
+int vf_check(struct vf_host *host, const struct vf_function *vf, const char *token);
 /* vf_release(), with the lock held. */
 int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *token);
 

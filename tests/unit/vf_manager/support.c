@@ -497,6 +497,35 @@ static int kernel_eswitch(void *data, const char *address, enum vf_eswitch mode)
 	return 0;
 }
 
+/* Out of sight, as in another namespace. */
+static int kernel_move(void *data, const char *ifname, int netns_fd, const char *name)
+{
+	struct fake *fake = data;
+	char path[PATH_MAX / 2];
+	int error = refused(fake, "move %s to %d as %s", ifname, netns_fd, name);
+	unsigned bus, slot, function;
+
+	if (error)
+		return error;
+	cr_assert_eq(sscanf(ifname, "enp%us%uf%u", &bus, &slot, &function), 3);
+	snprintf(path, sizeof(path), "0000:%02x:%02x.%x", bus, slot, function);
+	fake_remove(fake, DEVICE "/net", path);
+	fake_remove(fake, "/sys/class/net/%s", ifname);
+	return 0;
+}
+
+static int kernel_group_free(void *data, int group)
+{
+	const struct fake *fake = data;
+
+	return group == fake->busy_group ? -EBUSY : 0;
+}
+
+static int kernel_group_give(void *data, int group, uid_t uid)
+{
+	return refused(data, "give group %d to %u", group, uid);
+}
+
 /* ---- The machine ------------------------------------------------------------------------- */
 
 void fake_open(struct fake *fake)
@@ -514,7 +543,8 @@ void fake_open(struct fake *fake)
 	snprintf(fake->host.root, sizeof(fake->host.root), "%s/root", folder);
 	snprintf(fake->host.state, sizeof(fake->host.state), "%s/state/vf", folder);
 	fake->kernel = (struct vf_kernel){fake, kernel_write, kernel_link_up, kernel_get,
-					  kernel_set, kernel_devlink, kernel_eswitch};
+					  kernel_set, kernel_devlink, kernel_eswitch,
+					  kernel_move, kernel_group_free, kernel_group_give};
 	fake->host.kernel = &fake->kernel;
 	fake->host.wait_ns = UINT64_C(20000000000);
 	for (unsigned i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)

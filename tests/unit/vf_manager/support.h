@@ -37,6 +37,7 @@ struct fake {
 	unsigned refuse_times; /* only so often; 0: always */
 	unsigned refuse_at;    /* or the operation of this number, once */
 	unsigned resets;
+	int busy_group; /* a program has it open */
 	void (*on_death)(void);
 	unsigned points, die_at; /* the process ends before the operation of this number */
 };
