@@ -48,8 +48,11 @@ int vf_path(const struct vf_host *host, char out[PATH_MAX], const char *format, 
 	return error;
 }
 
-/* At most bytes - 1, always ended; the number, or -errno. */
-static ssize_t read_file(const char *path, char *out, size_t bytes)
+/*
+ * At most bytes - 1, always ended; the number, or -errno. An `attribute` comes whole in
+ * one read, which is half of what there is to do; other files may come in pieces.
+ */
+static ssize_t read_file(const char *path, char *out, size_t bytes, bool attribute)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	size_t used = 0;
@@ -70,6 +73,8 @@ static ssize_t read_file(const char *path, char *out, size_t bytes)
 		if (!got)
 			break;
 		used += (size_t)got;
+		if (attribute)
+			break;
 	}
 	close(fd);
 	out[used] = '\0';
@@ -82,7 +87,7 @@ int vf_read(const struct vf_host *host, char *out, size_t bytes, const char *for
 	int error;
 
 	JOIN(host, path, format, error);
-	ssize_t got = error ? error : read_file(path, text, sizeof(text));
+	ssize_t got = error ? error : read_file(path, text, sizeof(text), true);
 	if (got < 0)
 		return (int)got;
 	size_t length = strcspn(text, "\n");
@@ -116,7 +121,7 @@ int64_t vf_read_number(const struct vf_host *host, int64_t fallback, const char 
 	int error;
 
 	JOIN(host, path, format, error);
-	if (error || read_file(path, text, sizeof(text)) < 0)
+	if (error || read_file(path, text, sizeof(text), true) < 0)
 		return fallback;
 	text[strcspn(text, "\n")] = '\0';
 	return vf_number_parse(text, &value) ? value : fallback;
@@ -189,7 +194,7 @@ char *vf_read_text(const struct vf_host *host, const char *format, ...)
 
 	JOIN(host, path, format, error);
 	char *text = error ? NULL : malloc(TEXT_BYTES_MAX + 1);
-	if (text && read_file(path, text, TEXT_BYTES_MAX + 1) < 0) {
+	if (text && read_file(path, text, TEXT_BYTES_MAX + 1, false) < 0) {
 		free(text);
 		return NULL;
 	}

@@ -29,6 +29,8 @@ bin=$PWD/build/bin
 . "$here/rows.sh"
 # shellcheck source=tests/bench/events.sh
 . "$here/events.sh"
+# shellcheck source=tests/bench/vf.sh
+. "$here/vf.sh"
 
 # name, suite, unit, goal on the ratio (ours over peer), function and arguments
 rows='
@@ -58,6 +60,7 @@ eq_cross_k1            events    ns        <=  2    eq_cross
 eq_guest_bytes         events    bytes     <=  1.0  eq_guest_bytes
 eq_rate_30x4096        events    events/s  -   -    eq_rate
 neighbour_victim_rate  shim      1/s       >=  0.9  neighbour_victim_rate
+vf_list_cpu_ms         vf        ms        <=  1.0  vf_list
 '
 
 usage() {

@@ -166,3 +166,12 @@ unit_vf_manager_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,fsync openat renameat
 	$(FAULT_NL_CALLS),-Wl,--wrap=$(call))
 unit_vf_manager_OUT := tests/unit/vf_manager
 unit_vf_manager_TEST := 1
+
+# Apart: it counts the calls that unit/vf_manager makes fail.
+PROGRAMS += unit_vf_work
+unit_vf_work_SRCS := $(addprefix tests/unit/vf_manager/,support.c work.c)
+unit_vf_work_PKGS := criterion libnl-3.0 libnl-genl-3.0
+unit_vf_work_USES := vfmanager
+unit_vf_work_LDFLAGS := $(foreach call,open opendir readlink access read,-Wl,--wrap=$(call))
+unit_vf_work_OUT := tests/unit/vf_work
+unit_vf_work_TEST := 1
