@@ -184,7 +184,7 @@ const struct command command_table[] = {
 
 	{VFS, "vf", "list", "", 0, 0, COMPLETES_NOTHING, vf_look_options,
 	 "list physical functions and their virtual functions", NULL, cmd_vf_list},
-	{VFS, "vf", "show", "FUNCTION", 1, 1, COMPLETES_NOTHING, vf_look_options,
+	{VFS, "vf", "show", "FUNCTION", 1, 1, COMPLETES_FUNCTION, vf_look_options,
 	 "show one function, all there is to know",
 	 "A function is named by its PCI address, long or short, as pci/0000:01:00.0 or "
 	 "pci_0000_01_00_0, by its interface, or by the interface of its PF and a number: "
@@ -197,10 +197,10 @@ const struct command command_table[] = {
 	 "--allow-disruptive, and always while one of them is in use by a program, by another "
 	 "network namespace or by another owner.",
 	 cmd_vf_apply},
-	{VFS, "vf", "bind", "FUNCTION", 1, 1, COMPLETES_NOTHING, vf_bind_options,
+	{VFS, "vf", "bind", "FUNCTION", 1, 1, COMPLETES_FUNCTION, vf_bind_options,
 	 "give a virtual function to a driver and hold it (as root)",
 	 "What it was before is saved, and comes back with vf release.", cmd_vf_bind},
-	{VFS, "vf", "release", "FUNCTION", 1, 1, COMPLETES_NOTHING, vf_release_options,
+	{VFS, "vf", "release", "FUNCTION", 1, 1, COMPLETES_FUNCTION, vf_release_options,
 	 "reset a virtual function and put it back to how it was (as root)", NULL,
 	 cmd_vf_release},
 	{VFS, "vf", "doctor", "", 0, 0, COMPLETES_NOTHING, vf_look_options,
@@ -225,7 +225,7 @@ const struct command command_table[] = {
 	 cmd_completion},
 	{OTHER, "help", NULL, "[COMMAND]", 0, 2, COMPLETES_NOTHING, help_options,
 	 "show help", NULL, cmd_help, .hidden = true},
-	{OTHER, "names", NULL, "partition|device|adjunct", 1, 1, COMPLETES_NOTHING, NULL,
+	{OTHER, "names", NULL, "partition|device|adjunct|function", 1, 1, COMPLETES_NOTHING, NULL,
 	 "print the names there are, for completion", NULL, cmd_names, .hidden = true},
 	{NULL},
 };

@@ -20,6 +20,7 @@ enum completes {
 	COMPLETES_PARTITION, /* the names come from the running daemon */
 	COMPLETES_DEVICE,
 	COMPLETES_ADJUNCT,
+	COMPLETES_FUNCTION, /* of this machine's adapters, without a daemon */
 	COMPLETES_COMMAND, /* a program, then what that program takes */
 	COMPLETES_SHELL,   /* bash, fish */
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cmd_vf.h"
 #include "output.h"
 
 static void command_words(char *text, size_t bytes, const struct command *command)
@@ -25,6 +26,7 @@ static const char *names_of(enum completes completes)
 	case COMPLETES_COMMAND: return "partition";
 	case COMPLETES_DEVICE: return "device";
 	case COMPLETES_ADJUNCT: return "adjunct";
+	case COMPLETES_FUNCTION: return "function";
 	default: return NULL;
 	}
 }
@@ -260,6 +262,33 @@ int cmd_completion(struct cli *cli)
 
 /* ---- The names there are ----------------------------------------------------- */
 
+/* In the forms without a colon, at which bash would begin another word. */
+static void print_function(const struct vf_function *f)
+{
+	const struct vf_address *at = &f->address;
+
+	if (f->is_vf && f->pf->ifname[0])
+		printf("%s/%u\n", f->pf->ifname, f->index);
+	else if (f->ifname[0])
+		puts(f->ifname);
+	else
+		printf("pci_%04x_%02x_%02x_%x\n", at->domain, at->bus, at->slot, at->function);
+}
+
+static int print_functions(struct cli *cli)
+{
+	struct vf_host host;
+	int status = vf_open(cli, &host, 0);
+
+	for (unsigned i = 0; i < host.pf_count; i++) {
+		print_function(host.pfs[i]);
+		for (unsigned v = 0; v < host.pfs[i]->vf_count; v++)
+			print_function(&host.pfs[i]->vfs[v]);
+	}
+	vf_close(&host);
+	return status;
+}
+
 int cmd_names(struct cli *cli)
 {
 	static const struct {
@@ -276,10 +305,12 @@ int cmd_names(struct cli *cli)
 
 	while (row < 3 && strcmp(kinds[row].kind, kind) != 0)
 		row++;
-	if (row == 3)
-		return cli_usage(cli, "\"%s\" is not partition, device or adjunct", kind);
+	if (row == 3 && strcmp(kind, "function") != 0)
+		return cli_usage(cli, "\"%s\" is not partition, device, adjunct or function", kind);
 	/* A shell asks, in the middle of a line: no message may appear there. */
 	cli->silent = true;
+	if (row == 3)
+		return print_functions(cli);
 	if (cli_call(cli, NULL, kinds[row].method, NULL, CLI_LOOKUP_NS, &answer) != CLI_DONE)
 		return CLI_FAILED;
 	list = json_object_get(answer.parameters, kinds[row].list);
