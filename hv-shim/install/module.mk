@@ -9,6 +9,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR ?= $(PREFIX)/share/doc/outrigger
@@ -26,6 +27,7 @@ installed = $(addprefix $(BINDIR)/,$(notdir $(install_bins))) \
 	$(INCLUDEDIR)/outrigger.h \
 	$(addprefix $(MANDIR)/,man1/outrigger.1 man5/outrigger.yaml.5 man8/outriggerd.8) \
 	$(addprefix $(UNITDIR)/,outriggerd.service outrigger.service outrigger-vf.service) \
+	$(UDEVDIR)/80-outrigger.rules \
 	$(BASHCOMPDIR)/outrigger $(FISHCOMPDIR)/outrigger.fish $(DOCDIR)/embedded.yaml
 
 # Programs that link the static library see outrigger.h's functions and no other
@@ -53,6 +55,7 @@ install: all $(OUT)/lib/install/liboutrigger.a ## Install below PREFIX (/usr/loc
 	$(fill_in) hv-shim/install/outriggerd.service.in >$(D)$(UNITDIR)/outriggerd.service
 	$(fill_in) hv-shim/install/outrigger.service.in >$(D)$(UNITDIR)/outrigger.service
 	$(fill_in) hv-shim/install/outrigger-vf.service.in >$(D)$(UNITDIR)/outrigger-vf.service
+	$(fill_in) hv-shim/install/80-outrigger.rules.in >$(D)$(UDEVDIR)/80-outrigger.rules
 	$(OUT)/bin/outrigger completion bash >$(D)$(BASHCOMPDIR)/outrigger
 	$(OUT)/bin/outrigger completion fish >$(D)$(FISHCOMPDIR)/outrigger.fish
 	install -m 644 hv-shim/examples/embedded.yaml $(D)$(DOCDIR)

@@ -77,6 +77,7 @@ done
 bash -n "$top/share/bash-completion/completions/outrigger"
 [ -s "$top/share/fish/vendor_completions.d/outrigger.fish" ] || fail "no completion for fish"
 ! grep -r '@[A-Z]*@' "$top/lib/systemd" "$top/lib/pkgconfig" || fail "a word was not filled in"
+[ "$(grep -c '^ACTION' "$top/lib/udev/rules.d/80-outrigger.rules")" = 1 ] || fail "not one udev rule"
 # systemd-analyze looks for ExecStart's programs: paths that exist, then.
 mkdir "$work/units"
 for unit in "$top"/lib/systemd/system/*.service; do
