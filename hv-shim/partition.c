@@ -184,8 +184,10 @@ static void on_keeper_answer(void *data, const char *problem, struct varlink_ans
 /* The keeper is there once it answers. */
 static void keeper_ask(struct partition *partition)
 {
-	peer_call(partition->keeper, "org.outrigger.Keeper.List", NULL, NULL, 0, SHIM_CALL_MS,
-		  on_keeper_answer, partition);
+	uint64_t ms = partition->adopting ? SHIM_CALL_MS : partition->shim->start_ms;
+
+	peer_call(partition->keeper, "org.outrigger.Keeper.List", NULL, NULL, 0, ms, on_keeper_answer,
+		  partition);
 }
 
 int partition_set_owner(struct partition *partition, const char *owner)
