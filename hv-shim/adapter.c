@@ -75,6 +75,24 @@ void adapter_release(struct adapter *adapter, struct device *device)
 	for_each_device(adapter, device_poke);
 }
 
+/* The program behind an adapter of this kind; NULL: none is needed. */
+static const struct adapter_process {
+	const char *program;
+	enum spawn_isolation isolation;
+	bool carries_frames; /* so that its devices stand still without it */
+} processes[] = {
+	[DOC_ADAPTER_EMBEDDED] = {"outrigger-soft-adapter", SPAWN_ISOLATED, true},
+	/* It works on the host's own devices and interfaces. */
+	[DOC_ADAPTER_SRIOV] = {"outrigger-vf-adapter", SPAWN_PLAIN, false},
+};
+
+static const struct adapter_process *process_of(const struct adapter *adapter)
+{
+	const struct adapter_process *process = &processes[adapter->spec.kind];
+
+	return process->program ? process : NULL;
+}
+
 static void fail_device(struct device *device)
 {
 	device_fail(device, "adapter %s %s", device->adapter->spec.name, device->adapter->message);
@@ -86,14 +104,14 @@ static void wait_with(struct device *device)
 
 	snprintf(why, sizeof(why), "adapter %s: %.300s", device->adapter->spec.name,
 		 device->adapter->message);
-	device_ground_lost(device, true, why);
+	/* A partition's own function is a new one when it comes back. */
+	device_ground_lost(device, !device->spec.adjunct.none, why);
 }
 
 bool adapter_is_ready(const struct adapter *adapter)
 {
 	return adapter->state == STATE_RUNNING && !adapter->restarting &&
-	       (adapter->spec.kind != DOC_ADAPTER_EMBEDDED ||
-		(adapter->peer && !peer_has_ended(adapter->peer)));
+	       (!process_of(adapter) || (adapter->peer && !peer_has_ended(adapter->peer)));
 }
 
 static void adapter_start_process(struct adapter *adapter);
@@ -122,7 +140,8 @@ static bool adapter_comes_back(struct adapter *adapter, const char *problem)
 	snprintf(adapter->message, sizeof(adapter->message), "%s", problem);
 	log_error("adapter %s: %s; it is started anew", adapter->spec.name, problem);
 	state_changed(adapter->shim);
-	for_each_device(adapter, wait_with);
+	if (process_of(adapter)->carries_frames)
+		for_each_device(adapter, wait_with);
 	return true;
 }
 
@@ -175,7 +194,7 @@ void adapter_remove_files(const struct shim *shim, const char *name, int64_t vfs
 
 static void adapter_gone(struct adapter *adapter)
 {
-	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED)
+	if (process_of(adapter))
 		adapter_remove_files(adapter->shim, adapter->spec.name, adapter->spec.vfs);
 	log_info("adapter %s: gone", adapter->spec.name);
 	state_changed(adapter->shim);
@@ -210,6 +229,56 @@ static void on_exit_of_adapter(void *data, const char *how)
 	adapter_rest(adapter, problem);
 }
 
+static void adapter_call_start(struct adapter *adapter);
+
+/* The whole card: its devices wait, with what partitions have of them, until it is back
+ * and is as the document says once more. */
+static void card_event(struct adapter *adapter, bool back, const char *message)
+{
+	if (back && adapter->state == STATE_STARTING && adapter->card_gone) {
+		adapter_call_start(adapter);
+		return;
+	}
+	if (back || adapter->state != STATE_RUNNING)
+		return;
+	adapter->state = STATE_STARTING;
+	adapter->card_gone = true;
+	snprintf(adapter->message, sizeof(adapter->message), "%s", message ? message : "gone");
+	log_error("adapter %s: %s; its devices wait for it", adapter->spec.name, adapter->message);
+	state_changed(adapter->shim);
+	for_each_device(adapter, wait_with);
+}
+
+/* One function alone. */
+static void function_event(struct adapter *adapter, json_int_t vf, bool back, const char *message)
+{
+	struct device *device = adapter->owners[vf];
+	char why[SHIM_MESSAGE_BYTES];
+
+	adapter->vf_gone[vf] = !back;
+	if (!device)
+		return;
+	snprintf(why, sizeof(why), "%.200s", message ? message : "its function is gone");
+	if (back)
+		device_poke(device);
+	else
+		device_ground_lost(device, !device->spec.adjunct.none, why);
+}
+
+static bool coming_or_going(struct adapter *adapter, const char *event, json_int_t vf,
+			    const char *message)
+{
+	bool back = !strcmp(event, "returned");
+
+	if (!back && strcmp(event, "removed") != 0)
+		return false;
+	if (vf < 0 || vf >= adapter->spec.vfs)
+		card_event(adapter, back, message);
+	else
+		function_event(adapter, vf, back, message);
+	return true;
+}
+
 static void on_adapter_event(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct adapter *adapter = data;
@@ -223,7 +292,7 @@ static void on_adapter_event(void *data, const char *problem, struct varlink_ans
 	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
 	json_int_t vf = json_integer_value(json_object_get(answer->parameters, "vf"));
 
-	if (!event)
+	if (!event || coming_or_going(adapter, event, vf, message))
 		return;
 	bool link_event = !strcmp(event, "link-up") || !strcmp(event, "link-down");
 	if (vf < 0 || vf >= adapter->spec.vfs) {
@@ -263,6 +332,22 @@ static void copy_text(json_t *object, const char *key, char *out, size_t out_byt
 	snprintf(out, out_bytes, "%s", text ? text : "");
 }
 
+/* Where a real adapter's functions are; the embedded adapter has none of these. */
+static void take_functions(struct adapter *adapter, json_t *list)
+{
+	json_t *function;
+	size_t i;
+
+	json_array_foreach(list, i, function) {
+		if (i >= DOC_VFS_MAX)
+			break;
+		copy_text(function, "address", adapter->functions[i].address,
+			  sizeof(adapter->functions[i].address));
+		adapter->functions[i].group =
+			(int)json_integer_value(json_object_get(function, "group"));
+	}
+}
+
 static void on_info(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct adapter *adapter = data;
@@ -278,8 +363,9 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 		adapter->link_up = link && !strcmp(link, "up");
 		if (json_integer_value(json_object_get(info, "vfs")) != adapter->spec.vfs)
 			problem = "has another number of functions than the document says";
+		take_functions(adapter, json_object_get(info, "functions"));
 	}
-	if (!problem && adapter_watch(adapter))
+	if (!problem && adapter->unwatched && adapter_watch(adapter))
 		problem = "does not let its events be watched";
 	if (adapter->state != STATE_STARTING || adapter->replacing)
 		return;
@@ -291,6 +377,7 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 		adapter_start(adapter);
 		return;
 	}
+	adapter->card_gone = adapter->card_gone && problem;
 	adapter_rest(adapter, problem);
 }
 
@@ -311,31 +398,56 @@ static void on_started(void *data, const char *problem, struct varlink_answer *a
 		  adapter);
 }
 
-static int spawn_embedded(struct adapter *adapter)
+/* An embedded adapter's sockets, or the records of who has which of this machine's VFs. */
+static int start_directory(const struct adapter *adapter, char out[SHIM_PATH_BYTES])
 {
-	char executable[sizeof(adapter->shim->libexec_dir) + 64];
-	char socket_path[SHIM_PATH_BYTES], directory[SHIM_PATH_BYTES];
+	if (adapter->spec.kind == DOC_ADAPTER_SRIOV)
+		return shim_path(adapter->shim, NULL, "vf", "", out);
+	int error = vf_directory(adapter, out);
+	if (!error && mkdir(out, 0700) && errno != EEXIST)
+		error = -errno;
+	return error;
+}
+
+static void adapter_call_start(struct adapter *adapter)
+{
+	const struct doc_adapter *spec = &adapter->spec;
+	char directory[SHIM_PATH_BYTES], problem[SHIM_MESSAGE_BYTES];
+	int error = start_directory(adapter, directory);
+
+	if (error) {
+		snprintf(problem, sizeof(problem), "its folder: %s", strerror(-error));
+		peer_kill(adapter->peer);
+		adapter_rest(adapter, problem);
+		return;
+	}
+	json_t *parameters = json_pack("{s:s,s:s,s:I}", "name", spec->name, "directory", directory,
+				       "vfs", (json_int_t)spec->vfs);
+	if (spec->kind == DOC_ADAPTER_SRIOV) {
+		json_object_set_new(parameters, "device", json_string(spec->device));
+		json_object_set_new(parameters, "any_link", json_boolean(spec->any_link));
+	}
+	peer_call(adapter->peer, "org.outrigger.Adapter.Start", parameters, NULL, 0,
+		  adapter->shim->start_ms, on_started, adapter);
+}
+
+static int spawn_process(struct adapter *adapter, const struct adapter_process *process)
+{
+	char executable[sizeof(adapter->shim->libexec_dir) + 64], socket_path[SHIM_PATH_BYTES];
 	int error = shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path);
 
-	if (!error)
-		error = vf_directory(adapter, directory);
-	if (!error && mkdir(directory, 0700) && errno != EEXIST)
-		error = -errno;
 	if (error)
 		return error;
-	snprintf(executable, sizeof(executable), "%s/outrigger-soft-adapter",
-		 adapter->shim->libexec_dir);
+	snprintf(executable, sizeof(executable), "%s/%s", adapter->shim->libexec_dir,
+		 process->program);
 	error = peer_spawn(adapter->shim->event,
 			   &(struct program){.executable = executable, .name = adapter->spec.name,
-					     .isolation = SPAWN_ISOLATED},
+					     .isolation = process->isolation},
 			   socket_path, on_exit_of_adapter, adapter, &adapter->peer);
 	if (error)
 		return error;
 	state_changed(adapter->shim); /* a shim that dies now must find it again */
-	peer_call(adapter->peer, "org.outrigger.Adapter.Start",
-		  json_pack("{s:s,s:s,s:I}", "name", adapter->spec.name, "directory", directory, "vfs",
-			    (json_int_t)adapter->spec.vfs),
-		  NULL, 0, adapter->shim->start_ms, on_started, adapter);
+	adapter_call_start(adapter);
 	return 0;
 }
 
@@ -361,14 +473,18 @@ static void adapter_start_process(struct adapter *adapter)
 	adapter->heartbeat_pending = adapter->stats_pending = false; /* went with it */
 	adapter->heartbeats_missed = 0;
 	adapter->link_up = true;
+	adapter->unwatched = true;
+	adapter->card_gone = false;
+	memset(adapter->vf_gone, 0, sizeof(adapter->vf_gone));
 	log_info("adapter %s: starting (%s, %lld functions)", adapter->spec.name,
 		 doc_adapter_kinds[adapter->spec.kind], (long long)adapter->spec.vfs);
-	if (adapter->spec.kind != DOC_ADAPTER_EMBEDDED) {
+	const struct adapter_process *process = process_of(adapter);
+	if (!process) {
 		snprintf(adapter->model, sizeof(adapter->model), "%.60s", adapter->spec.device);
 		adapter_rest(adapter, NULL);
 		return;
 	}
-	int error = spawn_embedded(adapter);
+	int error = spawn_process(adapter, process);
 	if (error) {
 		snprintf(problem, sizeof(problem), "its process cannot be started: %s",
 			 strerror(-error));
@@ -382,21 +498,33 @@ bool adapter_adopt(struct adapter *adapter, struct peer_identity identity)
 
 	int error = -ESRCH;
 
-	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED && identity.pid > 0 &&
+	if (process_of(adapter) && identity.pid > 0 &&
 	    !shim_path(adapter->shim, "adapter", adapter->spec.name, ".sock", socket_path))
 		error = peer_adopt(adapter->shim->event, identity, socket_path, on_exit_of_adapter,
 				   adapter, &adapter->peer);
 	state_check_adopted("adapter", adapter->spec.name, error);
 	if (error) {
 		adapter_start(adapter);
-		return adapter->spec.kind != DOC_ADAPTER_EMBEDDED;
+		return !process_of(adapter) || !process_of(adapter)->carries_frames;
 	}
 	adapter->state = STATE_STARTING;
+	adapter->unwatched = true;
 	adapter->adopting = true;
 	log_info("adapter %s: adopting process %d", adapter->spec.name, identity.pid);
 	peer_call(adapter->peer, "org.outrigger.Adapter.GetInfo", NULL, NULL, 0, SHIM_CALL_MS, on_info,
 		  adapter);
 	return true;
+}
+
+static void on_stopped(void *data, const char *problem, struct varlink_answer *answer)
+{
+	struct adapter *adapter = data;
+
+	(void)answer;
+	if (problem)
+		log_warning("adapter %s: is not all as it was before: %s", adapter->spec.name, problem);
+	if (adapter->peer)
+		peer_kill(adapter->peer); /* on_exit_of_adapter() follows in either case */
 }
 
 void adapter_check(struct adapter *adapter)
@@ -407,7 +535,11 @@ void adapter_check(struct adapter *adapter)
 		if (adapter->owners[i] && device_is_active(adapter->owners[i]))
 			return;
 	adapter->state = STATE_STOPPING;
-	if (adapter->peer)
+	if (adapter->peer && adapter->spec.kind == DOC_ADAPTER_SRIOV)
+		/* The card becomes as it was. */
+		peer_call(adapter->peer, "org.outrigger.Adapter.Stop", NULL, NULL, 0,
+			  adapter->shim->start_ms, on_stopped, adapter);
+	else if (adapter->peer)
 		peer_kill(adapter->peer); /* it holds nothing that must be written down */
 	else
 		adapter_gone(adapter);
@@ -418,22 +550,52 @@ void adapter_stop(struct adapter *adapter)
 	adapter_check(adapter);
 }
 
-void adapter_configure_vf(struct adapter *adapter, const struct device *device,
-			  peer_answer_fn callback, void *data)
+/* In iproute2's words. */
+static json_t *vf_settings(const struct device *device)
 {
 	const struct doc_vf *vf = &device->spec.vf;
 	char mac[DOC_MAC_TEXT_BYTES];
 
 	doc_mac_format(device->spec.mac, mac);
-	json_t *settings = json_pack(
-		"{s:s,s:I,s:I,s:s,s:b,s:b,s:s,s:I,s:I,s:b}", "mac", mac, "vlan", (json_int_t)vf->vlan,
-		"qos", (json_int_t)vf->qos, "proto", doc_vlan_protos[vf->proto], "spoofchk",
-		vf->spoofchk, "trust", vf->trust, "state", doc_link_states[vf->state], "min_tx_rate",
-		(json_int_t)vf->min_tx_rate, "max_tx_rate", (json_int_t)vf->max_tx_rate, "promisc",
-		vf->promisc);
+	return json_pack("{s:s,s:I,s:I,s:s,s:b,s:b,s:s,s:I,s:I,s:b}", "mac", mac, "vlan",
+			 (json_int_t)vf->vlan, "qos", (json_int_t)vf->qos, "proto",
+			 doc_vlan_protos[vf->proto], "spoofchk", vf->spoofchk, "trust", vf->trust,
+			 "state", doc_link_states[vf->state], "min_tx_rate",
+			 (json_int_t)vf->min_tx_rate, "max_tx_rate", (json_int_t)vf->max_tx_rate,
+			 "promisc", vf->promisc);
+}
+
+void adapter_configure_vf(struct adapter *adapter, const struct device *device,
+			  peer_answer_fn callback, void *data)
+{
 	peer_call(adapter->peer, "org.outrigger.Adapter.ConfigureVf",
-		  json_pack("{s:I,s:o}", "index", (json_int_t)vf->index, "settings", settings), NULL, 0,
-		  SHIM_CALL_MS, callback, data);
+		  json_pack("{s:I,s:o}", "index", (json_int_t)device->spec.vf.index, "settings",
+			    vf_settings(device)),
+		  NULL, 0, SHIM_CALL_MS, callback, data);
+}
+
+void adapter_take_vf(struct adapter *adapter, const struct device *device, int netns_fd,
+		     peer_answer_fn callback, void *data)
+{
+	const struct doc_device *spec = &device->spec;
+	bool netdev = spec->kind == DOC_DEVICE_NETDEV, vfio = spec->kind == DOC_DEVICE_VFIO;
+	json_t *parameters = json_pack("{s:I,s:o,s:s}", "index", (json_int_t)spec->vf.index,
+				       "settings", vf_settings(device), "use",
+				       netdev ? "netdev" : vfio ? "vfio" : "adjunct");
+
+	if (netdev)
+		json_object_set_new(parameters, "ifname", json_string(spec->ifname));
+	if (vfio)
+		json_object_set_new(parameters, "uid", json_integer(device->partition->uid));
+	peer_call(adapter->peer, "org.outrigger.Adapter.TakeVf", parameters, &netns_fd, netdev,
+		  adapter->shim->start_ms, callback, data);
+}
+
+void adapter_return_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data)
+{
+	peer_call(adapter->peer, "org.outrigger.Adapter.ReturnVf",
+		  json_pack("{s:I}", "index", (json_int_t)index), NULL, 0, adapter->shim->start_ms,
+		  callback, data);
 }
 
 void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data)
@@ -450,6 +612,8 @@ int adapter_device_string(const struct adapter *adapter, const struct device *de
 
 	if (adapter->spec.kind == DOC_ADAPTER_DPDK) {
 		length = snprintf(out, out_bytes, "%s", adapter->spec.device);
+	} else if (adapter->spec.kind == DOC_ADAPTER_SRIOV) {
+		length = snprintf(out, out_bytes, "%s", adapter->functions[device->spec.vf.index].address);
 	} else if (adapter->spec.kind == DOC_ADAPTER_ECHO) {
 		length = snprintf(out, out_bytes, "echo%lld", (long long)device->spec.vf.index);
 	} else {
@@ -460,5 +624,5 @@ int adapter_device_string(const struct adapter *adapter, const struct device *de
 		length = snprintf(out, out_bytes, "net_virtio_user0,path=%s/vf%lld,mac=%s,queue_size=1024", directory,
 				  (long long)device->spec.vf.index, mac);
 	}
-	return length < (int)out_bytes ? 0 : -ENAMETOOLONG;
+	return length < (int)out_bytes && length ? 0 : -ENAMETOOLONG;
 }

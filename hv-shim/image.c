@@ -205,11 +205,29 @@ static int pci_attribute(const char *address, const char *attribute, unsigned *o
 	return result;
 }
 
+/* What the virtual functions of a physical one are, whether there are any yet or not. */
+static int function_id(const struct doc_adapter *adapter, char *out, size_t out_bytes)
+{
+	struct vf_host host = {.kernel = &vf_kernel_recorded}; /* nothing is changed, or asked */
+	struct vf_pf_wish wish = {0};
+	int error = vf_pf_parse(adapter->device, &wish);
+
+	if (!error)
+		error = vf_discover(&host, 0);
+	const struct vf_function *pf = error ? NULL : vf_pf_find(&host, &wish);
+	if (pf)
+		snprintf(out, out_bytes, "pci:%04x:%04x", pf->vendor, pf->vf_device);
+	vf_host_clear(&host);
+	return pf ? 0 : error ? error : -ENODEV;
+}
+
 int image_device_id(const struct doc_adapter *adapter, char *out, size_t out_bytes)
 {
 	unsigned domain, bus, slot, function, vendor, device;
 	char address[DOC_STRING_BYTES];
 
+	if (adapter->kind == DOC_ADAPTER_SRIOV)
+		return function_id(adapter, out, out_bytes);
 	if (adapter->kind != DOC_ADAPTER_DPDK) {
 		snprintf(out, out_bytes, "%s", doc_adapter_kinds[adapter->kind]);
 		return 0;

@@ -55,7 +55,8 @@ const struct image *image_find(const struct image_list *list, const char *wanted
 
 /*
  * What manifests match against: "embedded", "echo", "vdev:net_ring" for net_ring0,...,
- * "pci:8086:10ca" for a PCI address, whose ids sysfs tells. 0 or -errno.
+ * "pci:8086:10ca" for a PCI address, or for the virtual functions of a physical one,
+ * whose ids sysfs tells. 0 or -errno.
  */
 int image_device_id(const struct doc_adapter *adapter, char *out, size_t out_bytes);
 

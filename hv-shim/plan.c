@@ -11,6 +11,8 @@
 
 #include "apply.h"
 
+static const char *const yes_no[] = {"no", "yes"};
+
 struct planner {
 	const struct shim *shim;
 	const struct document *document;
@@ -286,10 +288,17 @@ static int plan_adapter(struct planner *planner, const struct doc_adapter *want)
 			   (long long)want->vfs);
 	if (live && strcmp(live->spec.device, want->device))
 		add_detail(detail, "device %.60s -> %.60s", live->spec.device, want->device);
+	if (live && live->spec.any_link != want->any_link)
+		add_detail(detail, "any_link %s -> %s", yes_no[live->spec.any_link],
+			   yes_no[want->any_link]);
 	if (live && !*detail && live->state == STATE_FAILED)
 		add_detail(detail, "it had failed");
 	if (live && !*detail)
 		return 0;
+	if (planner->shim->rootless && want->kind == DOC_ADAPTER_SRIOV)
+		return refuse(planner, "org.outrigger.Shim.Refused",
+			      "adapter %s: real virtual functions need an outriggerd that runs as root",
+			      want->name);
 	const struct device *user = live ? adapter_user(planner, live) : NULL;
 	if (user)
 		return refuse(planner, "org.outrigger.Shim.Busy",
@@ -317,12 +326,23 @@ static int resolve_image(struct planner *planner, const char *name, struct doc_d
 
 	if (!adapter)
 		adapter = &adapter_find(planner->shim, device->vf.adapter)->spec;
+	if (adapter->kind == DOC_ADAPTER_SRIOV && device->vf.promisc)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: promisc is for the embedded adapter; on adapter %s it is the "
+			      "driver's to ask for, and trust: yes allows it", name, adapter->name);
+	/* 000, FIG. 7, step 710: a native driver, where the adapter can do it. */
+	if (doc_is_native_function(device) && adapter->kind == DOC_ADAPTER_SRIOV)
+		return 0;
+	if (device->adjunct.none && adapter->kind == DOC_ADAPTER_SRIOV)
+		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
+			      "device %s: adjunct: none hands the function itself to the partition: "
+			      "say how by kind: netdev (an interface of the kernel's driver) or vfio "
+			      "(for a virtual machine)", name);
 	int error = image_device_id(adapter, id, sizeof(id));
 	if (error)
 		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
 			      "device %s: adapter %s: %s cannot be identified: %s", name,
 			      adapter->name, adapter->device, strerror(-error));
-	/* 000, FIG. 7, step 710: a native driver, where the adapter can do it. */
 	if (device->adjunct.none)
 		return refuse(planner, "org.outrigger.Shim.InvalidDocument",
 			      "device %s: adjunct: none hands the function itself to the partition; "
@@ -420,7 +440,6 @@ static void compare_vf(const struct doc_vf *live, const struct doc_vf *want,
 #define COMPARE_WORD(member, words) \
 	if (live->member != want->member) \
 		add_detail(detail, #member " %s -> %s", (words)[live->member], (words)[want->member])
-	static const char *const yes_no[] = {"no", "yes"};
 
 	COMPARE(vlan);
 	COMPARE(qos);
@@ -473,7 +492,8 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 			return 0;
 	} else {
 		add_detail(detail, "%s, %s function %lld, adjunct %s", doc_port_kinds[device.kind],
-			   device.vf.adapter, (long long)device.vf.index, device.adjunct.image);
+			   device.vf.adapter, (long long)device.vf.index,
+			   device.adjunct.none ? "none" : device.adjunct.image);
 	}
 	struct change *change = plan_add(planner->plan, action, OBJECT_DEVICE, name);
 	if (!change)

@@ -58,10 +58,16 @@ struct adapter {
 	struct doc_adapter spec;
 	enum object_state state;
 	char message[SHIM_MESSAGE_BYTES]; /* why it failed */
-	struct peer *peer;                /* NULL: only the embedded adapter is a process */
+	struct peer *peer;                /* NULL: those of kind dpdk and echo have no process */
 	struct device *owners[DOC_VFS_MAX];
 	char model[64], serial[64], firmware_version[32];
 	bool link_up;
+	/* A real adapter's: where its functions are, and which of them are not there now. */
+	struct {
+		char address[VF_ADDRESS_BYTES];
+		int group;
+	} functions[DOC_VFS_MAX];
+	bool vf_gone[DOC_VFS_MAX], card_gone; /* card_gone: STARTING, once it is back */
 	json_t *vf_list; /* functions and their counters, as last asked for; or NULL */
 	bool stats_pending;
 	bool unwatched; /* its events do not come; see heartbeat.c */
@@ -223,6 +229,11 @@ void adapter_release(struct adapter *adapter, struct device *device);
 void adapter_configure_vf(struct adapter *adapter, const struct device *device,
 			  peer_answer_fn callback, void *data);
 void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data);
+/* A real adapter's: gives it to what the device's kind says (`netns_fd`: for netdev), clean
+ * and set up; and takes it back. */
+void adapter_take_vf(struct adapter *adapter, const struct device *device, int netns_fd,
+		     peer_answer_fn callback, void *data);
+void adapter_return_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data);
 /* DPDK's device arguments for the device's function. */
 int adapter_device_string(const struct adapter *adapter, const struct device *device, char *out,
 			  size_t out_bytes);
@@ -281,10 +292,13 @@ void device_event(struct device *device, const char *event, const char *message)
 bool device_is_active(const struct device *device);
 void device_free(struct device *device);
 
+/* Which devices a step is for: those that an adjunct drives, those that their partition does. */
+enum step_for { STEP_FOR_ALL, STEP_FOR_ADJUNCT, STEP_FOR_PARTITION };
 struct step {
 	const char *name; /* for the log, with the figure's step numbers */
 	/* 1: done; 0: device_step_done() will be called; -errno: message is set. */
 	int (*begin)(struct device *device);
+	enum step_for whom;
 };
 /* Each ended by a NULL name. */
 extern const struct step device_start_steps[], device_recover_steps[], device_stop_steps[];
@@ -305,6 +319,14 @@ void device_on_adjunct_exit(void *data, const char *how);
 /* Asks for the adjunct's events; -errno. */
 int device_watch(struct device *device);
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
+
+/* ---- function.c ---------------------------------------------------------------- */
+
+/* Steps: the adapter sets the device's function up for it; a partition that drives its
+ * function itself gets it into its namespace; the function goes back, clean. */
+int function_assign(struct device *device);
+int function_hand_over(struct device *device);
+int function_return(struct device *device);
 
 /* ---- region.c ------------------------------------------------------------------ */
 

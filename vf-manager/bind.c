@@ -137,6 +137,8 @@ static int bind_locked(struct vf_host *host, struct vf_function *vf, const char 
 	bool held = !strcmp(vf->owner, token);
 	int error;
 
+	if (vf->owner[0] && !held)
+		return vf_record_claim(host, vf, token, false); /* which says who holds it */
 	if (vf->used_by[0] && strcmp(vf->driver, meant))
 		return vf_refuse(host, -EBUSY, "%s: %s; stop that first", vf->name, vf->used_by);
 	error = driver_is_there(host, meant);
@@ -212,6 +214,15 @@ int vf_settings_bring(struct vf_host *host, const struct vf_function *vf,
 	return error;
 }
 
+int vf_check_free(struct vf_host *host, const struct vf_function *vf)
+{
+	if (strcmp(vf->driver, "vfio-pci") || vf->iommu_group < 0)
+		return 0;
+	int error = host->kernel->group_free(host->kernel->data, vf->iommu_group);
+	return error != -EBUSY ? 0 : vf_refuse(host, error, "%s: a program has its VFIO group %d "
+					       "open; stop that first", vf->name, vf->iommu_group);
+}
+
 int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *token)
 {
 	struct vf_record record;
@@ -226,6 +237,9 @@ int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *
 				 record.token, token);
 	if (vf->used_by[0] && !vf->only_up)
 		return vf_refuse(host, -EBUSY, "%s: %s; stop that first", vf->name, vf->used_by);
+	error = vf_check_free(host, vf);
+	if (error)
+		return error;
 	/* With no driver on it, nobody can start it between the reset and the end. */
 	error = vf_unbind(host, vf);
 	if (!error)

@@ -127,16 +127,6 @@ static int check_vfio(struct vf_host *host, const struct vf_function *vf)
 	return vf_group_members(host, vf->iommu_group, check_neighbour, &neighbours);
 }
 
-/* Taking a VF from vfio-pci while a program has it waits for that program, in the kernel. */
-static int check_free(struct vf_host *host, const struct vf_function *vf)
-{
-	if (strcmp(vf->driver, "vfio-pci") || vf->iommu_group < 0)
-		return 0;
-	int error = host->kernel->group_free(host->kernel->data, vf->iommu_group);
-	return error != -EBUSY ? 0 : vf_refuse(host, error, "%s: a program has its VFIO group %d "
-					       "open; stop that first", vf->name, vf->iommu_group);
-}
-
 /* ---- Taking ----------------------------------------------------------------------------- */
 
 struct move {
@@ -213,7 +203,7 @@ static bool is_given(const struct vf_function *vf, const struct vf_taking *takin
 
 static int make_clean(struct vf_host *host, struct vf_function *vf)
 {
-	int error = check_free(host, vf);
+	int error = vf_check_free(host, vf);
 
 	if (!error)
 		error = vf_unbind(host, vf);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vf_internal.h"
@@ -384,18 +385,27 @@ static int link_move(void *data, const char *ifname, int netns_fd, const char *n
 	return send_request(message, NULL, NULL);
 }
 
-/* A group is opened by one program at a time. */
+/*
+ * A group is opened by one program at a time. The file of one that was given away we may
+ * not open, for all that we may do to it: it is ours while we try.
+ */
 static int group_free(void *data, int group)
 {
+	struct stat owner;
 	char path[32];
 
 	(void)data;
 	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	int fd = open(path, O_RDWR | O_CLOEXEC), error = fd < 0 ? -errno : 0;
+	if (error == -EACCES && !stat(path, &owner) && !lchown(path, geteuid(), (gid_t)-1)) {
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		error = fd < 0 ? -errno : 0;
+		if (lchown(path, owner.st_uid, (gid_t)-1))
+			error = error ? error : -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
 }
 
 static int group_give(void *data, int group, uid_t uid)

@@ -75,6 +75,8 @@ static struct vf_step *add(struct vf_plan *plan, enum vf_action action,
 static int may_destroy(struct vf_host *host, const struct vf_function *pf, unsigned wanted,
 		       unsigned flags)
 {
+	int error;
+
 	for (unsigned v = 0; v < pf->vf_count; v++) {
 		const struct vf_function *vf = &pf->vfs[v];
 
@@ -86,6 +88,9 @@ static int may_destroy(struct vf_host *host, const struct vf_function *pf, unsig
 		if (vf->used_by[0] && !vf->only_up)
 			return vf_refuse(host, -EBUSY, "%s: VF %u (%s): %s; stop that first",
 					 pf->name, vf->index, vf->name, vf->used_by);
+		error = vf_check_free(host, vf);
+		if (error)
+			return error;
 	}
 	if (!(flags & VF_ALLOW_DISRUPTIVE))
 		return vf_refuse(host, -EBUSY,

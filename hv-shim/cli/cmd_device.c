@@ -43,7 +43,7 @@ char *device_reach(const json_t *device)
 	char *addresses, *text;
 	int length;
 
-	if (strcmp(kind, "tap") != 0) {
+	if (strcmp(kind, "tap") != 0 && strcmp(kind, "netdev") != 0) {
 		text = strdup(value_is_set(device, "path") ? value_text(device, "path") :
 			      strcmp(kind, "native") == 0  ? "shared rings" : "-");
 		output_need(text);
@@ -163,6 +163,8 @@ static void show_device(const json_t *device)
 		    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
 						      "the partition itself (adjunct: none)");
 	output_fact(facts, "vf", PAINT_NONE, "%s", vf);
+	if (value_is_set(device, "function"))
+		output_fact(facts, "function", PAINT_NONE, "%s", value_text(device, "function"));
 	output_table_print(facts, "");
 	output_trouble(device, value_text(device, "partition"), value_text(device, "name"));
 	free(reach);

@@ -148,14 +148,15 @@ static void ask_device(struct device *device)
 {
 	struct adapter *adapter = device->adapter;
 
-	if (device->state != STATE_RUNNING)
+	if (device->state != STATE_RUNNING || !device->adjunct)
 		return;
 	if (!device->stats_pending) {
 		device->stats_pending = true;
 		peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0,
 			  SHIM_CALL_MS, on_counters, device);
 	}
-	if (adapter->peer && !adapter->stats_pending) {
+	/* A real one's process has no counters. */
+	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED && adapter->peer && !adapter->stats_pending) {
 		adapter->stats_pending = true;
 		peer_call(adapter->peer, "org.outrigger.Adapter.ListVfs", NULL, NULL, 0, SHIM_CALL_MS,
 			  on_vfs, adapter);

@@ -57,13 +57,20 @@ json_t *status_device(const struct device *device)
 	for (int i = 0; i < DOC_ADDRESSES_MAX && spec->addresses[i][0]; i++)
 		json_array_append_new(addresses, json_string(spec->addresses[i]));
 	doc_mac_format(spec->mac, mac);
-	json_t *object = json_pack("{s:s,s:s,s:s,s:s,s:I,s:o,s:s,s:I,s:s,s:s}", "partition",
+	json_t *object = json_pack("{s:s,s:s,s:s,s:s,s:I,s:o,s:s,s:I,s:s}", "partition",
 				   device->partition->name, "name", spec->name, "kind",
 				   doc_port_kinds[spec->kind], "mac", mac, "mtu", (json_int_t)spec->mtu,
 				   "addresses", addresses, "adapter", spec->vf.adapter, "vf",
-				   (json_int_t)spec->vf.index, "adjunct", spec->adjunct.image, "state",
+				   (json_int_t)spec->vf.index, "state",
 				   object_state_name(device->state));
+	set_text(object, "adjunct", spec->adjunct.image);
 	set_text(object, "ifname", spec->ifname);
+	set_text(object, "function", device->adapter->functions[spec->vf.index].address);
+	if (spec->kind == DOC_DEVICE_VFIO && device->state == STATE_RUNNING) {
+		snprintf(path, sizeof(path), "/dev/vfio/%d",
+			 device->adapter->functions[spec->vf.index].group);
+		set_text(object, "path", path);
+	}
 	device_label(device, label);
 	if (spec->kind == ADJ_PORT_VHOST_USER &&
 	    !shim_path(device->partition->shim, "vhost", label, ".sock", path))
@@ -87,7 +94,7 @@ json_t *status_devices(const struct shim *shim, const struct partition *only)
 static bool has_namespace(const struct partition *partition)
 {
 	for (const struct device *d = partition->devices; d; d = d->next)
-		if (d->spec.kind == ADJ_PORT_TAP)
+		if (doc_is_interface(&d->spec))
 			return true;
 	return false;
 }
@@ -170,7 +177,11 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 	char label[DEVICE_LABEL_BYTES], drives[2 * DOC_STRING_BYTES];
 
 	device_label(device, label);
-	if (device->adapter->spec.kind != DOC_ADAPTER_DPDK)
+	const char *function = device->adapter->functions[device->spec.vf.index].address;
+	if (*function)
+		snprintf(drives, sizeof(drives), "%s function %lld, %s", device->adapter->spec.name,
+			 (long long)device->spec.vf.index, function);
+	else if (device->adapter->spec.kind != DOC_ADAPTER_DPDK)
 		snprintf(drives, sizeof(drives), "%s function %lld", device->adapter->spec.name,
 			 (long long)device->spec.vf.index);
 	else
@@ -202,6 +213,7 @@ json_t *status_adjuncts(const struct shim *shim)
 
 	for (const struct partition *p = shim->partitions; p; p = p->next)
 		for (const struct device *d = p->devices; d; d = d->next)
-			json_array_append_new(list, status_adjunct(d, false));
+			if (!d->spec.adjunct.none)
+				json_array_append_new(list, status_adjunct(d, false));
 	return list;
 }

@@ -114,7 +114,10 @@ static void device_running(struct device *device)
 		device_event(device, "adjunct-restarted", text);
 		device_restart_answer(device, NULL);
 		device_recover_end(device);
-	} else if (device->start_ns)
+	} else if (device->spec.adjunct.none)
+		log_info("device %s/%s: running, with the function itself",
+			 device->partition->name, device->spec.name);
+	else if (device->start_ns)
 		log_info("device %s/%s: running, adjunct started in %.1f ms",
 			 device->partition->name, device->spec.name,
 			 (double)device->start_ns / NS_PER_MS);
@@ -123,6 +126,8 @@ static void device_running(struct device *device)
 			 device->spec.name);
 	state_changed(device->partition->shim);
 	change_settle(&device->change, NULL);
+	if (device->spec.adjunct.none)
+		return;
 	events_device_running(device);
 	if (device->walk == device_recover_steps) {
 		standby_promoted(device);
@@ -220,6 +225,11 @@ void device_walk(struct device *device)
 		const struct step *step = &device->walk[device->step];
 		if (!step->name)
 			break;
+		if (step->whom == (device->spec.adjunct.none ? STEP_FOR_ADJUNCT
+							     : STEP_FOR_PARTITION)) {
+			device->step++;
+			continue;
+		}
 		log_debug("device %s/%s: %s", device->partition->name, device->spec.name, step->name);
 		device->waiting = true;
 		int result = step->begin(device);
@@ -554,6 +564,12 @@ void device_adopt(struct device *device, struct peer_identity identity, bool sou
 		error = peer_adopt(device->partition->shim->event, identity, socket_path,
 				   device_on_adjunct_exit, device, &device->adjunct);
 	state_check_adopted("adjunct", socket_path, error);
+	if (sound && device->spec.adjunct.none) {
+		/* Nobody of ours is on the way of its frames. */
+		device->step = device_adopt_step;
+		device_running(device);
+		return;
+	}
 	if (!sound) {
 		/* It may have left a process, a TAP, a function, a socket: undo first. */
 		device->state = STATE_RUNNING;

@@ -63,8 +63,10 @@ static int wait_for_others(struct device *device)
 	if (device->partition->state == STATE_FAILED)
 		return fail_step(device, -ENODEV, "partition %s failed: %s", device->partition->name,
 				 device->partition->message);
-	return adapter_is_ready(device->adapter) && partition_is_ready(device->partition) ? DONE
-											  : PENDING;
+	return adapter_is_ready(device->adapter) && partition_is_ready(device->partition) &&
+			       !device->adapter->vf_gone[device->spec.vf.index]
+		       ? DONE
+		       : PENDING;
 }
 
 /* A memfd of huge pages, all of them its own now; -errno: there are not as many. */
@@ -181,24 +183,6 @@ static int fetch_port(struct device *device)
 		return DONE;
 	peer_call(device->partition->keeper, "org.outrigger.Keeper.Fetch", json_pack("{s:s}", "name", name),
 		  NULL, 0, SHIM_CALL_MS, on_port, device);
-	return PENDING;
-}
-
-static void on_assigned(void *data, const char *problem, struct varlink_answer *answer)
-{
-	struct device *device = data;
-	json_t *taken = problem ? NULL : json_object_get(answer->parameters, "taken");
-
-	device->vf_taken = json_is_integer(taken) ? json_integer_value(taken) : -1;
-	device_step_done(device, problem);
-}
-
-static int assign_function(struct device *device)
-{
-	device->vf_taken = -1;
-	if (!device->adapter->peer)
-		return DONE;
-	adapter_configure_vf(device->adapter, device, on_assigned, device);
 	return PENDING;
 }
 
@@ -337,13 +321,15 @@ static int set_up_interface(struct device *device)
 const struct step device_start_steps[] = {
 	{"wait for the adapter and the partition (705)", wait_for_others},
 	{"revoke the donated region (750)", region_revoke},
-	{"reserve memory (735)", reserve_memory},
-	{"make the partition's virtual device (775)", make_port},
-	{"assign the virtual function (745)", assign_function},
-	{"create the adjunct (755)", create_adjunct},
-	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
+	{"reserve memory (735)", reserve_memory, STEP_FOR_ADJUNCT},
+	{"make the partition's virtual device (775)", make_port, STEP_FOR_ADJUNCT},
+	{"assign the virtual function (745)", function_assign},
+	{"create the adjunct (755)", create_adjunct, STEP_FOR_ADJUNCT},
+	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct,
+	 STEP_FOR_ADJUNCT},
 	{"take up the guest's session", device_vhost_open},
-	{"set up the service interface (775, 780)", set_up_interface},
+	{"set up the service interface (775, 780)", set_up_interface, STEP_FOR_ADJUNCT},
+	{"hand the virtual function over (715)", function_hand_over, STEP_FOR_PARTITION},
 	{NULL},
 };
 const unsigned device_adopt_step = 7;
@@ -417,15 +403,6 @@ static int return_port(struct device *device)
 	return PENDING;
 }
 
-/* Reset, so that the next owner gets it clean (T10). */
-static int return_function(struct device *device)
-{
-	if (!device->adapter->peer)
-		return DONE;
-	adapter_reset_vf(device->adapter, device->spec.vf.index, on_answer, device);
-	return PENDING;
-}
-
 const struct step device_stop_steps[] = {
 	{"detach the partition's program", detach_program},
 	{"quiesce the adjunct", quiesce_adjunct},
@@ -433,7 +410,7 @@ const struct step device_stop_steps[] = {
 	{"remove its sockets", remove_sockets},
 	{"give the donated region back", region_return},
 	{"return the partition's virtual device", return_port},
-	{"reset the virtual function", return_function},
+	{"reset the virtual function", function_return},
 	{NULL},
 };
 
@@ -445,10 +422,10 @@ const struct step device_recover_steps[] = {
 	{"end the old adjunct", end_adjunct},
 	{"wait before another try", device_wait_before_retry},
 	{"wait for the adapter and the partition", wait_for_others},
-	{"reset the virtual function", return_function},
+	{"reset the virtual function", function_return},
 	{"reserve memory (735)", reserve_memory},
 	{"fetch the partition's virtual device", fetch_port},
-	{"assign the virtual function (745)", assign_function},
+	{"assign the virtual function (745)", function_assign},
 	{"create the adjunct (755)", create_adjunct},
 	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
 	{"take up the guest's session", device_vhost_open},

@@ -24,13 +24,29 @@ static bool ifname_valid(const char *name)
 	return strcmp(name, ".") && strcmp(name, "..") && !strpbrk(name, "/:%");
 }
 
+/* 000, FIG. 7, step 715: the function itself, and so no adjunct. */
+static int check_native(struct reader *r, const json_t *object, struct doc_device *device)
+{
+	bool native = doc_is_native_function(device);
+
+	if (native && json_object_get(object, "adjunct") && !device->adjunct.none)
+		return reader_refuse(r, object, "adjunct", "a %s device has the function itself, and "
+				     "no adjunct; leave it out, or choose tap, vhost-user or native",
+				     doc_port_kinds[device->kind]);
+	device->adjunct.none |= native;
+	return 0;
+}
+
 static int check_device(struct reader *r, const json_t *object, struct doc_device *device)
 {
-	if (device->kind != ADJ_PORT_TAP && device->addresses[0][0])
-		return reader_refuse(r, object, "address", "only a tap device has addresses");
-	if (device->kind != ADJ_PORT_TAP && device->ifname[0])
+	bool interface = doc_is_interface(device);
+
+	if (!interface && device->addresses[0][0])
+		return reader_refuse(r, object, "address",
+				     "only a tap or netdev device has addresses");
+	if (!interface && device->ifname[0])
 		return reader_refuse(r, object, "ifname",
-				     "only a tap device has an interface name");
+				     "only a tap or netdev device has an interface name");
 	if (device->kind != ADJ_PORT_NATIVE && device->ring_entries)
 		return reader_refuse(r, object, "ring_entries", "only a native device has rings");
 	if (device->vf.qos && !device->vf.vlan)
@@ -41,7 +57,7 @@ static int check_device(struct reader *r, const json_t *object, struct doc_devic
 		return reader_refuse(r, object, "vf", "min_tx_rate is above max_tx_rate");
 	if (device->kind == ADJ_PORT_NATIVE && !device->ring_entries)
 		device->ring_entries = NET_RING_ENTRIES_DEFAULT;
-	if (device->kind == ADJ_PORT_TAP && !device->ifname[0]) {
+	if (interface && !device->ifname[0]) {
 		if (strlen(device->name) >= DOC_IFNAME_BYTES)
 			return reader_refuse(
 				r, object, "name",
@@ -49,11 +65,11 @@ static int check_device(struct reader *r, const json_t *object, struct doc_devic
 				device->name);
 		strcpy(device->ifname, device->name);
 	}
-	if (device->kind == ADJ_PORT_TAP &&
+	if (interface &&
 	    (!ifname_valid(device->ifname) || !strcmp(device->ifname, "lo")))
 		return reader_refuse(r, object, "ifname", "'%s' cannot name an interface",
 				     device->ifname);
-	return 0;
+	return check_native(r, object, device);
 }
 
 static int read_devices(struct reader *r, json_t *object, struct doc_partition *partition)
@@ -184,6 +200,7 @@ static int read_partition(struct reader *r, json_t *object, struct doc_partition
 static int read_adapter(struct reader *r, json_t *object, struct doc_adapter *adapter)
 {
 	int error = reader_fields(r, object, doc_adapter_fields, adapter, NULL);
+	struct vf_pf_wish pf = {0};
 
 	if (error)
 		return error;
@@ -193,8 +210,16 @@ static int read_adapter(struct reader *r, json_t *object, struct doc_adapter *ad
 				     "0000:01:10.0 or net_ring0");
 	if (adapter->kind == DOC_ADAPTER_DPDK && adapter->vfs != 1)
 		return reader_refuse(r, object, "vfs", "a dpdk adapter is one function");
-	if (adapter->kind != DOC_ADAPTER_DPDK && adapter->device[0])
-		return reader_refuse(r, object, "device", "goes with kind: dpdk only");
+	if (adapter->kind == DOC_ADAPTER_SRIOV && vf_pf_parse(adapter->device, &pf))
+		return reader_refuse(r, object, "device", "%s; an sriov adapter is a physical "
+				     "function, by its PCI address such as 0000:01:00.0 or its "
+				     "permanent MAC address (an interface's name may change)",
+				     adapter->device[0] ? "is neither address" : "is missing");
+	if (adapter->any_link && adapter->kind != DOC_ADAPTER_SRIOV)
+		return reader_refuse(r, object, "any_link", "goes with kind: sriov only");
+	if (adapter->kind != DOC_ADAPTER_DPDK && adapter->kind != DOC_ADAPTER_SRIOV &&
+	    adapter->device[0])
+		return reader_refuse(r, object, "device", "goes with kind: dpdk or sriov only");
 	return 0;
 }
 

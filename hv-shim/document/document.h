@@ -39,13 +39,15 @@ enum doc_adapter_kind {
 	DOC_ADAPTER_EMBEDDED, /* a soft adapter's process */
 	DOC_ADAPTER_DPDK,     /* one port that DPDK knows by a device string */
 	DOC_ADAPTER_ECHO,     /* none: what is sent comes back; for measuring and tests */
+	DOC_ADAPTER_SRIOV,    /* a physical function's virtual ones, by the VF manager (vf.h) */
 };
 
 struct doc_adapter {
 	char name[DOC_NAME_BYTES];
 	int kind; /* enum doc_adapter_kind */
 	int64_t vfs;
-	char device[DOC_STRING_BYTES]; /* DPDK: the device string */
+	char device[DOC_STRING_BYTES]; /* DPDK: the device string; SRIOV: as vf_pf_parse() takes */
+	bool any_link; /* SRIOV: functions are made though it has no link */
 };
 
 enum doc_link_state { DOC_LINK_AUTO, DOC_LINK_ENABLE, DOC_LINK_DISABLE };
@@ -62,6 +64,12 @@ struct doc_vf {
 	int64_t min_tx_rate, max_tx_rate; /* Mbit/s, 0: unlimited */
 };
 
+/* How programs reach a device: by an adjunct, as adj.h has it, or by themselves. */
+enum doc_device_kind {
+	DOC_DEVICE_NETDEV = ADJ_PORT_NATIVE + 1, /* the kernel's driver, in the namespace */
+	DOC_DEVICE_VFIO, /* VFIO, for a virtual machine or a DPDK program */
+};
+
 enum doc_cpu { DOC_CPU_SHARED, DOC_CPU_DEDICATED };
 
 struct doc_adjunct {
@@ -75,11 +83,11 @@ struct doc_adjunct {
 
 struct doc_device {
 	char name[DOC_NAME_BYTES];
-	int kind; /* enum adj_port_kind */
+	int kind; /* enum adj_port_kind, or doc_device_kind */
 	uint8_t mac[6]; /* all zero: assigned from the names */
 	int64_t mtu;
 	char addresses[DOC_ADDRESSES_MAX][DOC_STRING_BYTES]; /* CIDR; empty string ends */
-	char ifname[DOC_IFNAME_BYTES]; /* TAP; empty: the device's name */
+	char ifname[DOC_IFNAME_BYTES]; /* TAP, NETDEV; empty: the device's name */
 	int64_t ring_entries; /* NATIVE */
 	struct doc_vf vf;
 	struct doc_adjunct adjunct;
@@ -131,6 +139,17 @@ json_t *doc_device_to_json(const struct doc_device *device);
 /* Words for enums, as in the document. */
 extern const char *const doc_adapter_kinds[], *const doc_port_kinds[], *const doc_link_states[],
 	*const doc_vlan_protos[], *const doc_cpus[];
+
+/* It is an interface in the partition's network namespace. */
+static inline bool doc_is_interface(const struct doc_device *device)
+{
+	return device->kind == ADJ_PORT_TAP || device->kind == DOC_DEVICE_NETDEV;
+}
+/* The partition has the function itself, and no adjunct. */
+static inline bool doc_is_native_function(const struct doc_device *device)
+{
+	return device->kind == DOC_DEVICE_NETDEV || device->kind == DOC_DEVICE_VFIO;
+}
 
 bool doc_name_valid(const char *name);
 /* 0 or -EINVAL. */

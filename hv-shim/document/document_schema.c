@@ -9,8 +9,8 @@
 
 #define MIB (INT64_C(1) << 20)
 
-const char *const doc_adapter_kinds[] = {"embedded", "dpdk", "echo", NULL};
-const char *const doc_port_kinds[] = {"tap", "vhost-user", "native", NULL};
+const char *const doc_adapter_kinds[] = {"embedded", "dpdk", "echo", "sriov", NULL};
+const char *const doc_port_kinds[] = {"tap", "vhost-user", "native", "netdev", "vfio", NULL};
 const char *const doc_link_states[] = {"auto", "enable", "disable", NULL};
 const char *const doc_vlan_protos[] = {"802.1Q", "802.1ad", NULL};
 const char *const doc_cpus[] = {"shared", "dedicated", NULL};
@@ -23,6 +23,7 @@ const struct field doc_adapter_fields[] = {
 	{"vfs", FIELD_INTEGER, AT(doc_adapter, vfs), .minimum = 1, .maximum = DOC_VFS_MAX,
 	 .fallback = 1},
 	{"device", FIELD_STRING, AT(doc_adapter, device), .maximum = DOC_STRING_BYTES - 1},
+	{"any_link", FIELD_BOOLEAN, AT(doc_adapter, any_link)},
 	{NULL},
 };
 

@@ -94,6 +94,12 @@ struct tap_request {
  * on failure. -EINVAL: the request is wrong; -EBUSY: the name is taken.
  */
 int tap_create(const struct namespace *namespace, const struct tap_request *request, char *why);
+/*
+ * MTU, addresses, and up, of an interface that is in the namespace; its MAC too unless that
+ * is NULL. As tap_create(); -ENOENT: there is none of that name.
+ */
+int interface_set_up(const struct namespace *namespace, const struct tap_request *request,
+		     char *why);
 /* Sets a flag-up on an interface; 0 or a negative libnl error. */
 int link_set_up(struct nl_sock *route, const char *ifname);
 

@@ -46,7 +46,7 @@ static void answer_full(struct varlink_call *call)
 }
 
 /* Fills *out from the parameters; false after answering. */
-static bool tap_parameters(struct varlink_call *call, json_t *parameters, struct tap_request *out)
+static bool interface_parameters(struct varlink_call *call, json_t *parameters, struct tap_request *out)
 {
 	json_t *mtu = json_object_get(parameters, "mtu");
 	json_t *addresses = json_object_get(parameters, "addresses");
@@ -55,9 +55,6 @@ static bool tap_parameters(struct varlink_call *call, json_t *parameters, struct
 
 	out->ifname = string_parameter(call, parameters, "ifname");
 	if (!out->ifname)
-		return false;
-	out->mac = string_parameter(call, parameters, "mac");
-	if (!out->mac)
 		return false;
 	if (!json_is_integer(mtu) || json_integer_value(mtu) < 0 ||
 	    json_integer_value(mtu) > UINT16_MAX) {
@@ -87,7 +84,8 @@ static void create_tap(struct varlink_call *call, json_t *parameters, void *cont
 	struct tap_request request = {0};
 	char why[KEEPER_WHY_BYTES] = "";
 
-	if (!name || !tap_parameters(call, parameters, &request))
+	if (!name || !interface_parameters(call, parameters, &request) ||
+	    !(request.mac = string_parameter(call, parameters, "mac")))
 		return;
 	if (store_find(&keeper->store, name)) {
 		varlink_errorf(call, ERROR("Exists"), "'%s' is kept already; remove it first", name);
@@ -115,6 +113,33 @@ static void create_tap(struct varlink_call *call, json_t *parameters, void *cont
 		return;
 	}
 	varlink_reply_fds(call, NULL, &fd, 1);
+}
+
+static void make_namespace(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct keeper *keeper = context;
+	char why[KEEPER_WHY_BYTES] = "";
+
+	(void)parameters;
+	if (namespace_make(&keeper->namespace, why))
+		varlink_errorf(call, ERROR("SystemError"), "%s", why);
+	else
+		varlink_reply_fds(call, NULL, &keeper->namespace.net_fd, 1);
+}
+
+static void set_up_interface(struct varlink_call *call, json_t *parameters, void *context)
+{
+	struct keeper *keeper = context;
+	struct tap_request request = {0};
+	char why[KEEPER_WHY_BYTES] = "";
+
+	if (!interface_parameters(call, parameters, &request))
+		return;
+	if (namespace_make(&keeper->namespace, why) ||
+	    interface_set_up(&keeper->namespace, &request, why))
+		varlink_errorf(call, ERROR("SystemError"), "%s", why);
+	else
+		varlink_reply(call, NULL);
 }
 
 #define SETTLE_ANSWER_BYTES_MAX 64
@@ -271,6 +296,8 @@ static void stop(struct varlink_call *call, json_t *parameters, void *context)
 
 static const struct varlink_method methods[] = {
 	{"CreateTap", create_tap, 0},
+	{"MakeNamespace", make_namespace, 0},
+	{"SetUpInterface", set_up_interface, 0},
 	{"Store", store_method, VARLINK_FDS_MAX},
 	{"Fetch", fetch, 0},
 	{"Remove", remove_method, 0},

@@ -69,8 +69,9 @@ static int set_mac_and_mtu(struct nl_sock *route, int index, const struct tap_re
 	struct rtnl_link *change = NULL;
 	int error = -EINVAL;
 
-	if (nl_addr_parse(request->mac, AF_LLC, &mac) || nl_addr_get_len(mac) != 6 ||
-	    (*(const uint8_t *)nl_addr_get_binary_addr(mac) & 1)) {
+	/* A function's own interface has its MAC from its adapter. */
+	if (request->mac && (nl_addr_parse(request->mac, AF_LLC, &mac) || nl_addr_get_len(mac) != 6 ||
+	    (*(const uint8_t *)nl_addr_get_binary_addr(mac) & 1))) {
 		snprintf(why, KEEPER_WHY_BYTES, "'%.32s' is not a unicast MAC address",
 			 request->mac);
 		goto out;
@@ -81,12 +82,14 @@ static int set_mac_and_mtu(struct nl_sock *route, int index, const struct tap_re
 		snprintf(why, KEEPER_WHY_BYTES, "out of memory");
 		goto out;
 	}
-	rtnl_link_set_addr(change, mac);
+	if (mac)
+		rtnl_link_set_addr(change, mac);
 	rtnl_link_set_mtu(change, request->mtu);
 	error = change_link(route, index, change);
 	if (error) {
-		snprintf(why, KEEPER_WHY_BYTES, "cannot give %s the MAC %s and MTU %u: %s",
-			 request->ifname, request->mac, request->mtu, nl_geterror(error));
+		snprintf(why, KEEPER_WHY_BYTES, "cannot give %s %s%s%sMTU %u: %s", request->ifname,
+			 mac ? "the MAC " : "", mac ? request->mac : "", mac ? " and " : "",
+			 request->mtu, nl_geterror(error));
 		error = -EIO;
 	}
 out:
@@ -163,7 +166,7 @@ static int open_tap(const char *ifname, char *why)
 	return fd;
 }
 
-int tap_create(const struct namespace *namespace, const struct tap_request *request, char *why)
+static int check_request(const struct tap_request *request, char *why)
 {
 	if (!ifname_valid(request->ifname)) {
 		snprintf(why, KEEPER_WHY_BYTES, "'%.32s' is not an interface name",
@@ -175,6 +178,38 @@ int tap_create(const struct namespace *namespace, const struct tap_request *requ
 			 MTU_MIN, MTU_MAX);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+int interface_set_up(const struct namespace *namespace, const struct tap_request *request,
+		     char *why)
+{
+	int error = check_request(request, why);
+	int index = error ? 0 : (int)if_nametoindex(request->ifname);
+
+	if (!error && !index) {
+		snprintf(why, KEEPER_WHY_BYTES, "the namespace has no interface %s", request->ifname);
+		error = -ENOENT;
+	}
+	if (!error)
+		error = set_mac_and_mtu(namespace->route, index, request, why);
+	for (unsigned i = 0; !error && i < request->address_count; i++)
+		error = add_address(namespace->route, index, request->addresses[i], why);
+	int nl_error = error ? 0 : link_set_up(namespace->route, request->ifname);
+	if (nl_error) {
+		snprintf(why, KEEPER_WHY_BYTES, "cannot set %s up: %s", request->ifname,
+			 nl_geterror(nl_error));
+		error = -EIO;
+	}
+	return error;
+}
+
+int tap_create(const struct namespace *namespace, const struct tap_request *request, char *why)
+{
+	int error = check_request(request, why);
+
+	if (error)
+		return error;
 	if (if_nametoindex(request->ifname)) {
 		snprintf(why, KEEPER_WHY_BYTES, "the namespace has an interface %s already",
 			 request->ifname);
@@ -184,18 +219,7 @@ int tap_create(const struct namespace *namespace, const struct tap_request *requ
 	if (fd < 0)
 		return fd;
 
-	int index = (int)if_nametoindex(request->ifname);
-	int error = set_mac_and_mtu(namespace->route, index, request, why);
-	for (unsigned i = 0; !error && i < request->address_count; i++)
-		error = add_address(namespace->route, index, request->addresses[i], why);
-	if (!error) {
-		int nl_error = link_set_up(namespace->route, request->ifname);
-		if (nl_error) {
-			snprintf(why, KEEPER_WHY_BYTES, "cannot set %s up: %s", request->ifname,
-				 nl_geterror(nl_error));
-			error = -EIO;
-		}
-	}
+	error = interface_set_up(namespace, request, why);
 	if (error) {
 		close(fd); /* the interface goes with its descriptor */
 		return error;

@@ -37,9 +37,10 @@ static const struct {
 } kept[] = {
 	/* clone() into namespaces (spawn.c); in children, the way into an empty root. */
 	{CAPABILITY(CAP_SYS_ADMIN), .own = true, .reason = "no adjunct or adapter can be started"},
-	/* A partition's sockets become its owner's (partition.c, vhost_proxy.c). */
+	/* A partition's sockets become its owner's (partition.c, vhost_proxy.c), and VFIO
+	 * groups (vf-manager/adapter). */
 	{CAPABILITY(CAP_CHOWN), .own = true, .reason = "no partition can have an owner but root"},
-	/* In keepers: TAP interfaces and their addresses. */
+	/* In keepers: TAP interfaces and their addresses; in vf-manager/adapter: settings of VFs. */
 	{CAPABILITY(CAP_NET_ADMIN), .own = false, .reason = "no device of kind tap can be made"},
 	/* In children, and here once: taking capabilities out of the bounding set. */
 	{CAPABILITY(CAP_SETPCAP), .own = false, .reason = "bounding sets stay as they are"},

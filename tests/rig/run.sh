@@ -19,7 +19,7 @@ export LC_ALL=C.UTF-8
 # 4 GiB; then the firmware also puts the virtual functions' registers up there, and
 # QEMU 10.0 loses the upper half of such an address: the functions answer nothing.
 # Seconds: for one script, and for all; some minutes are only for a busy machine.
-memory=2560 script_seconds=300 all_seconds=560
+memory=2560 script_seconds=300 all_seconds=900
 no() { printf '%s\n' "$*"; exit 77; }
 die() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }
 

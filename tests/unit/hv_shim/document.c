@@ -115,6 +115,10 @@ static const struct {
 	{"version: 1\nadapters: [3]", 2, "entry 0 is a number"},
 	{"version: 1\nadapters:\n  - name: a", 0, "adapters[0].kind: is missing"},
 	{"version: 1\nadapters:\n  - {name: a,\n     kind: pf}", 4, "choose one of: embedded, dpdk, echo"},
+	{"version: 1\nadapters:\n  - {name: a, kind: sriov}", 0, "device: is missing; an sriov adapter is"},
+	{"version: 1\nadapters:\n  - {name: a, kind: sriov, device: eth0}", 3, "device: is neither address"},
+	{"version: 1\nadapters:\n  - {name: a, kind: embedded, any_link: yes}", 3, "goes with kind: sriov only"},
+	{"version: 1\nadapters:\n  - {name: a, kind: echo, device: x}", 3, "goes with kind: dpdk or sriov only"},
 	{"version: 1\nadapters:\n  - {name: a, kind: dpdk}", 0, "device: is missing"},
 	{"version: 1\nadapters:\n  - {name: a, kind: embedded, vfs: 65}", 3, "65 is not from 1 to 64"},
 	{"version: 1\nadapters:\n  - {name: a, kind: embedded}\n  - {name: a, kind: embedded}", 4,
@@ -399,9 +403,9 @@ Test(document, rules_between_fields)
 		{"vf: {adapter: a, qos: 3}", "qos goes with a vlan"},
 		{"vf: {adapter: a, promisc: yes}", "promisc needs trust"},
 		{"vf: {adapter: a, min_tx_rate: 5, max_tx_rate: 4}", "min_tx_rate is above"},
-		{"vf: {adapter: a}, address: 10.0.0.1/8", "only a tap device has addresses"},
+		{"vf: {adapter: a}, address: 10.0.0.1/8", "only a tap or netdev device has addresses"},
 		{"vf: {adapter: a}, ring_entries: 3", "3 is not a power of two"},
-		{"vf: {adapter: a}, ifname: x", "only a tap device has an interface"},
+		{"vf: {adapter: a}, ifname: x", "only a tap or netdev device has an interface"},
 		{"mtu: 1500", "vf: is missing"},
 	};
 
@@ -416,6 +420,31 @@ Test(document, rules_between_fields)
 		cr_expect_eq(load(text, &document, &error), -EINVAL, "%s", text);
 		cr_expect(strstr(error.message, rows[i][1]), "%s: %s", rows[i][0], error.message);
 	}
+}
+
+Test(document, functions_of_this_machine)
+{
+	struct document document;
+	struct doc_error error;
+
+	cr_assert_eq(load("version: 1\nadapters:\n"
+			  "  - {name: a, kind: sriov, device: '01:00.0', vfs: 3, any_link: yes}\n"
+			  "  - {name: b, kind: sriov, device: 'a0:36:9f:00:00:01'}\n"
+			  "partitions:\n  - name: p\n    devices:\n"
+			  "      - {name: net0, kind: netdev, vf: {adapter: a}, address: 10.0.0.1/8}\n"
+			  "      - {name: net1, kind: vfio, vf: {adapter: b}, adjunct: none}\n",
+			  &document, &error), 0, "%s", error.message);
+	cr_expect(document.adapters[0].any_link);
+	const struct doc_device *devices = document.partitions[0].devices;
+	cr_expect(devices[0].adjunct.none && devices[1].adjunct.none);
+	cr_expect_str_eq(devices[0].ifname, "net0");
+	cr_expect_str_eq(devices[1].ifname, "");
+	document_free(&document);
+	cr_expect_eq(load("version: 1\npartitions:\n  - name: p\n    devices:\n"
+			  "      - {name: n, kind: vfio, vf: {adapter: b}, adjunct: {image: x}}\n",
+			  &document, &error), -EINVAL);
+	cr_expect(strstr(error.message, "a vfio device has the function itself"), "%s",
+		  error.message);
 }
 
 Test(document, a_partition_by_the_socket)

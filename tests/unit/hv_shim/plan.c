@@ -62,6 +62,25 @@ static int plan_text(const char *text, bool prune)
 #define ADAPTER "version: 1\nadapters: [{name: soft0, kind: embedded, vfs: 4}]\npartitions:\n"
 #define RED(settings) "  - {name: red, devices: [{name: net0, kind: tap, " settings "}]}\n"
 
+/* A physical function that no machine has. */
+#define REAL "version: 1\nadapters: [{name: nic0, kind: sriov, device: '00ff:7f:00.0', vfs: 2}]\n" \
+	     "partitions:\n  - {name: b, devices: ["
+
+/* Nobody but the partition drives it, so no image need fit. */
+Test(plan, a_function_itself)
+{
+	const char *text = REAL "{name: n, kind: netdev, vf: {adapter: nic0}}]}\n";
+
+	cr_assert_eq(plan_text(text, false), 0, "%s", error.message);
+	cr_assert_eq(plan.count, 3u);
+	cr_expect_str_eq(plan.changes[0].detail, "sriov, 2 functions");
+	cr_expect_str_eq(plan.changes[2].detail, "netdev, nic0 function 0, adjunct none");
+	cr_expect(plan.changes[2].device.adjunct.none);
+	shim.rootless = true;
+	cr_expect_eq(plan_text(text, false), -EINVAL);
+	cr_expect(strstr(error.message, "need an outriggerd that runs as root"), "%s", error.message);
+}
+
 Test(plan, equal_settings_change_nothing)
 {
 	/* Function, MAC, image and memory are left open, and keep what they have. */
@@ -138,6 +157,13 @@ static const struct {
 	{"version: 1\nadapters: [{name: soft0, kind: embedded, vfs: 2}]",
 	 "vfs 4 -> 2 needs it restarted, and red/net0 uses it"},
 	{ADAPTER RED("vf: {adapter: soft0}, adjunct: none"), "functions have no kernel driver"},
+	{ADAPTER "  - {name: b, devices: [{name: n, kind: netdev, vf: {adapter: soft0}}]}\n",
+	 "functions have no kernel driver"},
+	{REAL "{name: n, kind: tap, vf: {adapter: nic0}, adjunct: none}]}\n", "say how by kind: netdev"},
+	{REAL "{name: n, kind: netdev, vf: {adapter: nic0, trust: yes, promisc: yes}}]}\n",
+	 "promisc is for the embedded adapter"},
+	{REAL "{name: n, kind: tap, vf: {adapter: nic0}}]}\n",
+	 "adapter nic0: 00ff:7f:00.0 cannot be identified"},
 	{ADAPTER RED("vf: {adapter: soft0}, adjunct: {image: other}"),
 	 "no adjunct image is called 'other'; installed: ethdev drives embedded, vdev:net_ring"},
 	{ADAPTER RED("vf: {adapter: soft0}, adjunct: {memory: 8M}"), "needs at least 16M"},

@@ -166,6 +166,12 @@ Test(vf_hand, a_group_that_is_open)
 	fake.busy_group = 11;
 	cr_expect_eq(take(VF_USE_NETDEV), -EBUSY);
 	cr_expect(strstr(fake.host.reason, "VFIO group 11 open"), "%s", fake.host.reason);
+	cr_expect_eq(vf_release(&fake.host, vf(), "nic0"), -EBUSY);
+	struct vf_wish wishes[3] = {{.msix = -1}, {.msix = -1}, {.msix = -1}};
+	struct vf_pf_wish wish = {.by_address = true, .vf_count = 3, .vfs = wishes,
+				  .address = fake.host.pfs[0]->address};
+	fake.host.owner = "nic0";
+	cr_expect_eq(vf_apply(&fake.host, &wish, 1, VF_ALLOW_DISRUPTIVE, NULL, NULL), -EBUSY);
 	cr_expect_eq(fake.operations, 0u);
 }
 
