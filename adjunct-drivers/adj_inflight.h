@@ -18,8 +18,8 @@
  * This word is stored after it, and before the ring's own index tells the
  * partition that the slots are free again.
  *
- * Written and read by adjunct-drivers/ethdev/port_native.c and port_vhost.c, on the
- * serving thread of the one adjunct that serves, or while that thread is kept out. Of a
+ * Written and read by adjunct-drivers/ethdev/port_native.c, port_vhost.c and
+ * runtime/service.c, on the serving thread of the one adjunct that serves, or while that thread is kept out. Of a
  * guest `position` is an available index, of 16 bits; there, a burst has no entries that
  * are no frames, and a ring that ends makes `version` 0 again.
  */
@@ -42,5 +42,31 @@ struct adj_inflight {
 };
 static_assert(sizeof(struct adj_inflight) == 16, "layout");
 static_assert(offsetof(struct adj_inflight, transmit) == 8, "layout");
+
+/*
+ * How far a service request has come. One that a predecessor had begun and not done
+ * fails, since nobody can tell how far it came; one it was completing has been
+ * completed if its entry is in the ring. So none is done twice, and none is forgotten.
+ */
+enum adj_request_step {
+	ADJ_REQUEST_QUEUED,
+	ADJ_REQUEST_BEGUN,
+	ADJ_REQUEST_COMPLETING, /* `completion` holds */
+	ADJ_REQUEST_DONE,
+};
+
+/* The whole page of a native port: the above, and of the service interface
+ * (service_layout.h), by request slot: position << 32 | enum adj_request_step, and the
+ * completion ring's position that was used for it. */
+struct adj_inflight_page {
+	struct adj_inflight frames;
+	uint8_t reserved[48];
+	struct {
+		_Atomic uint64_t step;
+		_Atomic uint64_t completion;
+	} requests[64];
+};
+static_assert(offsetof(struct adj_inflight_page, requests) == 64, "layout");
+static_assert(sizeof(struct adj_inflight_page) <= ADJ_INFLIGHT_BYTES, "layout");
 
 #endif

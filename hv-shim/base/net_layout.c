@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "eq.h"
+#include "service_layout.h"
 
 #define PAGE_BYTES 4096u
 
@@ -25,13 +26,23 @@ int net_layout_compute(uint32_t ring_entries, struct net_layout *out)
 	ring_bytes = round_up_page(ring_bytes);
 	size_t buffers_bytes = round_up_page((size_t)ring_entries * NET_BUFFER_BYTES);
 
+	size_t service = 2 * ring_bytes + 2 * buffers_bytes;
+	size_t service_ring_bytes =
+		round_up_page(eq_ring_size_bytes(SERVICE_SLOTS, SERVICE_ENTRY_BYTES));
+	size_t data_bytes = round_up_page((size_t)SERVICE_SLOTS * SERVICE_BUFFER_BYTES);
+
 	*out = (struct net_layout){
 		.ring_entries = ring_entries,
 		.tx_ring = 0,
 		.rx_ring = ring_bytes,
 		.tx_buffers = 2 * ring_bytes,
 		.rx_buffers = 2 * ring_bytes + buffers_bytes,
-		.size_bytes = 2 * ring_bytes + 2 * buffers_bytes,
+		.cell = service,
+		.requests = service + PAGE_BYTES,
+		.completions = service + PAGE_BYTES + service_ring_bytes,
+		.request_data = service + PAGE_BYTES + 2 * service_ring_bytes,
+		.completion_data = service + PAGE_BYTES + 2 * service_ring_bytes + data_bytes,
+		.size_bytes = service + PAGE_BYTES + 2 * service_ring_bytes + 2 * data_bytes,
 	};
 	return 0;
 }

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory format of a native net device, version 1: the window between
+ * Shared-memory format of a native net device, version 2: the window between
  * a program linked with liboutrigger and its adjunct (000, FIG. 7, step 775:
  * the virtual input/output request queuing interface).
  *
  * One sealed memfd made by the shim, mapped by the partition and the adjunct:
  *
- *   [transmit ring][receive ring][transmit buffers][receive buffers]
+ *   [transmit ring][receive ring][transmit buffers][receive buffers][service interface]
  *
  * Both rings are eq_rings (event-queues/eq.h) of the same capacity with 16-byte
  * entries. Slot i of a ring owns buffer i of its area, for ever: no offset is
  * ever read from shared memory, and a length is the only thing to check.
  *   transmit ring: PRODUCER partition, CONSUMER adjunct
  *   receive ring:  PRODUCER adjunct,   CONSUMER partition
- * A frame starts with its Ethernet header and has no FCS.
+ * A frame starts with its Ethernet header and has no FCS. The service interface is
+ * service_layout.h's.
  *
  * Doorbells are eventfds, made by the shim, handed out beside the memfd in
  * this order: NET_BELL_ADJUNCT wakes the adjunct (frames to transmit, or space
@@ -27,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NET_LAYOUT_VERSION 1
+#define NET_LAYOUT_VERSION 2
 
 enum net_bell { NET_BELL_ADJUNCT, NET_BELL_PARTITION, NET_BELLS };
 
@@ -54,6 +55,7 @@ static_assert(NET_BUFFER_BYTES % 64 == 0 && (NET_BUFFER_BYTES / 64) % 2 == 1, "o
 struct net_layout {
 	uint32_t ring_entries;
 	size_t tx_ring, rx_ring, tx_buffers, rx_buffers;
+	size_t cell, requests, completions, request_data, completion_data;
 	size_t size_bytes; /* of the whole region, a multiple of 4096 */
 };
 
