@@ -11,7 +11,10 @@
  *  - never blocks, and never assumes a process of its own while serving,
  *  - never exits or prints: it returns -errno and says why with env->log.
  *
- * Thread: every call comes from the runtime's one serving thread.
+ * Thread: one at a time. Every call comes from the runtime's one serving thread, unless
+ * the adjunct has no processor of its own (`cpu: donated`): then dispatch, request, arm
+ * and interrupt come from the thread that its partition dispatches, and the others from
+ * the first thread, while that one stays away.
  *
  * Life:   init -> [ arm | dispatch | interrupt | stats ]* -> quiesce
  *              -> save -> exit            (replaced by another adjunct)
@@ -121,6 +124,19 @@ struct adj_stats {
 	bool link_up;
 };
 
+/* A service request: the driver's own copy. */
+struct adj_request {
+	uint16_t opcode; /* 16 and more are the driver's */
+	uint8_t priority;
+	const void *data;
+	uint32_t data_bytes;
+};
+/* What goes back with the completion. */
+struct adj_response {
+	void *data;
+	uint32_t room, data_bytes; /* 0 of them, unless the driver says */
+};
+
 struct adj_ops {
 	const char *name;           /* "ethdev", as in the image's manifest */
 	uint32_t interface_version; /* ADJ_INTERFACE_VERSION */
@@ -146,6 +162,16 @@ struct adj_ops {
 	 * Frames moved; 0: idle; -errno: the device has failed for good.
 	 */
 	int (*dispatch)(void *state, unsigned budget);
+	/*
+	 * Serves one request of the partition, whole; an opcode below 16 is never seen
+	 * here. 0, or -errno, which the partition gets. NULL: the device has no
+	 * requests. Where the adjunct works on its partition's time it may be
+	 * preempted in here, as in dispatch, at any instruction, and goes on there when
+	 * the partition lends it more: it must hold no lock then that another thread
+	 * takes, and not allocate.
+	 */
+	int (*request)(void *state, const struct adj_request *request,
+		       struct adj_response *response);
 	/*
 	 * Before sleeping (`on`): enables every interrupt and doorbell, then looks
 	 * once more. 1: work has come, do not sleep; 0: may sleep; -errno: this

@@ -19,6 +19,7 @@
 #include "eq.h"
 #include "net_copy.h"
 #include "net_layout.h"
+#include "service_layout.h"
 
 #define BURST_FRAMES 32
 #define ETHERNET_BYTES 18 /* header and one VLAN tag, which an MTU does not count */
@@ -169,6 +170,33 @@ static int echo_dispatch(void *state, unsigned budget)
 	return (int)ready;
 }
 
+/* The requests to measure with: data that comes back, and work of a known length. */
+static int echo_request(void *state, const struct adj_request *request,
+			struct adj_response *response)
+{
+	const struct echo *echo = state;
+	uint64_t spin_ns, begun_ns;
+
+	switch (request->opcode) {
+	case SERVICE_ECHO:
+		if (request->data_bytes > response->room)
+			return -EMSGSIZE;
+		memcpy(response->data, request->data, request->data_bytes);
+		response->data_bytes = request->data_bytes;
+		return 0;
+	case SERVICE_SPIN:
+		if (request->data_bytes != sizeof(spin_ns))
+			return -EINVAL;
+		memcpy(&spin_ns, request->data, sizeof(spin_ns));
+		begun_ns = echo->env->now_ns();
+		while (echo->env->now_ns() - begun_ns < spin_ns)
+			continue;
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
 static void disarm(struct echo *echo)
 {
 	eq_ring_disarm(&echo->transmit);
@@ -304,6 +332,7 @@ static const struct adj_ops echo_ops = {
 	.prepare = echo_prepare,
 	.init = echo_init,
 	.dispatch = echo_dispatch,
+	.request = echo_request,
 	.arm = echo_arm,
 	.interrupt = echo_interrupt,
 	.attach = echo_attach,

@@ -58,7 +58,11 @@ static const int allowed[] = {
 	/* Ending: signals that were blocked, the exit itself, what abort() needs on the way. */
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),
 	SCMP_SYS(exit_group), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
+	/* From here on of an adjunct that its partition dispatches: to its processor, back,
+	 * and the quantum's end. */
+	SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_yield), SCMP_SYS(timer_settime),
 };
+#define ALLOWED_DONATED 3
 
 int adjunct_confine_begin(void)
 {
@@ -75,23 +79,24 @@ static bool namespaces_are_ours(void)
 /* The list, translated; no filter: not yet, or in force. */
 static struct sock_fprog program;
 
-int adjunct_confine_prepare(const struct adj_ops *ops)
+int adjunct_confine_prepare(const struct adj_ops *ops, bool donated)
 {
+	const size_t count = sizeof(allowed) / sizeof(allowed[0]) - (donated ? 0 : ALLOWED_DONATED);
 	int error = program.filter ? 0 : confine_bounding_set(CONFINE_NONE);
 
 	if (!error && !program.filter)
-		error = confine_seccomp_translate(allowed, sizeof(allowed) / sizeof(allowed[0]),
-						  ops->syscalls, ops->ioctls, &program);
+		error = confine_seccomp_translate(allowed, count, ops->syscalls, ops->ioctls,
+						  &program);
 	return error;
 }
 
-int adjunct_confine_finish(const struct adj_ops *ops)
+int adjunct_confine_finish(const struct adj_ops *ops, bool donated)
 {
 	static bool finished;
 
 	if (finished)
 		return 0;
-	int error = adjunct_confine_prepare(ops);
+	int error = adjunct_confine_prepare(ops, donated);
 
 	if (!error)
 		error = confine_serving_reach(namespaces_are_ours(), NULL, CONFINE_NONE);

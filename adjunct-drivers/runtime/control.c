@@ -36,9 +36,14 @@ static struct control_peer *peer_of(struct runtime *rt, const struct varlink_con
 
 static json_t *counters_json(struct runtime *rt)
 {
-	struct adj_stats stats = {0};
+	struct adj_stats stats = rt->stats;
 
-	rt->ops->stats(rt->driver, &stats);
+	/* Else as they were: whoever asks must not wait for a partition that does not yield. */
+	if (!rt->donated || (donated_at_rest(rt) && !donated_hold(rt))) {
+		memset(&stats, 0, sizeof(stats));
+		rt->ops->stats(rt->driver, &stats);
+		rt->stats = stats;
+	}
 	stats.wakeups = rt->wakeups;
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "tx_frames",
 			 (json_int_t)stats.tx_frames, "tx_bytes", (json_int_t)stats.tx_bytes,
@@ -231,7 +236,7 @@ static struct control_peer *peer_slot(struct runtime *rt)
 
 static void peer_accept(struct runtime *rt)
 {
-	rt->service = (struct varlink_service){
+	rt->methods = (struct varlink_service){
 		.vendor = "Outrigger",
 		.product = rt->ops->name,
 		.version = OTR_VERSION,
@@ -249,7 +254,7 @@ static void peer_accept(struct runtime *rt)
 		close(fd);
 		return;
 	}
-	if (varlink_server_new(&rt->service, conn, &server)) {
+	if (varlink_server_new(&rt->methods, conn, &server)) {
 		varlink_conn_free(conn);
 		return;
 	}

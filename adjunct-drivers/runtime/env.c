@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The functions a driver reaches the outside with (struct adj_env). log may be
- * called from any thread, the others from the serving thread only.
+ * called from any thread, the others only from the thread that calls the driver.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -48,24 +48,32 @@ static void env_log(const struct adj_env *env, enum adj_log_level level, const c
 		/* Threads of DPDK log too; a torn message is still a message. */
 		snprintf(rt->last_error, sizeof(rt->last_error), "%s", line);
 	}
+	donated_shield();
 	log_line(levels[level], "%s: %s", env->name, line);
+	donated_unshield();
 }
 
 static void env_post_event(const struct adj_env *env, enum adj_event event)
 {
+	if (donated_post(env->runtime, event))
+		return;
 	control_post_event(env->runtime, event, NULL);
 	events_post(env->runtime, event);
 }
 
-static void env_wake_partition(const struct adj_env *env, enum adj_direction direction)
+void runtime_ring_partition(const struct runtime *rt)
 {
 	const uint64_t one = 1;
 
-	if (events_complete(env->runtime, direction))
-		return;
 	/* EAGAIN: the counter is full, so the partition has been rung enough. */
-	if (write(env->port.bell_partition_fd, &one, sizeof(one)) < 0)
+	if (write(rt->env.port.bell_partition_fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+static void env_wake_partition(const struct adj_env *env, enum adj_direction direction)
+{
+	if (!events_complete(env->runtime, direction))
+		runtime_ring_partition(env->runtime);
 }
 
 static int *watched_find(struct runtime *rt, int fd)
@@ -85,12 +93,20 @@ static int env_watch(const struct adj_env *env, int fd, bool readable, bool writ
 	};
 	int *slot = watched_find(rt, fd);
 
+	/* The partition that lends us its processor does not ring for us. Nor may what is
+	 * ready keep the control thread awake until the driver is dispatched. */
+	if (rt->donated && fd == env->port.bell_adjunct_fd)
+		return 0;
+	if (rt->donated)
+		event.events |= EPOLLONESHOT;
 	if (!readable && !writable) {
 		if (!slot)
 			return 0;
 		*slot = -1;
 		return epoll_ctl(rt->epoll_all, EPOLL_CTL_DEL, fd, NULL) ? -errno : 0;
 	}
+	if (slot)
+		rt->watched_events[slot - rt->watched] = event.events;
 	if (slot)
 		return epoll_ctl(rt->epoll_all, EPOLL_CTL_MOD, fd, &event) ? -errno : 0;
 	slot = watched_find(rt, -1);
@@ -99,6 +115,7 @@ static int env_watch(const struct adj_env *env, int fd, bool readable, bool writ
 	if (epoll_ctl(rt->epoll_all, EPOLL_CTL_ADD, fd, &event))
 		return -errno;
 	*slot = fd;
+	rt->watched_events[slot - rt->watched] = event.events;
 	return 0;
 }
 

@@ -157,6 +157,11 @@ void events_attach_handle(struct varlink_call *call, json_t *parameters, void *c
 		varlink_error_parameter(call, "descriptors");
 		return;
 	}
+	if (donated_hold(rt)) {
+		varlink_errorf(call, "org.outrigger.Adjunct.WrongState", "%s: %s", rt->env.name,
+			       rt->last_error);
+		return;
+	}
 	events_detach(rt);
 	int storage_fd = varlink_call_take_fd(call, 0), alert_fd = varlink_call_take_fd(call, 1);
 	int result = storage_open(rt, storage_fd, alert_fd, (size_t)bytes);

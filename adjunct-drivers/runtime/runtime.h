@@ -3,15 +3,23 @@
  * What the files of the adjunct runtime share. The runtime owns the process of
  * an adjunct: it answers the shim (control.c), takes what was donated and
  * brings the driver up (start.c, descriptors.c, eal.c), and schedules it
- * (serve.c). One thread does all of it; DPDK's own threads only log.
+ * (serve.c). One thread does all of it; DPDK's own threads only log. An adjunct that has
+ * no processor of its own is scheduled by its partition instead, on a second thread
+ * (donated.c), and the first one only answers the shim.
  */
 #ifndef ADJ_RUNTIME_H
 #define ADJ_RUNTIME_H
 
 #include <jansson.h>
 
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
 #include "adj.h"
+#include "eq.h"
 #include "eq_adapter.h"
+#include "service_layout.h"
 #include "varlink.h"
 
 #define CONTROL_LISTEN_FD 3
@@ -36,6 +44,50 @@ struct kept_event {
 	char message[MESSAGE_BYTES_MAX];
 };
 
+/* The service interface (service.c). Of each slot: what was asked, where in the ring, and
+ * how far a predecessor had come with it. */
+struct service {
+	bool open;
+	bool shut;	/* the partition broke the ring's protocol */
+	bool full;	/* the last dispatch stopped for want of room for completions */
+	bool recovered; /* a predecessor served the rings before */
+	struct eq_ring requests, completions;
+	uint32_t first_completion; /* of ours, where `recovered` */
+	uint8_t *request_data, *completion_data;
+	uint64_t queued[SERVICE_PRIORITIES], done; /* a bit for each slot */
+	struct service_request taken[SERVICE_SLOTS];
+	uint32_t positions[SERVICE_SLOTS];
+	uint8_t reached[SERVICE_SLOTS]; /* enum adj_request_step */
+	uint64_t completed;
+	uint8_t request[SERVICE_BUFFER_BYTES], response[SERVICE_BUFFER_BYTES];
+};
+
+/* The dispatch thread of an adjunct without a processor of its own (donated.c). */
+struct donated {
+	pthread_t thread;
+	bool started;
+	timer_t timer;
+	/* Control thread to dispatch thread and back. `hold` and `held` are futexes. */
+	_Atomic uint32_t hold, held;
+	_Atomic uint32_t ready;	  /* slots of `watched` whose descriptor is, by bit */
+	_Atomic uint32_t pending; /* the partition was told that we want to be dispatched */
+	_Atomic uint32_t running; /* dispatched, and not preempted */
+	_Atomic uint32_t posted;  /* events to tell, by bit */
+	_Atomic int failure;	  /* of the driver's dispatch */
+	_Atomic bool polled;	  /* the driver cannot be interrupted just now */
+	int kick_fd;		  /* wakes the control thread */
+	/* The dispatch thread's; the control thread's while it holds it. */
+	struct service_cell *cell; /* NULL: no program has the device open */
+	uint32_t dispatch;	   /* the number served now, or last */
+	bool dispatched;	   /* that number has not been handed back */
+	bool preempted;		   /* inside the driver, or the service */
+	bool hot, armed;
+	uint32_t cpu;
+	uint64_t begun_ns, handed_back_ns, deadline_ns, alarm_ns;
+	/* For status: written by the dispatch thread alone. */
+	_Atomic uint64_t dispatches, expired, used_ns, interrupts;
+};
+
 struct runtime {
 	const struct adj_ops *ops;
 	struct adj_env env;
@@ -43,6 +95,7 @@ struct runtime {
 	void *prepared; /* and while RUNTIME_PREPARED, if it prepares */
 	enum runtime_state state;
 	bool dedicated; /* poll for ever */
+	bool donated;	/* dispatched by the partition, on its processor */
 	bool stopping;
 	struct varlink_call *stop_call; /* answered when stopped; NULL after SIGTERM */
 
@@ -58,6 +111,7 @@ struct runtime {
 	 * set, and what the driver watches. */
 	int epoll_control, epoll_all, signal_fd;
 	int watched[ADJ_WAKE_SOURCES_MAX]; /* -1: free */
+	uint32_t watched_events[ADJ_WAKE_SOURCES_MAX];
 	uint64_t wakeups;
 	uint64_t serving_since_ns, first_frame_ns; /* the latter 0: none yet */
 
@@ -70,7 +124,11 @@ struct runtime {
 		uint32_t cq[ADJ_DIRECTIONS]; /* of the native port; EQ_NONE: rung directly */
 	} events;
 
-	struct varlink_service service; /* what the connections speak */
+	struct service service;
+	struct donated lent;
+	struct adj_stats stats; /* as last read */
+
+	struct varlink_service methods; /* what the connections speak */
 	struct control_peer peers[CONTROL_CONNECTIONS_MAX];
 	uint64_t accepted;
 	/* Events nobody has been told yet, oldest first. */
@@ -81,6 +139,8 @@ struct runtime {
 /* env.c: fills the function pointers of rt->env. */
 void runtime_env_init(struct runtime *rt);
 void runtime_unwatch_all(struct runtime *rt);
+/* Whoever has the native port open, past all event queues. */
+void runtime_ring_partition(const struct runtime *rt);
 
 /* control.c */
 int control_open(struct runtime *rt);
@@ -123,7 +183,37 @@ int descriptor_check_memory(const struct adj_env *env, const char *what, int fd,
 int descriptor_check_eventfd(const struct adj_env *env, const char *what, int fd);
 int descriptor_check_tap(const struct adj_env *env, int fd);
 
-/* serve.c: until stopping; then quiesces, saves and answers. Exit status. */
+/* service.c: on the thread that dispatches the driver. Dispatch: requests served. Arm: as
+ * adj_ops'. Open: `recover`, where a predecessor served the window; 0 or -errno. */
+int service_dispatch(struct runtime *rt, unsigned budget);
+int service_arm(struct runtime *rt, bool on);
+int service_open(struct runtime *rt, bool recover);
+void service_close(struct runtime *rt);
+
+/*
+ * donated.c. Begin: before the process is confined; the dispatch thread is held from then
+ * on. Hold: waits until it stays away from driver and window; -EBUSY: the driver does not
+ * come to a point where it can be left. Release: only if there is a window to serve.
+ */
+int donated_begin(struct runtime *rt);
+int donated_hold(struct runtime *rt);
+void donated_release(struct runtime *rt);
+bool donated_at_rest(const struct runtime *rt); /* it need not be waited for long */
+/* While it is held: `recover` as above. */
+void donated_attach(struct runtime *rt, bool recover);
+void donated_detach(struct runtime *rt);
+/* The control thread's whole work, once. */
+void donated_serve(struct runtime *rt);
+/* True on the dispatch thread: the control thread will tell. */
+bool donated_post(struct runtime *rt, enum adj_event event);
+/* In between the dispatch thread is not preempted: for locks that others take, too. */
+void donated_shield(void);
+void donated_unshield(void);
+
+/* serve.c: the driver and the service dispatched once: as adj_ops' dispatch. */
+int serve_dispatch(struct runtime *rt);
+void serve_device_failed(struct runtime *rt, int error);
+/* Until stopping; then quiesces, saves and answers. Exit status. */
 int serve(struct runtime *rt);
 
 /*
@@ -145,8 +235,8 @@ __attribute__((weak)) uint64_t eal_vfio_reset_ns(void);
 /* confine.c: each 0 or -errno, logged. The driver has what it says in `ops` besides
  * the runtime's list. */
 int adjunct_confine_begin(void);
-int adjunct_confine_prepare(const struct adj_ops *ops);
-int adjunct_confine_finish(const struct adj_ops *ops);
+int adjunct_confine_prepare(const struct adj_ops *ops, bool donated);
+int adjunct_confine_finish(const struct adj_ops *ops, bool donated);
 
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters
  * for every 3 bytes begun, and a NUL. Decode: bytes, or -EINVAL. */

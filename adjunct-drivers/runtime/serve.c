@@ -23,6 +23,7 @@
 #include "runtime.h"
 
 #define BUDGET_FRAMES 64
+#define BUDGET_REQUESTS 16
 #define SPIN_NS (20 * NS_PER_US)
 #define POLL_MIN_NS (50 * NS_PER_US)
 #define POLL_MAX_NS (1 * NS_PER_MS)
@@ -49,7 +50,7 @@ static inline void cpu_relax(void)
 #endif
 }
 
-static void device_failed(struct runtime *rt, int error)
+void serve_device_failed(struct runtime *rt, int error)
 {
 	char message[MESSAGE_BYTES_MAX + 1];
 
@@ -58,6 +59,7 @@ static void device_failed(struct runtime *rt, int error)
 	memcpy(message, rt->last_error, sizeof(rt->last_error));
 	message[MESSAGE_BYTES_MAX] = '\0';
 	rt->state = RUNTIME_FAILED;
+	service_close(rt);
 	/* The driver keeps its state, for the counters; it is not scheduled any more. */
 	runtime_unwatch_all(rt);
 	control_post_event(rt, ADJ_EVENT_DEVICE_FAILED, message);
@@ -72,10 +74,22 @@ static void control_if_due(struct runtime *rt, struct serving *s, uint64_t now_n
 	s->control_due_ns = now_ns + CONTROL_PERIOD_NS;
 }
 
+/* As adj_ops' arm, of the driver and of the service. */
+static int arm(struct runtime *rt)
+{
+	int driver = rt->ops->arm(rt->driver, true);
+
+	if (driver > 0 || !service_arm(rt, true))
+		return driver;
+	if (driver == 0)
+		rt->ops->arm(rt->driver, false);
+	return 1;
+}
+
 static void sleep_until_ready(struct runtime *rt, struct serving *s)
 {
 	bool serving = rt->state == RUNTIME_SERVING;
-	int armed = serving ? rt->ops->arm(rt->driver, true) : 0;
+	int armed = serving ? arm(rt) : 0;
 	struct timespec timeout = {.tv_nsec = (long)s->poll_ns};
 	struct epoll_event events[WAKE_EVENTS_MAX];
 
@@ -88,8 +102,10 @@ static void sleep_until_ready(struct runtime *rt, struct serving *s)
 	int ready = epoll_pwait2(rt->epoll_all, events, WAKE_EVENTS_MAX,
 				 armed < 0 ? &timeout : NULL, NULL);
 
-	if (serving)
+	if (serving) {
 		rt->ops->arm(rt->driver, false);
+		service_arm(rt, false);
+	}
 	if (ready == 0) {
 		/* Only the clock: one look, no spinning, then a longer sleep. */
 		s->poll_ns = s->poll_ns * 2 < POLL_MAX_NS ? s->poll_ns * 2 : POLL_MAX_NS;
@@ -106,10 +122,17 @@ static void sleep_until_ready(struct runtime *rt, struct serving *s)
 	}
 }
 
+int serve_dispatch(struct runtime *rt)
+{
+	int moved = rt->ops->dispatch(rt->driver, BUDGET_FRAMES);
+
+	return moved < 0 ? moved : moved + service_dispatch(rt, BUDGET_REQUESTS);
+}
+
 static void serve_once(struct runtime *rt, struct serving *s)
 {
 	bool serving = rt->state == RUNTIME_SERVING;
-	int moved = serving ? rt->ops->dispatch(rt->driver, BUDGET_FRAMES) : 0;
+	int moved = serving ? serve_dispatch(rt) : 0;
 
 	if (moved > 0) {
 		if (!rt->first_frame_ns)
@@ -121,7 +144,7 @@ static void serve_once(struct runtime *rt, struct serving *s)
 		return;
 	}
 	if (moved < 0) {
-		device_failed(rt, moved);
+		serve_device_failed(rt, moved);
 		return;
 	}
 	if (serving) {
@@ -154,10 +177,11 @@ static void quiesce(struct runtime *rt)
 static int finish(struct runtime *rt)
 {
 	static unsigned char state[STATE_BYTES_MAX];
-	bool failed = rt->state == RUNTIME_FAILED;
+	bool held = donated_hold(rt) == 0, failed = rt->state == RUNTIME_FAILED || !held;
 	int state_bytes = 0;
 
-	if (rt->state == RUNTIME_SERVING) {
+	/* What it was in the middle of is in the in-flight record. */
+	if (rt->state == RUNTIME_SERVING && held) {
 		quiesce(rt);
 		state_bytes = rt->ops->save(rt->driver, state, sizeof(state));
 		if (state_bytes < 0) {
@@ -168,10 +192,13 @@ static int finish(struct runtime *rt)
 	}
 	/* Device and port are let go before the answer: a successor may take them then,
 	 * and an interface that is to be made anew has gone. */
-	if (rt->driver)
-		rt->ops->exit(rt->driver);
-	rt->driver = NULL;
-	runtime_port_close(rt);
+	if (held) {
+		if (rt->driver)
+			rt->ops->exit(rt->driver);
+		rt->driver = NULL;
+		service_close(rt);
+		runtime_port_close(rt);
+	}
 	control_answer_stop(rt, state_bytes > 0 ? state : NULL,
 			    state_bytes > 0 ? (size_t)state_bytes : 0);
 	return failed ? 1 : 0;
@@ -181,7 +208,11 @@ int serve(struct runtime *rt)
 {
 	struct serving s = {.poll_ns = POLL_MIN_NS};
 
-	while (!rt->stopping)
-		serve_once(rt, &s);
+	while (!rt->stopping) {
+		if (rt->donated)
+			donated_serve(rt);
+		else
+			serve_once(rt, &s);
+	}
 	return finish(rt);
 }

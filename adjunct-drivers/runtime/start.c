@@ -114,8 +114,10 @@ static int port_open(struct runtime *rt, struct varlink_call *call, unsigned fir
 static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 {
 	void *driver = rt->prepared;
-	int result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops) : 0;
+	int result = rt->donated && !rt->lent.started ? donated_begin(rt) : 0;
 
+	if (!result && rt->ops->opens_nothing)
+		result = adjunct_confine_finish(rt->ops, rt->donated);
 	if (!result)
 		result = rt->ops->init(&rt->env, &driver);
 	if (result)
@@ -127,7 +129,7 @@ static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 			return result;
 		}
 	}
-	result = adjunct_confine_finish(rt->ops);
+	result = adjunct_confine_finish(rt->ops, rt->donated);
 	if (result) {
 		rt->ops->exit(driver);
 		return result;
@@ -144,6 +146,7 @@ static void request_adopt_common(struct runtime *rt, const struct start_request 
 	rt->env.device = rt->device;
 	rt->env.memory_bytes = request->memory_bytes;
 	rt->vfio_group = request->vfio_group;
+	rt->donated = request->donated;
 	rt->last_error[0] = '\0';
 }
 
@@ -288,11 +291,13 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 	rt->memory_later = !count;
 	int result = limit_locked(rt);
 
+	if (!result && rt->donated)
+		result = donated_begin(rt);
 	if (!result)
 		result = count ? standby_prepare(rt, call) : spare_prepare(rt);
 	if (!result)
-		result = rt->ops->opens_nothing ? adjunct_confine_finish(rt->ops)
-						: adjunct_confine_prepare(rt->ops);
+		result = (rt->ops->opens_nothing ? adjunct_confine_finish
+						 : adjunct_confine_prepare)(rt->ops, rt->donated);
 	if (result) {
 		rt->state = RUNTIME_FAILED;
 		answer_failed(rt, call, result);
@@ -309,7 +314,19 @@ static const char *differs_from_prepared(const struct runtime *rt,
 		return "device";
 	if (rt->vfio_group != request->vfio_group)
 		return "vfio_group";
-	return rt->env.memory_bytes != request->memory_bytes ? "memory_bytes" : NULL;
+	if (rt->env.memory_bytes != request->memory_bytes)
+		return "memory_bytes";
+	return rt->donated != request->donated ? "cpu" : NULL;
+}
+
+/* The window's last part, once the driver has the others. */
+static int service_attach(struct runtime *rt, bool recover)
+{
+	int result = service_open(rt, recover);
+
+	if (!result)
+		donated_attach(rt, recover);
+	return result;
 }
 
 static json_t *started_json(void)
@@ -359,6 +376,9 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 		result = donation_take(rt, call);
 	if (!result) {
 		result = driver_start(rt, saved, saved_bytes);
+		/* A program was there before us. */
+		if (!result && rt->env.port.window)
+			result = service_attach(rt, true);
 		rt->state = result ? RUNTIME_FAILED : RUNTIME_SERVING;
 	}
 	if (result) {
@@ -387,8 +407,15 @@ static bool is_native(struct runtime *rt, struct varlink_call *call)
 
 static void port_detach(struct runtime *rt)
 {
+	if (donated_hold(rt)) {
+		/* The window is not ours any more. Another adjunct takes over. */
+		rt->env.log(&rt->env, ADJ_LOG_ERROR, "ends, as it cannot let go of its program");
+		_exit(1);
+	}
 	if (rt->state == RUNTIME_SERVING)
 		rt->ops->detach(rt->driver);
+	service_close(rt);
+	donated_detach(rt);
 	runtime_port_close(rt);
 	rt->env.port.ring_entries = 0;
 }
@@ -415,6 +442,8 @@ void attach_handle(struct varlink_call *call, json_t *parameters, void *context)
 
 	if (!result && rt->state == RUNTIME_SERVING)
 		result = rt->ops->attach(rt->driver);
+	if (!result && rt->state == RUNTIME_SERVING)
+		result = service_attach(rt, false);
 	if (result) {
 		port_detach(rt);
 		answer_failed(rt, call, result);

@@ -130,6 +130,11 @@ static const char *common_parse(json_t *parameters, struct start_request *out)
 	    number % MEMORY_UNIT_BYTES)
 		return "memory_bytes";
 	out->memory_bytes = (size_t)number;
+	out->cpu = text_get(parameters, "cpu", 16);
+	if (!out->cpu || (strcmp(out->cpu, "shared") && strcmp(out->cpu, "dedicated") &&
+			  strcmp(out->cpu, "donated")))
+		return "cpu";
+	out->donated = !strcmp(out->cpu, "donated");
 	if (group && !json_is_null(group) &&
 	    !integer_get(parameters, "vfio_group", 0, GROUP_MAX, &out->vfio_group))
 		return "vfio_group";
@@ -156,9 +161,6 @@ const char *request_parse_start(json_t *parameters, struct start_request *out)
 	if (wrong)
 		return wrong;
 	out->vfio_fds = out->vfio_group < 0 ? 0 : 2; /* container and group */
-	out->cpu = text_get(parameters, "cpu", 16);
-	if (!out->cpu || (strcmp(out->cpu, "shared") && strcmp(out->cpu, "dedicated")))
-		return "cpu";
 	if (state && !json_is_null(state)) {
 		out->state = json_string_value(state);
 		if (!out->state)
@@ -167,5 +169,7 @@ const char *request_parse_start(json_t *parameters, struct start_request *out)
 	if (taken && !json_is_null(taken) &&
 	    !integer_get(parameters, "taken", 0, UINT32_MAX, &out->taken))
 		return "taken";
-	return json_is_object(port) ? port_parse(port, out) : "port";
+	wrong = json_is_object(port) ? port_parse(port, out) : "port";
+	/* Nobody can lend it a processor by another port. */
+	return !wrong && out->donated && out->port.kind != ADJ_PORT_NATIVE ? "cpu" : wrong;
 }

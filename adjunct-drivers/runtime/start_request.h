@@ -19,6 +19,7 @@ struct start_request {
 	struct adj_port port; /* descriptors still -1 */
 	unsigned fds;         /* that must come along, but for VFIO's */
 	unsigned vfio_fds;    /* those: the last */
+	bool donated;	      /* `cpu` is the partition's, when it lends it */
 	bool window_kept;     /* the standby has the window already */
 };
 

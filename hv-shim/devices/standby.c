@@ -186,8 +186,9 @@ static void prepare(struct device *device, const char *label, const char *device
 {
 	int fds[2] = {memory_fd, -1}, group = vfio_group_of(device_string);
 	json_t *parameters =
-		json_pack("{s:s,s:s,s:I}", "name", label, "device", device_string, "memory_bytes",
-			  (json_int_t)device->spec.adjunct.memory_bytes);
+		json_pack("{s:s,s:s,s:I,s:s}", "name", label, "device", device_string,
+			  "memory_bytes", (json_int_t)device->spec.adjunct.memory_bytes, "cpu",
+			  doc_cpus[device->spec.adjunct.cpu]);
 
 	/* Without it the adjunct says what is missing. The group is its predecessor's. */
 	fds[1] = group < 0 || is_spare(device) ? -1 : vfio_open_container();

@@ -49,6 +49,10 @@ static int check_device(struct reader *r, const json_t *object, struct doc_devic
 				     "only a tap or netdev device has an interface name");
 	if (device->kind != ADJ_PORT_NATIVE && device->ring_entries)
 		return reader_refuse(r, object, "ring_entries", "only a native device has rings");
+	if (device->kind != ADJ_PORT_NATIVE && device->adjunct.cpu == DOC_CPU_DONATED)
+		return reader_refuse(r, object, "adjunct",
+				     "cpu: donated goes with a native device: only its programs can "
+				     "yield");
 	if (device->vf.qos && !device->vf.vlan)
 		return reader_refuse(r, object, "vf", "qos goes with a vlan");
 	if (device->vf.promisc && !device->vf.trust)

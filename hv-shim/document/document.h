@@ -70,7 +70,7 @@ enum doc_device_kind {
 	DOC_DEVICE_VFIO, /* VFIO, for a virtual machine or a DPDK program */
 };
 
-enum doc_cpu { DOC_CPU_SHARED, DOC_CPU_DEDICATED };
+enum doc_cpu { DOC_CPU_SHARED, DOC_CPU_DEDICATED, DOC_CPU_DONATED };
 
 struct doc_adjunct {
 	bool none; /* the native-driver branch (000, FIG. 7, step 715) */

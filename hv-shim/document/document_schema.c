@@ -13,7 +13,7 @@ const char *const doc_adapter_kinds[] = {"embedded", "dpdk", "echo", "sriov", NU
 const char *const doc_port_kinds[] = {"tap", "vhost-user", "native", "netdev", "vfio", NULL};
 const char *const doc_link_states[] = {"auto", "enable", "disable", NULL};
 const char *const doc_vlan_protos[] = {"802.1Q", "802.1ad", NULL};
-const char *const doc_cpus[] = {"shared", "dedicated", NULL};
+const char *const doc_cpus[] = {"shared", "dedicated", "donated", NULL};
 
 #define AT(structure, member) .offset = offsetof(struct structure, member)
 

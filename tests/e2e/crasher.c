@@ -6,6 +6,7 @@
  * the runtime's own are met where it calls something outside of itself: the
  * linker puts our __wrap_ functions there.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 
 int __real_descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
 int __wrap_descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
-int __real_adjunct_confine_finish(const struct adj_ops *ops);
-int __wrap_adjunct_confine_finish(const struct adj_ops *ops);
+int __real_adjunct_confine_finish(const struct adj_ops *ops, bool donated);
+int __wrap_adjunct_confine_finish(const struct adj_ops *ops, bool donated);
 void __real_varlink_call_on_cancel(struct varlink_call *call, void (*cancel)(void *data), void *data);
 void __wrap_varlink_call_on_cancel(struct varlink_call *call, void (*cancel)(void *data), void *data);
 
@@ -36,10 +37,10 @@ int __wrap_descriptor_check_memory(const struct adj_env *env, const char *what, 
 	return __real_descriptor_check_memory(env, what, fd, bytes);
 }
 
-int __wrap_adjunct_confine_finish(const struct adj_ops *ops)
+int __wrap_adjunct_confine_finish(const struct adj_ops *ops, bool donated)
 {
 	step("initialised");
-	return __real_adjunct_confine_finish(ops);
+	return __real_adjunct_confine_finish(ops, donated);
 }
 
 /* The first to ask for that is the shim, which wants to hear events (775, 780). */

@@ -336,8 +336,9 @@ static void prepare(struct adjunct *adjunct, const int *memory_fd)
 {
 	adjunct_spawn(adjunct);
 	json_decref(adjunct_call(adjunct, "Prepare",
-				 json_pack("{s:s,s:s,s:I}", "name", "test.net0", "device", "net_ring0",
-					   "memory_bytes", (json_int_t)TEST_MEMORY_BYTES),
+				 json_pack("{s:s,s:s,s:I,s:s}", "name", "test.net0", "device",
+					   "net_ring0", "memory_bytes",
+					   (json_int_t)TEST_MEMORY_BYTES, "cpu", "shared"),
 				 memory_fd, memory_fd ? 1 : 0, NULL));
 }
 

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The service interface (000, FIG. 10 and 11): takes a partition's requests out of its
+ * request ring (hv-shim/base/service_layout.h), in the order of their priority, has the
+ * driver serve them one after the other, and completes them. Runs on the thread that
+ * dispatches the driver, between the driver's own dispatches.
+ *
+ * A request's slot is the partition's again once it is done; so there are never more
+ * than SERVICE_SLOTS under way, and a bit for each in one word says which are queued and
+ * which are done. How far each one has come stands in the in-flight record
+ * (adj_inflight.h): a successor serves those that had not begun, and fails the one that
+ * had.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "net_layout.h"
+#include "runtime.h"
+
+#define USED_NS_MAX UINT32_MAX
+
+static_assert(SERVICE_SLOTS == 64, "a bit for each in one word");
+static_assert(sizeof(((struct adj_inflight_page *)0)->requests) /
+			      sizeof(((struct adj_inflight_page *)0)->requests[0]) == SERVICE_SLOTS,
+	      "the record has a place for each");
+
+static inline uint64_t bit(uint32_t slot)
+{
+	return UINT64_C(1) << slot;
+}
+
+static inline uint64_t rotate_right(uint64_t word, uint32_t by)
+{
+	return by ? word >> by | word << (SERVICE_SLOTS - by) : word;
+}
+
+/* ---- The record -------------------------------------------------------------- */
+
+static struct adj_inflight_page *page(struct runtime *rt)
+{
+	return (struct adj_inflight_page *)rt->env.port.inflight;
+}
+
+static void record(struct runtime *rt, uint32_t position, enum adj_request_step step)
+{
+	/* release: what this step stands for comes first. A successor reads it. */
+	atomic_store_explicit(&page(rt)->requests[position % SERVICE_SLOTS].step,
+			      (uint64_t)position << 32 | step, memory_order_release);
+}
+
+/* How far a predecessor had come with the request at `position`. */
+static enum adj_request_step recorded(struct runtime *rt, uint32_t position)
+{
+	const struct adj_inflight_page *inflight = page(rt);
+	uint64_t step = atomic_load_explicit(&inflight->requests[position % SERVICE_SLOTS].step,
+					     memory_order_acquire);
+
+	if (step >> 32 != position)
+		return ADJ_REQUEST_QUEUED;
+	if ((uint32_t)step != ADJ_REQUEST_COMPLETING)
+		return (uint32_t)step;
+	uint32_t used = (uint32_t)atomic_load_explicit(
+		&inflight->requests[position % SERVICE_SLOTS].completion, memory_order_relaxed);
+
+	/* Behind the last entry found in the ring: it was never put there. */
+	return (int32_t)(used - rt->service.first_completion) < 0 ? ADJ_REQUEST_DONE
+								   : ADJ_REQUEST_BEGUN;
+}
+
+/* ---- Completing --------------------------------------------------------------- */
+
+static void shut(struct runtime *rt)
+{
+	rt->service.shut = true;
+	rt->env.log(&rt->env, ADJ_LOG_WARNING,
+		    "the partition broke the service ring's protocol; its requests are not served");
+	rt->env.post_event(&rt->env, ADJ_EVENT_PARTITION_PROTOCOL);
+}
+
+/* There is room for it. */
+static void complete(struct runtime *rt, uint32_t slot, int status, uint64_t used_ns,
+		     uint32_t data_bytes)
+{
+	struct service *service = &rt->service;
+	uint32_t position = service->positions[slot];
+	struct service_completion completion = {
+		.id = service->taken[slot].id,
+		.status = status,
+		.used_ns = used_ns < USED_NS_MAX ? (uint32_t)used_ns : USED_NS_MAX,
+		.data_bytes = data_bytes,
+	};
+
+	if (data_bytes <= SERVICE_INLINE_COMPLETION)
+		memcpy(completion.data, service->response, data_bytes);
+	else
+		memcpy(service->completion_data +
+			       (size_t)eq_ring_slot(&service->completions) * SERVICE_BUFFER_BYTES,
+		       service->response, data_bytes);
+	/* relaxed: record() orders it. */
+	atomic_store_explicit(&page(rt)->requests[slot].completion,
+			      service->completions.position, memory_order_relaxed);
+	record(rt, position, ADJ_REQUEST_COMPLETING);
+	eq_ring_put(&service->completions, &completion, sizeof(completion));
+	record(rt, position, ADJ_REQUEST_DONE);
+	service->done |= bit(slot);
+	service->completed++;
+	if (eq_ring_must_wake_consumer(&service->completions))
+		runtime_ring_partition(rt);
+}
+
+/* Done with: the oldest slots that are go back to the partition. */
+static void release(struct runtime *rt)
+{
+	struct service *service = &rt->service;
+	uint32_t oldest = service->requests.released % SERVICE_SLOTS;
+	uint64_t open = ~rotate_right(service->done, oldest);
+	uint32_t count = open ? (uint32_t)__builtin_ctzll(open) : SERVICE_SLOTS;
+
+	if (!count)
+		return;
+	for (uint32_t i = 0; i < count; i++)
+		service->done &= ~bit((oldest + i) % SERVICE_SLOTS);
+	eq_ring_release(&service->requests, count);
+	if (eq_ring_must_wake_producer(&service->requests))
+		runtime_ring_partition(rt);
+}
+
+/* ---- Requests ------------------------------------------------------------------ */
+
+/* 0, or -errno: it cannot be served as it is asked for. */
+static int refused(const struct service_request *request)
+{
+	if (request->flags || request->priority >= SERVICE_PRIORITIES ||
+	    request->data_bytes > SERVICE_BUFFER_BYTES)
+		return -EINVAL;
+	return 0;
+}
+
+/* Copies in what waits, once; from then on only the copies are looked at (T01). */
+static void take(struct runtime *rt)
+{
+	struct service *service = &rt->service;
+
+	while (eq_ring_held(&service->requests) < SERVICE_SLOTS) {
+		uint32_t position = service->requests.position, slot = position % SERVICE_SLOTS;
+		struct service_request *request = &service->taken[slot];
+
+		if (!eq_ring_take(&service->requests, request, sizeof(*request)))
+			break;
+		service->positions[slot] = position;
+		service->reached[slot] = service->recovered ? recorded(rt, position)
+							    : ADJ_REQUEST_QUEUED;
+		if (service->reached[slot] == ADJ_REQUEST_DONE) {
+			service->done |= bit(slot);
+			continue;
+		}
+		/* What cannot be served as asked is refused in its turn, the first. */
+		unsigned priority = refused(request) ? SERVICE_PRIORITIES - 1 : request->priority;
+
+		/* To cancel is no work. */
+		if (request->opcode == SERVICE_CANCEL)
+			priority = SERVICE_PRIORITIES - 1;
+		service->queued[priority] |= bit(slot);
+	}
+}
+
+/* The slot of the next request, taken off its queue: the oldest of the most urgent. */
+static int next(struct service *service)
+{
+	uint32_t oldest = service->requests.released % SERVICE_SLOTS;
+
+	for (int priority = SERVICE_PRIORITIES - 1; priority >= 0; priority--) {
+		uint64_t queued = rotate_right(service->queued[priority], oldest);
+
+		if (!queued)
+			continue;
+		uint32_t slot = (oldest + (uint32_t)__builtin_ctzll(queued)) % SERVICE_SLOTS;
+
+		service->queued[priority] &= ~bit(slot);
+		return (int)slot;
+	}
+	return -1;
+}
+
+/*
+ * The oldest of that id that has not begun is completed as cancelled; the request to do
+ * so itself has no completion, as the other one always has. There is room for it.
+ */
+static void cancel(struct runtime *rt, uint32_t own_slot)
+{
+	struct service *service = &rt->service;
+	uint32_t oldest = service->requests.released % SERVICE_SLOTS;
+
+	for (uint32_t i = 0; i < SERVICE_SLOTS; i++) {
+		uint32_t slot = (oldest + i) % SERVICE_SLOTS;
+		unsigned priority = 0;
+
+		while (priority < SERVICE_PRIORITIES && !(service->queued[priority] & bit(slot)))
+			priority++;
+		if (priority == SERVICE_PRIORITIES ||
+		    service->taken[slot].id != service->taken[own_slot].id ||
+		    service->taken[slot].opcode == SERVICE_CANCEL)
+			continue;
+		service->queued[priority] &= ~bit(slot);
+		complete(rt, slot, -ECANCELED, 0, 0);
+		break;
+	}
+	record(rt, service->positions[own_slot], ADJ_REQUEST_DONE);
+	service->done |= bit(own_slot);
+}
+
+static int perform(struct runtime *rt, const struct adj_request *request,
+		   struct adj_response *response)
+{
+	switch (request->opcode) {
+	case SERVICE_NOP:
+		return 0;
+	default:
+		if (request->opcode < SERVICE_OPCODE_DRIVER || !rt->ops->request)
+			return -EOPNOTSUPP;
+		return rt->ops->request(rt->driver, request, response);
+	}
+}
+
+static void serve_request(struct runtime *rt, uint32_t slot)
+{
+	struct service *service = &rt->service;
+	const struct service_request *taken = &service->taken[slot];
+	struct adj_request request = {
+		.opcode = taken->opcode,
+		.priority = taken->priority,
+		.data = taken->data,
+		.data_bytes = taken->data_bytes,
+	};
+	struct adj_response response = {.data = service->response, .room = SERVICE_BUFFER_BYTES};
+	int status = refused(taken);
+
+	if (taken->opcode == SERVICE_CANCEL) {
+		cancel(rt, slot);
+		return;
+	}
+	/* Time is money only where it was lent. */
+	uint64_t begun_ns = rt->donated ? rt->env.now_ns() : 0;
+
+	if (!status && service->reached[slot] != ADJ_REQUEST_QUEUED)
+		status = -ECONNRESET;
+	if (status) {
+		complete(rt, slot, status, 0, 0);
+		return;
+	}
+	record(rt, service->positions[slot], ADJ_REQUEST_BEGUN);
+	if (request.data_bytes > SERVICE_INLINE_REQUEST) {
+		memcpy(service->request,
+		       service->request_data + (size_t)slot * SERVICE_BUFFER_BYTES,
+		       request.data_bytes);
+		request.data = service->request;
+	}
+	status = perform(rt, &request, &response);
+	complete(rt, slot, status, rt->donated ? rt->env.now_ns() - begun_ns : 0,
+		 response.data_bytes);
+}
+
+int service_dispatch(struct runtime *rt, unsigned budget)
+{
+	struct service *service = &rt->service;
+	unsigned served = 0;
+	int slot;
+
+	if (!service->open || service->shut)
+		return 0;
+	service->full = false;
+	for (take(rt); served < budget; take(rt)) {
+		int space = eq_ring_space(&service->completions, 1);
+
+		if (space < 0)
+			shut(rt);
+		service->full = space == 0;
+		if (space <= 0 || (slot = next(service)) < 0)
+			break;
+		serve_request(rt, (uint32_t)slot);
+		served++;
+	}
+	release(rt);
+	return (int)served;
+}
+
+/* ---- Sleeping -------------------------------------------------------------------- */
+
+int service_arm(struct runtime *rt, bool on)
+{
+	struct service *service = &rt->service;
+	bool sleep = true;
+
+	if (!service->open || service->shut)
+		return 0;
+	if (on)
+		sleep = service->full ? eq_ring_arm_space(&service->completions)
+				      : eq_ring_arm(&service->requests);
+	if (on && sleep)
+		return 0;
+	eq_ring_disarm(&service->requests);
+	eq_ring_disarm_space(&service->completions);
+	return on ? 1 : 0;
+}
+
+/* ---- Opening ----------------------------------------------------------------------- */
+
+int service_open(struct runtime *rt, bool recover)
+{
+	struct service *service = &rt->service;
+	uint8_t *window = rt->env.port.window;
+	struct net_layout layout;
+	int result = net_layout_compute(rt->env.port.ring_entries, &layout);
+
+	*service = (struct service){0};
+	if (!result)
+		result = eq_ring_open(&service->requests, window + layout.requests, SERVICE_SLOTS,
+				      SERVICE_ENTRY_BYTES);
+	if (!result)
+		result = eq_ring_open(&service->completions, window + layout.completions,
+				      SERVICE_SLOTS, SERVICE_ENTRY_BYTES);
+	if (result)
+		return result;
+	service->request_data = window + layout.request_data;
+	service->completion_data = window + layout.completion_data;
+	service->open = true;
+	service->recovered = recover;
+	if (!recover)
+		return 0;
+	eq_ring_recover_consumer(&service->requests);
+	eq_ring_recover_producer(&service->completions);
+	service->first_completion = service->completions.position;
+	/* It may have died before it rang. */
+	runtime_ring_partition(rt);
+	return 0;
+}
+
+void service_close(struct runtime *rt)
+{
+	rt->service.open = false;
+}
