@@ -371,6 +371,9 @@ void respawn_forget(struct respawn *respawn);
 
 /* ---- heartbeat.c -------------------------------------------------------------- */
 
+/* Its program says that the adjunct has not handed back the processor for so long, and
+ * should have: ends it, if it was there all that time. */
+void device_overdue(struct device *device, uint64_t waited_ns);
 /* Watches every process that runs for as long as the loop does. */
 int heartbeat_start(struct shim *shim);
 
@@ -438,7 +441,8 @@ void attachment_revoke(struct device *device);
 /* The name under which the keeper holds its window and doorbells. */
 void attachment_store_name(const struct device *device, char out[DEVICE_LABEL_BYTES]);
 struct peer_identity attachment_identity(const struct attachment *attachment);
-/* An earlier shim made it, for the process at the other end of `conn`. */
+/* It is the process' at the other end of `conn`; and an earlier shim made it. */
+bool attachment_is_peers(const struct attachment *attachment, const struct varlink_conn *conn);
 bool attachment_is_left(const struct attachment *attachment, const struct varlink_conn *conn);
 void attachment_resume(struct attachment *attachment, const struct varlink_conn *conn);
 /* The connection that opened it; NULL after a restart of the shim. */

@@ -130,6 +130,29 @@ static void handle_resume_net(struct varlink_call *call, json_t *parameters, voi
 	varlink_reply(call, json_pack("{s:b}", "link", device->link_up));
 }
 
+static void handle_overdue(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct partition_service *service = context;
+	json_int_t waited_ns;
+	const char *name;
+
+	if (!varlink_call_unpack(call, parameters, "{s:s,s:I}", "device", &name, "waited_ns",
+				 &waited_ns))
+		return;
+	struct device *device = device_find(service->partition, name);
+	if (!device || !attachment_is_peers(device->attachment, varlink_call_conn(call))) {
+		varlink_errorf(call, ERROR("NotFound"), "this process has not opened device '%.40s'",
+			       name);
+		return;
+	}
+	if (waited_ns < 0) {
+		varlink_error_parameter(call, "waited_ns");
+		return;
+	}
+	device_overdue(device, (uint64_t)waited_ns);
+	varlink_reply(call, NULL);
+}
+
 static void handle_open_region(struct varlink_call *call, json_t *parameters, void *context)
 {
 	const struct partition_service *service = context;
@@ -206,6 +229,7 @@ static const struct varlink_method methods[] = {
 	{"OpenNet", handle_open_net},
 	{"CloseNet", handle_close_net},
 	{"ResumeNet", handle_resume_net},
+	{"Overdue", handle_overdue},
 	{"OpenRegion", handle_open_region},
 	{"OpenGuest", handle_open_guest},
 	{"AssociateNet", handle_associate_net},

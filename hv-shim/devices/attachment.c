@@ -192,10 +192,10 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 	/* Before the program has its window: a shim that restarts must know who has it. */
 	state_save(device->partition->shim);
 	varlink_reply_fds(call,
-			  json_pack("{s:s,s:I,s:I,s:i}", "mac", mac, "mtu",
+			  json_pack("{s:s,s:I,s:I,s:i,s:s}", "mac", mac, "mtu",
 				    (json_int_t)device->spec.mtu, "ring_entries",
 				    (json_int_t)device->spec.ring_entries, "layout_version",
-				    NET_LAYOUT_VERSION),
+				    NET_LAYOUT_VERSION, "cpu", doc_cpus[device->spec.adjunct.cpu]),
 			  attachment->fds, PROGRAM_FDS);
 	standby_attach(device, attachment->fds, ATTACHMENT_FDS);
 	close_descriptors(attachment);
@@ -308,10 +308,15 @@ int attachment_adopt(struct device *device, struct peer_identity identity)
 
 bool attachment_is_left(const struct attachment *attachment, const struct varlink_conn *conn)
 {
+	return attachment && !attachment->conn && attachment_is_peers(attachment, conn);
+}
+
+bool attachment_is_peers(const struct attachment *attachment, const struct varlink_conn *conn)
+{
 	struct peer_identity peer;
 	uid_t uid;
 
-	return attachment && !attachment->conn && !varlink_conn_peer(conn, &peer.pid, &uid) &&
+	return attachment && !varlink_conn_peer(conn, &peer.pid, &uid) &&
 	       peer.pid == attachment->identity.pid && !peer_identity_of(&peer) &&
 	       peer.start_time == attachment->identity.start_time;
 }

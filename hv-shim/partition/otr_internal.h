@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside of liboutrigger: attach.c speaks to the shim, window.c checks and maps
- * what it hands out, net.c moves frames, wait.c sleeps and takes events.
+ * what it hands out, net.c moves frames, wait.c sleeps and takes events; service.c queues
+ * requests, yield.c lends the adjunct a processor.
  */
 #ifndef OTR_INTERNAL_H
 #define OTR_INTERNAL_H
@@ -12,6 +13,7 @@
 #include "eq.h"
 #include "net_layout.h"
 #include "outrigger.h"
+#include "service_layout.h"
 #include "varlink.h"
 
 #define OTR_EVENTS_KEPT 16
@@ -36,6 +38,12 @@ struct otr_net {
 	uint8_t *tx_buffers, *rx_buffers;
 	uint32_t reserved; /* transmit slots handed out by otr_net_reserve() */
 	int error;         /* 0, or -EPROTO or -ENODEV from then on */
+
+	/* The adjunct works on the processor of whoever yields it (yield.c). */
+	bool donated;
+	struct service_cell *cell;
+	uint32_t dispatch; /* the number of the last one; the cell's can be anything */
+	bool yields_busy;  /* which ended with its quantum */
 
 	/* Waiting and events (wait.c). The device belongs to this connection, and
 	 * events arrive on it. */
@@ -78,7 +86,14 @@ int otr_events_start(struct otr_net *net);
 int otr_broken(const struct otr_net *net);
 /* Between two looks while polling. */
 void otr_pause(void);
-/* Wakes the adjunct. */
+/* Wakes the adjunct, if it has a processor to wake up on. */
 void otr_ring_adjunct(struct otr_net *net);
+/* Sleeps until the device's bell or connection has something: 0, or -errno. */
+int otr_sleep(struct otr_net *net, uint64_t deadline_ns);
+
+/* How long after the quantum's end an adjunct is waited for, before it counts as lost. */
+#define OTR_YIELD_GRACE_NS (1 * NS_PER_S)
+/* yield.c: 0 idle, 1 busy, or -errno; *used_ns may be NULL. */
+int otr_yield_net(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns);
 
 #endif

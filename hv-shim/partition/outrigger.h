@@ -19,7 +19,7 @@
  *	otr_net_close(net);
  *	otr_detach(otr);
  *
- * Whole programs: hv-shim/examples/otr-echo.c and otr-send.c.
+ * Whole programs: hv-shim/examples/otr-echo.c, otr-send.c and otr-yield.c.
  *
  * Errors: 0 or a count, else -errno; otr_last_error() then has a sentence for
  * the person. The library never prints, exits, makes threads or handles signals.
@@ -209,6 +209,124 @@ OTR_API void otr_net_set_polling(struct otr_net *net, uint64_t polling_max_ns);
 OTR_API int otr_net_fd(const struct otr_net *net); /* the library's; only poll it */
 OTR_API int otr_net_arm(struct otr_net *net, unsigned what);
 OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
+
+/* ---- Services ------------------------------------------------------------- */
+
+/*
+ * A service is what a device's adjunct does besides moving frames, on request. Requests
+ * are queued in the program's own memory, one or many, and are served when the program
+ * calls: the most urgent first, those of one priority in order. Each has one completion,
+ * also if the adjunct dies meanwhile: what it had begun then fails with -ECONNRESET, what
+ * it had not is done by its successor.
+ *
+ * Where the document says `cpu: donated`, the adjunct has no processor of its own.
+ * otr_yield() lends it the caller's, for a quantum; the adjunct gives it back when
+ * nothing is left to do, or is preempted wherever it is, keeps its state, and goes on
+ * there in the next yield. That it wants time, because a quantum was too short or its
+ * device interrupted, is told as PA_BUSY; when to yield is the program's to decide
+ * (000, FIG. 10, 11 and 23). This holds for frames, too: they move when it yields.
+ *
+ *	otr_service_open(otr, "net0", &service);
+ *	otr_submit(service, &(struct otr_request){.id = 1, .opcode = OTR_ECHO, ...});
+ *	... more of them ...
+ *	if (otr_yield(service, 200000, &used_ns) == OTR_BUSY)
+ *		... yield again at once, or when there is nothing better to do ...
+ *	while (otr_poll(service, &completion) > 0)
+ *		... completion.id, completion.status, completion.data ...
+ *
+ * A whole program: hv-shim/examples/otr-yield.c.
+ */
+struct otr_service;
+
+#define OTR_REQUESTS_MAX 64    /* queued and not completed, of one service */
+#define OTR_REQUEST_BYTES 2112 /* of data at most, either way; 44 travel fastest */
+#define OTR_PRIORITIES 8
+#define OTR_QUANTUM_MAX_NS UINT64_C(60000000000)
+
+enum otr_opcode {
+	OTR_NOP,
+	OTR_ECHO = 16, /* echo: the data comes back */
+	OTR_SPIN,      /* echo: works for so many nanoseconds (data, uint64_t) */
+};
+
+struct otr_request {
+	uint32_t id; /* the program's own; comes back */
+	uint16_t opcode;
+	uint8_t priority;   /* 0 to 7, the most urgent */
+	uint8_t invoke;	    /* not 0: call the adjunct at once, as otr_yield() does */
+	const void *data;   /* copied */
+	uint32_t data_bytes;
+};
+
+struct otr_completion {
+	uint32_t id;
+	/* 0, or -errno: -EOPNOTSUPP: the device has no such request; -ECONNRESET: its
+	 * adjunct died over it; -ECANCELED; or the request's own. */
+	int status;
+	uint32_t used_ns; /* that it took, preemptions included; 0 unless donated */
+	const void *data; /* until the next otr_poll() */
+	uint32_t data_bytes;
+};
+
+/*
+ * Opens a device for its service, and for its frames: otr_service_net() is the handle for
+ * those, closed with the service. Errors as otr_net_open(): who has no service is told
+ * why at once.
+ */
+OTR_API int otr_service_open(struct otr *otr, const char *device, struct otr_service **out);
+OTR_API void otr_service_close(struct otr_service *service); /* NULL is fine */
+OTR_API struct otr_net *otr_service_net(struct otr_service *service);
+OTR_API int otr_service_is_donated(const struct otr_service *service);
+
+/*
+ * Queues a request: 1, or 0: all slots are in use, take completions first. With `invoke`
+ * the adjunct is called as well. -EMSGSIZE, -EINVAL; -ENODEV, -EPROTO as of a net device.
+ */
+OTR_API int otr_submit(struct otr_service *service, const struct otr_request *request);
+/*
+ * Completes the oldest request with that id as -ECANCELED, if it has not begun when the
+ * adjunct is called next; else it completes as it would have. 1, or 0 and errors as above.
+ */
+OTR_API int otr_cancel(struct otr_service *service, uint32_t id);
+
+enum otr_yielded { OTR_IDLE, OTR_BUSY };
+
+/*
+ * Calls the adjunct. Donated: lends it the processor for up to `quantum_ns`, and
+ * *used_ns (or NULL) is how long it was away; OTR_IDLE: all is done; OTR_BUSY: there is
+ * more, and it wants to go on. Else it is woken if it sleeps, and OTR_IDLE returned.
+ * -ETIMEDOUT: a second after the quantum's end it has not been handed back:
+ * the shim ends that adjunct, what it had begun comes back as an error, and the next
+ * yield finds its successor. -EINVAL: the quantum is over OTR_QUANTUM_MAX_NS.
+ * A blocked thread of the program does not matter, others go on; to have the adjunct on
+ * the very processor, bind the thread to one.
+ */
+OTR_API int otr_yield(struct otr_service *service, uint64_t quantum_ns, uint64_t *used_ns);
+/* Of otr_submit() with `invoke`, and otr_wait(): 1 ms unless set. */
+OTR_API void otr_service_set_quantum(struct otr_service *service, uint64_t quantum_ns);
+
+/* Takes one completion: 1, or 0: there is none. Never blocks. */
+OTR_API int otr_poll(struct otr_service *service, struct otr_completion *out);
+
+/* Why the adjunct wants to be dispatched; 0: it does not. Never blocks. */
+enum otr_busy {
+	OTR_QUANTUM_OVER = 1, /* the last yield was too short */
+	OTR_INTERRUPTED = 2,  /* its device interrupted, or a timer; or it took over from another */
+};
+OTR_API int otr_service_busy(const struct otr_service *service);
+
+enum otr_service_ready {
+	OTR_COMPLETION = 8, /* otr_poll() will find one */
+	OTR_PA_BUSY = 16,   /* otr_service_busy() is not 0 */
+};
+
+/*
+ * Waits for OTR_COMPLETION, OTR_PA_BUSY or OTR_EVENT (otr_net_event()), or the deadline:
+ * what is ready; 0: the deadline passed; -EINTR. Not asked for OTR_PA_BUSY, it yields by
+ * itself whenever the adjunct wants time; asked for it, it never yields. For loops of the
+ * program's own: otr_net_fd() becomes readable for PA_BUSY, too.
+ */
+OTR_API int otr_wait(struct otr_service *service, unsigned what, uint64_t deadline_ns);
 
 /* ---- Guests: many devices, one wait ----------------------------------------- */
 

@@ -27,6 +27,8 @@ void otr_ring_adjunct(struct otr_net *net)
 {
 	const uint64_t one = 1;
 
+	if (net->donated)
+		return; /* it looks when it is dispatched */
 	/* EAGAIN, the counter being full, means that it is rung already; no other
 	 * failure is possible for an eventfd that we hold. */
 	if (write(net->bells[NET_BELL_ADJUNCT], &one, sizeof(one)) == sizeof(one))
@@ -337,7 +339,7 @@ static int poll_for_a_while(struct otr_net *net, unsigned what, uint64_t deadlin
 }
 
 /* Sleeps on the bell and the connection, or the time to make it anew: 0, or -errno. */
-static int sleep_until(struct otr_net *net, uint64_t deadline_ns)
+int otr_sleep(struct otr_net *net, uint64_t deadline_ns)
 {
 	struct pollfd polled[3] = {
 		{.fd = net->bells[NET_BELL_PARTITION], .events = POLLIN},
@@ -365,7 +367,7 @@ int otr_net_wait(struct otr_net *net, unsigned what, uint64_t deadline_ns)
 		ready = otr_net_arm(net, what);
 		if (ready)
 			break;
-		int error = sleep_until(net, deadline_ns);
+		int error = otr_sleep(net, deadline_ns);
 		ready = otr_net_disarm(net, what);
 		if (ready)
 			break;

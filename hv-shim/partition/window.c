@@ -50,6 +50,11 @@ static int read_geometry(struct otr_net *net, const json_t *parameters)
 		return otr_fail(-EPROTO, "the shim answered with an impossible MTU");
 	if (otr_parse_mac(json_string_value(json_object_get(parameters, "mac")), net->mac))
 		return otr_fail(-EPROTO, "the shim answered with an impossible MAC address");
+	const char *cpu = json_string_value(json_object_get(parameters, "cpu"));
+
+	if (!cpu)
+		return otr_fail(-EPROTO, "the shim did not say whose processor the adjunct has");
+	net->donated = !strcmp(cpu, "donated");
 	net->mtu = (uint16_t)mtu;
 	net->frame_max = net->mtu + FRAME_OVERHEAD_BYTES;
 	return 0;
@@ -107,6 +112,7 @@ int otr_window_map(struct otr_net *net, struct varlink_answer *answer)
 	net->window = window;
 	net->tx_buffers = window + net->layout.tx_buffers;
 	net->rx_buffers = window + net->layout.rx_buffers;
+	net->cell = (struct service_cell *)(window + net->layout.cell);
 	error = eq_ring_open(&net->tx, window + net->layout.tx_ring, net->layout.ring_entries,
 			     NET_ENTRY_BYTES);
 	if (!error)

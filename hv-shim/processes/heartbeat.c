@@ -34,6 +34,19 @@ static void on_adjunct(void *data, const char *problem, struct varlink_answer *a
 	peer_kill(device->adjunct);
 }
 
+void device_overdue(struct device *device, uint64_t waited_ns)
+{
+	if (device->state != STATE_RUNNING || !device->adjunct ||
+	    device->spec.adjunct.cpu != DOC_CPU_DONATED ||
+	    clock_now_ns() - device->running_since_ns < waited_ns ||
+	    peer_has_ended(device->adjunct))
+		return;
+	log_warning("device %s/%s: its adjunct kept the processor it was lent for %llu ms, and is "
+		    "ended", device->partition->name, device->spec.name,
+		    (unsigned long long)(waited_ns / NS_PER_MS));
+	peer_kill(device->adjunct);
+}
+
 static void count_missed(const char *what, const char *name, struct peer *peer, unsigned *missed,
 			 const char *problem)
 {

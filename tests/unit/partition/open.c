@@ -218,12 +218,19 @@ Test(open, impossible_ring_sizes)
 
 Test(open, unknown_layout_versions)
 {
-	static const int versions[] = {-1, 0, 2, INT32_MAX};
+	static const int versions[] = {-1, 0, NET_LAYOUT_VERSION - 1, NET_LAYOUT_VERSION + 1,
+				       INT32_MAX};
 
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
 		shim.layout_version = versions[i];
 		expect_refused(-EPROTO, "layout is version");
 	}
+}
+
+Test(open, nobody_says_whose_processor)
+{
+	shim.cpu = NULL;
+	expect_refused(-EPROTO, "whose processor");
 }
 
 Test(open, impossible_mtu_or_mac)
