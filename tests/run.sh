@@ -30,6 +30,7 @@
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   PEER_STEP=12     of e2e/peer_faults; 1: every kind of call
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
+#   STORM_SECONDS=2, KILLS=4  of random quanta, and adjuncts killed under them, in e2e/yield
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
 #   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares
 #   FLIPPED_EVENTS=60000      entries that it forwards while they are rewritten

@@ -153,3 +153,15 @@ refuse_SRCS := tests/e2e/faults/refuse.c
 refuse_LDFLAGS := -shared
 refuse_OUT := tests/e2e/refuse.so
 refuse_TEST := 1
+
+PROGRAMS += yielder
+yielder_SRCS := tests/e2e/yield/yielder.c
+yielder_USES := liboutrigger
+yielder_OUT := tests/e2e/yielder
+yielder_TEST := 1
+
+PROGRAMS += hog
+hog_SRCS := tests/e2e/yield/hog.c
+hog_USES := adjunct confine base eventqueues
+hog_OUT := tests/e2e/hog
+hog_TEST := 1

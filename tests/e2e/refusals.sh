@@ -62,6 +62,7 @@ parameters "$program" GetPartition
 for method in OpenNet CloseNet ResumeNet AssociateNet DissociateNet; do
 	parameters "$program" $method '{}' '{"device":1}'
 done
+parameters "$program" Overdue '{}' '{"device":"ring0"}' '{"device":"ring0","waited_ns":"1"}'
 parameters "$program" OpenRegion '{}' '{"region":1}'
 parameters "$program" OpenGuest '{}' '{"queues":"1"}' '{"queues":-1}' '{"queues":0}' '{"queues":5000000000}' \
 	'{"queues":1,"entries":-1}' '{"queues":1,"entries":5000000000}' '{"queues":1,"entries":3}' \
@@ -97,6 +98,7 @@ done
 for method in CloseNet ResumeNet; do
 	answers "$method of what is not open" '"error"' $method '{"device":"ring0"}' "$program"
 done
+answers "Overdue of what is not open" '"error"' Overdue '{"device":"ring0","waited_ns":1}' "$program"
 
 # ---- What is well asked --------------------------------------------------------------------------
 answers "GetPartition" '"name": ?"red"' GetPartition '{"name":"red"}'

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An image that is a bad neighbour to the partition that lends it a processor, for
+ * tests/e2e/yield.sh: asked to, it blocks the signal that ends its quantum and runs for
+ * ever. Its device is a timer, which interrupts when it was told to. On the runtime that
+ * all images share.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "adj.h"
+#include "clock.h"
+#include "hog.h"
+
+static struct hog {
+	const struct adj_env *env;
+	int timer_fd;
+	uint32_t interrupts;
+	bool failed;
+} hog;
+
+static int hog_init(const struct adj_env *env, void **state)
+{
+	hog.env = env;
+	*state = &hog;
+	return env->watch(env, hog.timer_fd, true, false);
+}
+
+static int hog_dispatch(void *state, unsigned budget)
+{
+	(void)state;
+	(void)budget;
+	return hog.failed ? -EIO : 0;
+}
+
+static void keep_the_processor(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	for (;;)
+		continue;
+}
+
+static int hog_request(void *state, const struct adj_request *request,
+		       struct adj_response *response)
+{
+	uint64_t ns;
+
+	(void)state;
+	switch (request->opcode) {
+	case HOG_FOR_EVER:
+		keep_the_processor();
+		return 0;
+	case HOG_INTERRUPT:
+		memcpy(&ns, request->data, sizeof(ns));
+		return timerfd_settime(hog.timer_fd, 0,
+				       &(struct itimerspec){.it_value = {.tv_nsec = (long)ns}},
+				       NULL) ? -errno : 0;
+	case HOG_INTERRUPTS:
+		memcpy(response->data, &hog.interrupts, sizeof(hog.interrupts));
+		response->data_bytes = sizeof(hog.interrupts);
+		return 0;
+	case HOG_FAIL:
+		hog.failed = true;
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static int hog_arm(void *state, bool on)
+{
+	(void)state;
+	(void)on;
+	return 0;
+}
+
+static void hog_interrupt(void *state, int fd)
+{
+	uint64_t times;
+
+	(void)state;
+	hog.interrupts += read(fd, &times, sizeof(times)) == sizeof(times);
+}
+
+static int hog_attach(void *state)
+{
+	(void)state;
+	return 0;
+}
+
+static void hog_nothing(void *state)
+{
+	(void)state;
+}
+
+static int hog_save(void *state, void *buffer, size_t size_bytes)
+{
+	(void)state;
+	(void)buffer;
+	(void)size_bytes;
+	return 0;
+}
+
+static int hog_restore(void *state, const void *buffer, size_t size_bytes)
+{
+	(void)state;
+	(void)buffer;
+	(void)size_bytes;
+	return 0;
+}
+
+static void hog_stats(void *state, struct adj_stats *out)
+{
+	(void)state;
+	*out = (struct adj_stats){.link_up = true};
+}
+
+int main(int argc, char **argv)
+{
+	static const struct adj_ops ops = {
+		.name = "hog",
+		.interface_version = ADJ_INTERFACE_VERSION,
+		.init = hog_init,
+		.dispatch = hog_dispatch,
+		.request = hog_request,
+		.arm = hog_arm,
+		.interrupt = hog_interrupt,
+		.attach = hog_attach,
+		.detach = hog_nothing,
+		.quiesce = hog_attach,
+		.save = hog_save,
+		.restore = hog_restore,
+		.stats = hog_stats,
+		.exit = hog_nothing,
+	};
+
+	hog.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	return hog.timer_fd < 0 ? 1 : adj_main(&ops, argc, argv);
+}
