@@ -2,8 +2,8 @@
 /*
  * The adapter's side of a net device: one DPDK ethdev port with one receive and
  * one transmit queue, whatever is behind it: a virtual function on vfio-pci, or
- * a port to another process. device.c finds and watches it, device_queues.c
- * configures it.
+ * a port to another process. device.c finds it, device_watch.c looks after its link,
+ * device_queues.c configures it.
  *
  * The serving thread calls everything; DPDK's interrupt thread only sets bits
  * in `pending` and writes wake_fd.
@@ -69,6 +69,11 @@ void device_disarm(struct device *device);
 void device_interrupt(struct device *device, int fd);
 /* Asks now; for devices that do not announce their link. */
 bool device_link_up(struct device *device);
+
+/* device_watch.c: tells of a link that has changed; and, of a virtual function whose
+ * driver announces nothing, looks whether it has to be started anew (DEVICE_RESET). */
+void device_link_follow(struct device *device);
+void device_poll(struct device *device, uint32_t handed);
 
 /* device_queues.c: a probed port to a started one, by env->port. */
 int device_make_pools(struct device *device);
