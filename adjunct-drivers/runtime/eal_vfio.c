@@ -39,6 +39,8 @@ int eal_vfio_container(const struct adj_env *env, int fd)
 		close(fd);
 		return -EINVAL;
 	}
+	if (container >= 0)
+		close(container); /* of a Start that then failed by something else */
 	container = fd;
 	enabled = true;
 	return 0;

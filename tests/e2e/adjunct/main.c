@@ -301,6 +301,9 @@ static void test_refusals(void)
 	refuse(&adjunct, start_native("net_ring0", &window, NULL), right, 4, invalid);
 	refuse_changed(&adjunct, &window, right, "taken", json_integer(-2));
 	refuse_changed(&adjunct, &window, right, "taken", json_integer(1ll << 32));
+	refuse_changed(&adjunct, &window, right, "vfio_group", json_integer(-1));
+	refuse_changed(&adjunct, &window, right, "vfio_group", json_string("7"));
+	refuse_changed(&adjunct, &window, right, "vfio_group", json_integer(7)); /* none came along */
 	int window_fd = window.memory_fd, record = window.inflight_fd;
 	const int wrong[][5] = {
 		{small, window_fd, adj, part, record},    {loose, window_fd, adj, part, record},
@@ -311,6 +314,11 @@ static void test_refusals(void)
 
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		refuse(&adjunct, start_native("net_ring0", &window, NULL), wrong[i], 5, failed);
+	const int no_vfio[] = {good, window_fd, adj, part, record, tube[0], tube[1]};
+	json_t *by_vfio = start_native("net_ring0", &window, NULL);
+
+	json_object_set_new(by_vfio, "vfio_group", json_integer(7));
+	refuse(&adjunct, by_vfio, no_vfio, 7, failed);
 	check(adjunct_fd_count(&adjunct) == fds_before);
 	adjunct_start_native(&adjunct, "net_ring0", &window, NULL);
 	check(echo(&window, 0, 100, 2000));
