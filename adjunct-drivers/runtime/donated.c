@@ -112,7 +112,8 @@ static void begin(struct donated *lent)
 	atomic_store_explicit(&cell->pending, 0, memory_order_relaxed);
 	follow(lent, atomic_load_explicit(&cell->cpu, memory_order_relaxed));
 	lent->begun_ns = clock_now_ns();
-	lent->hot = lent->begun_ns - lent->handed_back_ns < HOT_NS;
+	lent->hot = lent->begun_ns - lent->handed_back_ns < HOT_NS &&
+		    !atomic_load_explicit(&cell->cool, memory_order_relaxed);
 	lent->deadline_ns = atomic_load_explicit(&cell->deadline_ns, memory_order_relaxed);
 	/* No time at all would stop the timer. */
 	if (!lent->deadline_ns)

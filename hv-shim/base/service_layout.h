@@ -85,7 +85,7 @@ struct service_cell {
 	_Atomic uint32_t dispatch; /* the number of its last dispatch; a futex */
 	_Atomic uint32_t waiting;  /* it sleeps on `handback`, or is about to */
 	_Atomic uint32_t cpu;	   /* where it runs */
-	uint32_t reserved;
+	_Atomic uint32_t cool;	   /* to stay on the processor is of no use: sleep */
 	_Atomic uint64_t deadline_ns; /* end of the quantum, CLOCK_MONOTONIC */
 	uint8_t reserved_line[40];
 	/* The adjunct's. */

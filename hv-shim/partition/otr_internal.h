@@ -44,6 +44,7 @@ struct otr_net {
 	struct service_cell *cell;
 	uint32_t dispatch; /* the number of the last one; the cell's can be anything */
 	bool yields_busy;  /* which ended with its quantum */
+	unsigned hot_misses; /* in a row: it was there, and did not get the processor */
 
 	/* Waiting and events (wait.c). The device belongs to this connection, and
 	 * events arrive on it. */

@@ -16,6 +16,12 @@
 
 /* To an adjunct that has just been here. More would only keep the processor from it. */
 #define HOT_YIELDS 2
+/*
+ * In a row, and it is not to stay any more: sched_yield() passes the processor on within
+ * one scheduling group only (a control group, or a session where the kernel groups
+ * these), and an adjunct in another one would just take time from us.
+ */
+#define HOT_MISSES_MAX 8
 
 static void futex_wake(_Atomic uint32_t *word)
 {
@@ -78,6 +84,9 @@ int otr_yield_net(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
 			sched_yield();
 			back = handed_back(cell, number, &word);
 		}
+		net->hot_misses = back ? 0 : net->hot_misses + 1;
+		if (net->hot_misses == HOT_MISSES_MAX)
+			atomic_store_explicit(&cell->cool, 1, memory_order_relaxed);
 	} else {
 		futex_wake(&cell->dispatch);
 	}
