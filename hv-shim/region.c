@@ -126,12 +126,16 @@ static void on_answer(void *data, const char *problem, struct varlink_answer *an
 /* NULL, or why the memory cannot be taken away. */
 static const char *cut(int fd)
 {
+	const int ours = F_SEAL_GROW | F_SEAL_SEAL;
 	int seals = fcntl(fd, F_GET_SEALS);
 
+	/* Cut before, by us: the keeper could not be told to let go of it, nor be given another. */
+	if (seals == ours && lseek(fd, 0, SEEK_END) == 0)
+		return NULL;
 	/* A program of the partition could have sealed it, to keep what it gave away. */
 	if (seals != 0)
 		return "the partition has sealed the region it donates";
-	if (ftruncate(fd, 0) || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL))
+	if (ftruncate(fd, 0) || fcntl(fd, F_ADD_SEALS, ours))
 		return "the region cannot be taken from the partition";
 	/* It may have been grown again between the two. */
 	return lseek(fd, 0, SEEK_END) == 0 ? NULL : "the partition works against its donation";
