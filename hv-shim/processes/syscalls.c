@@ -65,6 +65,9 @@ static const int allowed[] = {
 	SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp),
 	/* TAP interfaces and rtnetlink, in keepers; functions by VFIO, and their registers. */
 	SCMP_SYS(ioctl), SCMP_SYS(getsockname), SCMP_SYS(accept), SCMP_SYS(pwrite64),
+	/* Records of who has which virtual function (vf-manager/adapter, which has no list of
+	 * its own), on disk before the function changes. */
+	SCMP_SYS(fsync),
 	/* DPDK comes up: its processors, its memory and on which node it lies, its hooks to
 	 * end by, its interrupt thread, the watchdog of the soft adapter. */
 	SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_setaffinity), SCMP_SYS(setpriority),
