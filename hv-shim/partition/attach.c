@@ -270,6 +270,8 @@ int otr_devices(struct otr *otr, struct otr_device *devices, unsigned devices_ma
 		return error;
 	const json_t *array = json_object_get(answer.parameters, "devices");
 	size_t count = json_array_size(array);
+	if (!json_is_array(array))
+		error = otr_fail(-EPROTO, "outriggerd's answer has no usable 'devices'");
 	for (size_t i = 0; !error && i < count && i < devices_max; i++)
 		error = read_device(json_array_get(array, i), &devices[i]);
 	varlink_answer_clear(&answer);

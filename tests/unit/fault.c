@@ -22,11 +22,12 @@ static int fault_error;
 static const char *only;
 static bool hit;
 static bool held;
+static _Thread_local bool exempt;
 static uid_t said_uid = (uid_t)-1, said_peer = (uid_t)-1;
 
 bool fault_due(const char *name)
 {
-	if (!left || held || (only && strcmp(only, name)) || --left)
+	if (!left || held || exempt || (only && strcmp(only, name)) || --left)
 		return false;
 	hit = true;
 	errno = fault_error;
@@ -73,6 +74,11 @@ bool fault_end(void)
 void fault_hold(bool hold)
 {
 	held = hold;
+}
+
+void fault_not_here(void)
+{
+	exempt = true;
 }
 
 void fault_euid(uid_t uid)

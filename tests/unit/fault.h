@@ -35,6 +35,8 @@ bool fault_named(const char *name);
 /* Nothing fails any more: whether something had. */
 bool fault_end(void);
 
+/* The calls of this thread, a peer's, never fail and are not counted. */
+void fault_not_here(void);
 /* Until that is over, threads made from now on wait before they begin. */
 void fault_threads_wait(bool wait);
 

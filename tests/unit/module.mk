@@ -72,9 +72,12 @@ unit_hv_shim_OUT := tests/unit/hv_shim
 unit_hv_shim_TEST := 1
 
 PROGRAMS += unit_partition
-unit_partition_SRCS := $(addprefix tests/unit/partition/,fake_shim.c open.c frames.c guest.c)
-unit_partition_PKGS := criterion
+unit_partition_SRCS := tests/unit/fault.c $(addprefix tests/unit/partition/,fake_shim.c open.c frames.c \
+	guest.c faults.c)
+unit_partition_PKGS := criterion jansson
 unit_partition_USES := liboutrigger base eventqueues
+unit_partition_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,epoll_create1 epoll_ctl timerfd_create \
+	mmap,-Wl,--wrap=$(call))
 unit_partition_OUT := tests/unit/partition
 unit_partition_TEST := 1
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../fault.h"
 #include "unix_socket.h"
 
 #define INTERFACE "org.outrigger.Partition"
@@ -22,6 +23,10 @@ static void get_partition(struct varlink_call *call, json_t *parameters, void *c
 	const struct fake_shim *shim = context;
 
 	(void)parameters;
+	if (shim->partition) {
+		varlink_reply(call, json_loads(shim->partition, 0, NULL));
+		return;
+	}
 	varlink_reply(call, json_pack("{s:s, s:[{s:s,s:s,s:s,s:i,s:s}]}", "name", "green", "devices",
 				      "name", "net0", "kind", "native", "mac", shim->mac, "mtu",
 				      shim->mtu, "state", "running"));
@@ -43,15 +48,6 @@ static void open_net(struct varlink_call *call, json_t *parameters, void *contex
 			  shim->fds, shim->fd_count);
 }
 
-static void open_region(struct varlink_call *call, json_t *parameters, void *context)
-{
-	const struct fake_shim *shim = context;
-
-	(void)parameters;
-	varlink_reply_fds(call, json_pack("{s:i}", "size_bytes", shim->region_bytes), shim->fds,
-			  shim->fd_count);
-}
-
 static void resume_net(struct varlink_call *call, json_t *parameters, void *context)
 {
 	const struct fake_shim *shim = context;
@@ -61,6 +57,15 @@ static void resume_net(struct varlink_call *call, json_t *parameters, void *cont
 		varlink_errorf(call, INTERFACE ".NotFound", "not yours");
 	else
 		varlink_reply(call, json_pack("{s:b}", "link", 0));
+}
+
+static void open_region(struct varlink_call *call, json_t *parameters, void *context)
+{
+	const struct fake_shim *shim = context;
+
+	(void)parameters;
+	varlink_reply_fds(call, json_pack("{s:I}", "size_bytes", (json_int_t)shim->region_bytes),
+			  shim->fds, shim->region_fd_count);
 }
 
 static void open_guest(struct varlink_call *call, json_t *parameters, void *context)
@@ -102,8 +107,8 @@ static void monitor(struct varlink_call *call, json_t *parameters, void *context
 static const struct varlink_method methods[] = {
 	{"GetPartition", get_partition},
 	{"OpenNet", open_net},
-	{"OpenRegion", open_region},
 	{"ResumeNet", resume_net},
+	{"OpenRegion", open_region},
 	{"OpenGuest", open_guest},
 	{"AssociateNet", associate_net},
 	{"DissociateNet", associate_net},
@@ -167,6 +172,7 @@ static void *serve(void *data)
 	struct pollfd polled[2 + FAKE_CLIENTS_MAX];
 	char command = 0;
 
+	fault_not_here();
 	while (command != 'q') {
 		polled[0] = (struct pollfd){.fd = shim->command_fds[1], .events = POLLIN};
 		polled[1] = (struct pollfd){.fd = shim->listen_fd, .events = POLLIN};
@@ -228,6 +234,7 @@ void fake_start(struct fake_shim *shim, uint32_t ring_entries)
 	*shim = (struct fake_shim){
 		.directory = "/tmp/otr-unit-XXXXXX",
 		.fd_count = 1 + NET_BELLS,
+		.region_fd_count = 1,
 		.mtu = 1500,
 		.ring_entries = (int)ring_entries,
 		.layout_version = NET_LAYOUT_VERSION,

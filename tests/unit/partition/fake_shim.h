@@ -34,8 +34,10 @@ struct fake_shim {
 	int mtu, ring_entries, layout_version;
 	const char *mac;
 
-	/* What OpenRegion says of fds[0], likewise. */
-	int region_bytes;
+	/* Instead of the device list that says this; and OpenRegion's answer: fds[0] of this size. */
+	const char *partition;
+	int64_t region_bytes;
+	unsigned region_fd_count;
 
 	/* What OpenGuest and AssociateNet answer, likewise. */
 	struct fake_guest {

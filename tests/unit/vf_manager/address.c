@@ -22,6 +22,9 @@ static const struct {
 	{"0000:01:00.8", NULL},
 	{"0000:1:00.0", NULL},
 	{"0000:01:00", NULL},
+	{"01-00.0", NULL},
+	{"01:0.0", NULL},
+	{"pci_0000_01.00_0", NULL},
 	{"0000:01:00.0 ", NULL},
 	{"pci_0000:01:00.0", NULL},
 	{"pci/", NULL},
@@ -91,6 +94,56 @@ Test(vf_settings, json_and_back)
 	json_object_set_new(json, "vlan", json_integer(4096));
 	cr_expect_eq(vf_settings_from_json(json, &again), -EINVAL);
 	json_decref(json);
+}
+
+/* What a file of saved state may say of a key, and must not. */
+Test(vf_settings, members_that_are_not_what_they_should_be)
+{
+	static const char *const members[] = {
+		"\"mac\": 7", "\"mac\": \"02:00:00:00:00\"", "\"mac\": \"02:00:00:00:00:zz\"",
+		"\"mac\": \"02:00:00:00:00:1x\"", "\"vlan\": \"7\"", "\"vlan\": -1",
+		"\"qos\": 8", "\"qos\": 1.5", "\"proto\": 1", "\"proto\": \"802.1x\"",
+		"\"spoofchk\": \"yes\"", "\"trust\": 1", "\"state\": null",
+		"\"state\": \"up\"", "\"min_tx_rate\": -5", "\"max_tx_rate\": 4294967296",
+		"\"node_guid\": 1", "\"node_guid\": \"00:11\"", "\"port_guid\": []",
+		"\"port_guid\": \"00:11:22:33:44:55:66:7g\"",
+	};
+	struct vf_settings kept = {.given = VF_BIT(VF_VLAN), .vlan = 5}, settings = kept;
+	char text[100];
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		snprintf(text, sizeof(text), "{%s}", members[i]);
+		json_t *json = json_loads(text, 0, NULL);
+
+		cr_assert(json, "%s", text);
+		cr_expect_eq(vf_settings_from_json(json, &settings), -EINVAL, "%s", text);
+		cr_expect_eq(vf_settings_differ(&settings, &kept), 0u, "%s: changed all the same",
+			     text);
+		json_decref(json);
+	}
+	cr_expect_eq(vf_settings_from_json(NULL, &settings), -EINVAL);
+}
+
+/* Each key by itself makes a difference; a protocol without a VLAN describes nothing. */
+Test(vf_settings, every_key_counts)
+{
+	const struct vf_settings live = {.given = VF_BIT(VF_KEYS) - 1, .vlan = 1}, other = {
+		.given = VF_BIT(VF_KEYS) - 1, .mac = {2}, .vlan = 2, .qos = 1,
+		.proto = VF_PROTO_8021AD, .spoofchk = true, .trust = true,
+		.state = VF_STATE_ENABLE, .min_tx_rate = 1, .max_tx_rate = 1, .node_guid = 1,
+		.port_guid = 1};
+	struct vf_settings wish = other;
+	char text[32], before[32];
+
+	for (unsigned key = 0; key < VF_KEYS; key++) {
+		wish.given = VF_BIT(key);
+		cr_expect_eq(vf_settings_differ(&live, &wish), VF_BIT(key), "%s", vf_key_names[key]);
+		vf_setting_format(&live, key, before, sizeof(before));
+		vf_setting_format(&other, key, text, sizeof(text));
+		cr_expect_str_neq(text, before);
+	}
+	wish = (struct vf_settings){.given = VF_BIT(VF_PROTO), .proto = VF_PROTO_8021AD};
+	cr_expect_eq(vf_settings_differ(&(struct vf_settings){.given = VF_BIT(VF_PROTO)}, &wish), 0u);
 }
 
 Test(vf_settings, differ_only_where_asked)

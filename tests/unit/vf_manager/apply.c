@@ -411,3 +411,100 @@ Test(vf_apply, a_plan_tells_what_apply_then_does)
 	cr_expect_eq(fake.operations, 0u);
 	vf_plan_free(&plan);
 }
+
+/* ---- What is refused before anything is done ------------------------------------------------ */
+
+Test(vf_apply, one_adapter_named_twice)
+{
+	struct vf_pf_wish both[2];
+	struct vf_plan plan;
+
+	want(fake_add(&fake, &fake_82576), 2);
+	both[0] = both[1] = wish;
+	both[1].by_address = false;
+	both[1].by_mac = true;
+	memcpy(both[1].mac, (uint8_t[]){0xa0, 0x36, 0x9f, 0, 0, 1}, 6);
+	fake_look(&fake, VF_LOOK_ALL);
+	cr_expect_eq(vf_plan(&fake.host, both, 2, 0, &plan), -EINVAL);
+	cr_expect(strstr(fake.host.reason, "0000:01:00.0: is named twice"), "%s", fake.host.reason);
+}
+
+Test(vf_apply, an_adapter_that_cannot_now)
+{
+	struct fake_pf *pf = fake_add(&fake, &fake_82576);
+
+	fake_make_vfs(&fake, pf, 2);
+	want(pf, 2);
+	fake_put(&fake, "3\n", "/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs");
+	wish.vf_count = 3;
+	refuses(0, -ENODEV, "says it has 3 VFs, but 2 are there");
+	fake_put(&fake, "2\n", "/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs");
+	want(pf, 2);
+	want_vlan(0, 5);
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:00.0/net");
+	refuses(0, -EOPNOTSUPP, "its PF 0000:01:00.0 has no interface here");
+	vfs[0] = (struct vf_wish){.msix = 5};
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:00.0/driver");
+	refuses(0, -EOPNOTSUPP, "its driver (none) does not share out MSI-X");
+	vfs[0].msix = -1;
+	wish.eswitch = VF_ESWITCH_SWITCHDEV;
+	refuses(0, -EOPNOTSUPP, "its driver (none) has no switch mode");
+}
+
+Test(vf_apply, an_adapter_that_somebody_else_holds)
+{
+	struct fake_pf *pf = fake_add(&fake, &fake_82576);
+	struct vf_record record;
+
+	want(pf, 2);
+	fake_look(&fake, VF_LOOK_ALL);
+	vf_record_of(fake.host.pfs[0], "red", &record);
+	cr_assert_eq(vf_record_save(&fake.host, pf->address, &record), 0, "%s", fake.host.reason);
+	refuses(0, -EPERM, "0000:01:00.0: is held by \"red\"");
+}
+
+Test(vf_apply, what_its_user_would_notice)
+{
+	struct fake_pf *pf = fake_add(&fake, &fake_82576);
+
+	fake_make_vfs(&fake, pf, 2);
+	want(pf, 2);
+	want_mac(0);
+	want_vlan(1, 7);
+	fake_put(&fake, "0x1003\n", "/sys/bus/pci/devices/0000:01:10.0/net/enp1s16f0/flags");
+	refuses(0, -EBUSY, "another MAC takes effect with a new start of its driver only");
+	applies(VF_ALLOW_DISRUPTIVE);
+	/* Taken back while a program has it, it is not; while its interface is up, by a word. */
+	for (int i = 0; i < 2; i++)
+		vfs[i] = (struct vf_wish){.msix = -1};
+	refuses(VF_PRUNE, -EBUSY, "is to be released, but its interface enp1s16f0 is up");
+	fake_put(&fake, "testpmd\n", "/proc/99/comm");
+	fake_link(&fake, "/dev/vfio/11", "/proc/99/fd/9");
+	refuses(VF_PRUNE | VF_ALLOW_DISRUPTIVE, -EBUSY, "but process 99 (testpmd) has it open");
+	fake_remove(&fake, "/proc/99");
+	applies(VF_PRUNE | VF_ALLOW_DISRUPTIVE);
+	cr_expect_eq(pf->settings[1].vlan, 0);
+}
+
+/* To be probed by no driver is the machine's own wish, and stays. */
+Test(vf_apply, a_machine_that_does_not_probe)
+{
+	struct fake_pf *pf = fake_add(&fake, &fake_82576);
+
+	fake_put(&fake, "0\n", "/sys/bus/pci/devices/0000:01:00.0/sriov_drivers_autoprobe");
+	want(pf, 2);
+	strcpy(vfs[1].driver, "default");
+	applies(0);
+	cr_expect_eq(fake_logged(&fake, "sriov_drivers_autoprobe"), 0u, "%s", fake.log);
+	fake_look(&fake, VF_LOOK_ALL);
+	cr_expect_str_eq(fake.host.pfs[0]->vfs[0].driver, "");
+	cr_expect_str_eq(fake.host.pfs[0]->vfs[1].driver, "");
+	/* One that a person bound comes back to the kernel's choice on request. */
+	strcpy(vfs[0].driver, "vfio-pci");
+	applies(0);
+	strcpy(vfs[0].driver, "default");
+	applies(0);
+	fake_look(&fake, VF_LOOK_ALL);
+	cr_expect_str_eq(fake.host.pfs[0]->vfs[0].driver, "igbvf");
+	cr_expect_str_eq(fake.host.pfs[0]->vfs[0].driver_override, "");
+}
