@@ -218,3 +218,52 @@ Test(vf_discover, as_json)
 	cr_expect(json_is_null(json_object_get(vf, "owner")));
 	json_decref(json);
 }
+
+/* ---- What is odd, and what one adapter alone cannot do ----------------------------------------- */
+
+Test(vf_discover, oddities_of_one_function)
+{
+	struct fake_pf far = fake_82576;
+
+	fake_make_vfs(&fake, fake_add(&fake, &fake_82576), 2);
+	far.address = "0001:01:00.0";
+	far.ifname = "enP1p1s0f0";
+	fake_add(&fake, &far);
+	fake_put(&fake, "no address\n", "/sys/bus/pci/devices/0000:01:10.0/net/enp1s16f0/address");
+	fake_link(&fake, "../../../../kernel/iommu_groups/-7",
+		  "/sys/bus/pci/devices/0000:01:10.0/iommu_group");
+	fake_link(&fake, "../../../../kernel/iommu_groups/99999999999",
+		  "/sys/bus/pci/devices/0000:01:10.2/iommu_group");
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:10.2/driver_override");
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:10.2/net/enp1s16f2/address");
+	fake_look(&fake, VF_LOOK_ALL);
+	cr_assert_eq(fake.host.pf_count, 2u);
+	cr_expect_str_eq(fake.host.pfs[1]->name, "0001:01:00.0", "the other domain comes last");
+	for (int v = 0; v < 2; v++) {
+		const struct vf_function *vf = &fake.host.pfs[0]->vfs[v];
+
+		cr_expect_eq(vf->iommu_group, -1);
+		cr_expect(!memcmp(vf->mac, (uint8_t[6]){0}, 6));
+		cr_expect_str_eq(vf->driver_override, "");
+	}
+}
+
+static int devlink_fails(void *data, const char *address, struct vf_devlink *out)
+{
+	(void)data, (void)out;
+	return strcmp(address, fake_e810.address) ? -ENODEV : -EIO;
+}
+
+/* No devlink for a function is nothing; a driver that fails is told, with its name. */
+Test(vf_discover, an_adapter_whose_firmware_does_not_answer)
+{
+	fake_add(&fake, &fake_82576);
+	fake.kernel.devlink_get = devlink_fails;
+	fake_look(&fake, VF_LOOK_ALL);
+	fake_add(&fake, &fake_e810);
+	cr_expect_eq(vf_discover(&fake.host, VF_LOOK_ALL), -EIO);
+	cr_expect_str_eq(fake.host.reason,
+			 "0000:17:00.0: its driver's answer by devlink: Input/output error");
+	cr_expect_eq(fake.host.pf_count, 0u);
+	cr_expect_eq(vf_discover(&fake.host, VF_LOOK_SETTINGS), 0, "whoever does not ask");
+}

@@ -172,3 +172,82 @@ Test(vf_doctor, netplan_and_driverctl)
 	fake_put(&fake, "vfio-pci\n", "/etc/driverctl.d/pci-0000:01:10.2");
 	finds("owner-driverctl 0000:01:10.0\nowner-driverctl 0000:01:10.2\n");
 }
+
+/* ---- More of each -------------------------------------------------------------------------- */
+
+Test(vf_doctor, a_link_counts_for_less_without_vfs)
+{
+	fake_put(&fake, "0\n", "/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs");
+	fake_put(&fake, "0\n", "/sys/bus/pci/devices/0000:01:00.0/net/enp1s0f0/carrier");
+	finds("no-carrier 0000:01:00.0\n");
+	fake_put(&fake, "0x1002\n", "/sys/bus/pci/devices/0000:01:00.0/net/enp1s0f0/flags");
+	finds("link-down 0000:01:00.0\n");
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:00.0/net");
+	finds("");
+	fake_put(&fake, "0\n", "/sys/bus/pci/devices/0000:01:00.0/sriov_totalvfs");
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:00.0/driver");
+	finds("sriov-off 0000:01:00.0\n");
+}
+
+Test(vf_doctor, members_of_a_group_that_do_no_harm)
+{
+	fake_link(&fake, "../../../../bus/pci/drivers/vfio-pci",
+		  "/sys/bus/pci/devices/0000:01:10.0/driver");
+	fake_put(&fake, "", "/sys/kernel/iommu_groups/11/devices/0000:09:00.0");
+	fake_put(&fake, "", "/sys/kernel/iommu_groups/11/devices/0000:09:00.1");
+	fake_link(&fake, "../../../../bus/pci/drivers/pci-stub",
+		  "/sys/bus/pci/devices/0000:09:00.1/driver");
+	finds("");
+	fake_link(&fake, "../../../../bus/pci/drivers/e1000",
+		  "/sys/bus/pci/devices/0000:09:00.0/driver");
+	fake_put(&fake, "", "/sys/kernel/iommu_groups/11/devices/0000:01:10.2");
+	finds("group-shared 0000:01:10.0\n");
+	cr_expect(strstr(text, "0000:09:00.0 (e1000)") && strstr(text, "0000:01:10.2 (igbvf)") &&
+		  strstr(text, "), 0000:"), "%s", text);
+}
+
+Test(vf_doctor, a_record_that_cannot_be_read)
+{
+	char path[PATH_MAX + 40];
+
+	fake_look(&fake, VF_LOOK_ALL);
+	cr_assert_eq(vf_bind(&fake.host, &fake.host.pfs[0]->vfs[0], "igbvf", "red"), 0, "%s",
+		     fake.host.reason);
+	snprintf(path, sizeof(path), "%s/0000:01:10.0.json", fake.host.state);
+	FILE *file = fopen(path, "w");
+	cr_assert(file);
+	fputs("{}", file);
+	fclose(file);
+	finds("record-damaged 0000:01:10.0\n");
+	/* A VF that no driver has needs no MAC. */
+	memset(pf->settings[1].mac, 0, 6);
+	fake_remove(&fake, "/sys/bus/pci/devices/0000:01:10.2/driver");
+	finds("record-damaged 0000:01:10.0\n");
+}
+
+Test(vf_doctor, other_owners_by_other_signs)
+{
+	fake_put(&fake, "[device]\nmanaged=true\n", "/run/NetworkManager/devices/7");
+	finds("owner-networkmanager 0000:01:10.0\nowner-networkmanager 0000:01:10.2\n");
+	fake_remove(&fake, "/run/NetworkManager");
+	/* The address of the interface, which is what these match. */
+	static const char *const keys[] = {"MACAddress", "PermanentMACAddress"};
+	for (size_t i = 0; i < 2; i++) {
+		char lines[200];
+
+		snprintf(lines, sizeof(lines), "; a comment = 1\n[Match]\n%s=02:00:00:00:00:99\t x\n"
+			 "[Link]\nMACAddress=02:00:00:00:00:98\nMTUBytes=9000\n", keys[i]);
+		fake_put(&fake, lines, "/etc/systemd/network/10-x.link");
+		finds("owner-link-file 0000:01:10.0\nowner-link-file 0000:01:10.2\n");
+	}
+	/* Names that only look so, and what cannot be read. */
+	fake_remove(&fake, "/etc/systemd/network/10-x.link");
+	fake_put(&fake, "[Match]\nDriver=igbvf\n[Link]\nName=x\n", "/etc/systemd/network/10-x.link.off");
+	fake_put(&fake, "", "/etc/systemd/network/folder.link/x");
+	fake_put(&fake, "", "/etc/netplan/folder.yaml/x");
+	fake_put(&fake, "enp1s16f2: {}\n", "/etc/netplan/50.yaml.off");
+	fake_put(&fake, "my_enp1s16f2: {}\nenp1s16f2_b: {}\nxenp1s16f2: {}\n", "/etc/netplan/50.yaml");
+	finds("");
+	fake_put(&fake, "enp1s16f2: {}\n", "/etc/netplan/50.yaml");
+	finds("owner-netplan 0000:01:10.2\n");
+}

@@ -165,6 +165,16 @@ Test(vf_own, a_damaged_record_is_nobodys_word)
 		"\"\", \"settings\": {\"vlan\": -1}, \"pf\": false, \"num_vfs\": 0, \"eswitch\": 0}",
 		"{\"version\": 1, \"token\": \"red\", \"driver\": \"\", \"driver_override\": "
 		"\"\", \"settings\": {}, \"pf\": false, \"num_vfs\": 999999, \"eswitch\": 0}",
+		"{\"version\": 1, \"token\": 7}",
+		"{\"version\": 1, \"token\": \"red\", \"driver\": \"\", \"driver_override\": \"/\"}",
+		"{\"version\": 1, \"token\": \"red\", \"driver\": \"\", \"driver_override\": "
+		"\"\", \"settings\": {}, \"pf\": false, \"num_vfs\": -1, \"eswitch\": 0}",
+		"{\"version\": 1, \"token\": \"red\", \"driver\": \"\", \"driver_override\": "
+		"\"\", \"settings\": {}, \"pf\": false, \"num_vfs\": 0, \"eswitch\": 3}",
+		"{\"version\": 1, \"token\": \"red\", \"driver\": \"\", \"driver_override\": "
+		"\"\", \"settings\": {}, \"pf\": false, \"num_vfs\": 0, \"eswitch\": -1}",
+		"{\"version\": 1, \"token\": \"red\", \"driver\": \"\", \"driver_override\": "
+		"\"\", \"settings\": {}, \"pf\": 0, \"num_vfs\": 0, \"eswitch\": 0}",
 	};
 
 	cr_assert_eq(vf_bind(&fake.host, vf(), "dpdk", "red"), 0);
