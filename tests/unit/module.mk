@@ -62,6 +62,17 @@ unit_cli_vf_LDFLAGS := -lm $(FAULT_LDFLAGS) -Wl,--wrap=vf_discover
 unit_cli_vf_OUT := tests/unit/cli_vf
 unit_cli_vf_TEST := 1
 
+# With stand-ins of its own: none of these may be made for real.
+PROGRAMS += unit_confine
+unit_confine_SRCS := tests/unit/confine.c
+unit_confine_PKGS := criterion
+unit_confine_USES := confine base
+unit_confine_LDFLAGS := $(foreach call,mount umount2 mkdir chdir chmod unlink setrlimit getrlimit prctl \
+	open syscall memfd_create fstat pread malloc seccomp_init seccomp_attr_set seccomp_export_bpf \
+	seccomp_rule_add,-Wl,--wrap=$(call))
+unit_confine_OUT := tests/unit/confine
+unit_confine_TEST := 1
+
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c \
 	plan_changes.c image.c state.c) hv-shim/state.c
