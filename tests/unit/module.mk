@@ -73,6 +73,14 @@ unit_confine_LDFLAGS := $(foreach call,mount umount2 mkdir chdir chmod unlink se
 unit_confine_OUT := tests/unit/confine
 unit_confine_TEST := 1
 
+PROGRAMS += unit_cgroup
+unit_cgroup_SRCS := tests/unit/cgroup.c hv-shim/processes/cgroup.c
+unit_cgroup_PKGS := criterion
+unit_cgroup_USES := base
+unit_cgroup_LDFLAGS := $(foreach call,fopen statfs getxattr rmdir,-Wl,--wrap=$(call))
+unit_cgroup_OUT := tests/unit/cgroup
+unit_cgroup_TEST := 1
+
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c \
 	plan_changes.c image.c state.c) hv-shim/state.c

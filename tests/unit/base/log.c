@@ -68,6 +68,38 @@ Test(log, journal_prefix)
 	cr_assert_not_null(strstr(captured_text(), "\nprogram: not the journal\n"));
 }
 
+/* What a person's terminal shows: words in colour, unless NO_COLOR says otherwise. */
+Test(log, colours_on_a_terminal_only)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	char text[200] = "";
+
+	cr_assert(master >= 0 && !grantpt(master) && !unlockpt(master));
+	int terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	cr_assert_geq(terminal, 0);
+	cr_assert_eq(dup2(terminal, STDERR_FILENO), STDERR_FILENO);
+	setenv("JOURNAL_STREAM", "not numbers", 1);
+	unsetenv("NO_COLOR");
+	log_open("p", LOG_LEVEL_INFO);
+	log_error("e");
+	log_info("i");
+	setenv("NO_COLOR", "1", 1);
+	log_open("p", LOG_LEVEL_INFO);
+	log_error("plain");
+	setenv("NO_COLOR", "", 1);
+	log_open("p", LOG_LEVEL_INFO);
+	log_warning("w");
+	size_t used = 0;
+	while (!strstr(text, "w\033[0m\r\n")) { /* it is all written: this ends */
+		ssize_t got = read(master, text + used, sizeof(text) - 1 - used);
+
+		cr_assert_gt(got, 0);
+		used += (size_t)got;
+	}
+	cr_expect_str_eq(text, "p: \033[31merror: e\033[0m\r\np: i\r\np: error: plain\r\n"
+			       "p: \033[33mwarning: w\033[0m\r\n", "%s", text);
+}
+
 Test(log, a_text_cannot_forge_a_line)
 {
 	capture();
