@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/types.h>
+#include <systemd/sd-event.h>
 #include <unistd.h>
 
 #include "../../hv-shim/processes/cgroup.h"
@@ -26,6 +27,7 @@ static const char *own;
 static long file_system = CGROUP2_SUPER_MAGIC;
 static const char *delegated; /* the attribute that systemd set; NULL: none */
 static int rmdir_error;
+static sd_event *loop;
 
 FILE *__real_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode);
@@ -74,6 +76,7 @@ static void set_up(void)
 {
 	strcpy(top, "/tmp/otr-cgroup.XXXXXX");
 	cr_assert(mkdtemp(top));
+	cr_assert_geq(sd_event_new(&loop), 0);
 	/* Another kind of hierarchy comes first, as where both versions are mounted. */
 	snprintf(mounts, sizeof(mounts), "1 0 0:1 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
 					 "2 0 0:2 / %s rw - cgroup2 cgroup2 rw\n", top);
@@ -82,6 +85,7 @@ static void set_up(void)
 }
 static void tear_down(void)
 {
+	sd_event_unref(loop);
 	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 TestSuite(cgroup, .init = set_up, .fini = tear_down);
@@ -117,7 +121,7 @@ static void none(const char *text)
 	uint64_t value = 7;
 	cr_expect_eq(cgroup_open_group("red"), -ENOENT);
 	cgroup_add("red", getpid());
-	cgroup_remove("red");
+	cgroup_remove(loop, "red");
 	cr_expect_not(cgroup_memory("red", &value));
 	cr_expect_eq(value, 7u);
 	cgroup_close();
@@ -172,7 +176,7 @@ Test(cgroup, one_of_systemds)
 		cr_expect_geq(fd, 0);
 		close(fd);
 		cr_expect(there("outriggerd.service/p.red"));
-		cgroup_remove("red");
+		cgroup_remove(loop, "red");
 		cr_expect_not(there("outriggerd.service/p.red"));
 	}
 }
@@ -206,7 +210,6 @@ Test(cgroup, one_of_our_own_at_the_top)
 	static const int errors[] = {EBUSY, ENOENT, EPERM};
 	for (size_t i = 0; i < 3; i++) {
 		rmdir_error = errors[i];
-		cgroup_remove("red");
 		cgroup_close();
 		cr_expect(there("outrigger/run-outrigger"));
 	}

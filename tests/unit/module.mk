@@ -75,7 +75,7 @@ unit_confine_TEST := 1
 
 PROGRAMS += unit_cgroup
 unit_cgroup_SRCS := tests/unit/cgroup.c hv-shim/processes/cgroup.c
-unit_cgroup_PKGS := criterion
+unit_cgroup_PKGS := criterion libsystemd
 unit_cgroup_USES := base
 unit_cgroup_LDFLAGS := $(foreach call,fopen statfs getxattr rmdir,-Wl,--wrap=$(call))
 unit_cgroup_OUT := tests/unit/cgroup

@@ -167,34 +167,6 @@ Test(faults, device_lists_that_are_none)
 	cr_expect(strstr(otr_last_error(), "no usable 'name'"), "%s", otr_last_error());
 }
 
-Test(faults, regions_that_are_not_what_is_said)
-{
-	const int64_t size = (int64_t)shim.layout.size_bytes;
-	void *memory = NULL;
-	size_t bytes = 0;
-
-	cr_assert_eq(otr_attach(shim.path, &otr), 0);
-	static const unsigned counts[] = {0, 2};
-	shim.region_bytes = size;
-	for (size_t i = 0; i < 2; i++) {
-		shim.region_fd_count = counts[i];
-		cr_expect_eq(otr_region_map(otr, "heap", &memory, &bytes), -EPROTO);
-		cr_expect(strstr(otr_last_error(), "no region of the size it says"));
-	}
-	shim.region_fd_count = 1;
-	const int64_t sizes[] = {0, -1, size - 1, size + 1, INT64_MAX};
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		shim.region_bytes = sizes[i];
-		cr_expect_eq(otr_region_map(otr, "heap", &memory, &bytes), -EPROTO);
-	}
-	cr_expect_null(memory);
-	shim.region_bytes = size;
-	cr_assert_eq(otr_region_map(otr, "heap", &memory, &bytes), 0, "%s", otr_last_error());
-	cr_expect_eq(bytes, (size_t)size);
-	munmap(memory, bytes);
-	otr_detach(otr);
-}
-
 /* A state directory of one's own is not there, and a long one cannot be. */
 Test(faults, where_no_socket_can_be)
 {

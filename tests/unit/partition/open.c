@@ -293,7 +293,7 @@ static int map_region(size_t has, int says, unsigned fds)
 
 	fake_use_window(&shim, fake_window(has, 0));
 	shim.region_bytes = says;
-	shim.fd_count = fds;
+	shim.region_fd_count = fds;
 	cr_assert_eq(otr_attach(shim.path, &otr), 0, "%s", otr_last_error());
 	fake_command(&shim, 'n');
 	unsigned before = open_descriptors();

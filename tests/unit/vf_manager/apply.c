@@ -460,7 +460,7 @@ Test(vf_apply, an_adapter_that_somebody_else_holds)
 	fake_look(&fake, VF_LOOK_ALL);
 	vf_record_of(fake.host.pfs[0], "red", &record);
 	cr_assert_eq(vf_record_save(&fake.host, pf->address, &record), 0, "%s", fake.host.reason);
-	refuses(0, -EPERM, "0000:01:00.0: is held by \"red\"");
+	refuses(0, -EPERM, "2 wanted, but \"red\" holds it");
 }
 
 Test(vf_apply, what_its_user_would_notice)
