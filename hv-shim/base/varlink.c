@@ -32,6 +32,7 @@
 #define INPUT_BYTES_MIN 4096u
 #define INPUT_BYTES_KEPT 65536u /* a larger buffer is released once it is empty */
 #define SEND_PIECES_MAX 16
+#define OUTPUT_TRIES 4
 
 struct outgoing {
 	struct outgoing *next;
@@ -51,6 +52,7 @@ struct varlink_conn {
 	pid_t peer_pid;
 	uid_t peer_uid;
 	int input_error, output_error;
+	unsigned output_refused; /* sends in a row for which the kernel had no memory */
 
 	char *input;
 	size_t input_capacity, input_start, input_end;
@@ -391,8 +393,13 @@ int varlink_conn_flush(struct varlink_conn *conn)
 		if (sent < 0) {
 			if (errno == EINTR)
 				continue;
+			/* Without memory for the moment: a connection is worth another try. */
+			if ((errno == ENOBUFS || errno == ENOMEM) &&
+			    ++conn->output_refused < OUTPUT_TRIES)
+				return 0;
 			return errno == EAGAIN ? 0 : output_fail(conn, -errno);
 		}
+		conn->output_refused = 0;
 		outgoing_close_fds(conn->output_head); /* they went with the first byte */
 		for (size_t left = (size_t)sent; left;) {
 			struct outgoing *item = conn->output_head;

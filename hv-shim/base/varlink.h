@@ -80,7 +80,10 @@ int varlink_conn_next(struct varlink_conn *conn, struct varlink_message *out);
  */
 int varlink_conn_send(struct varlink_conn *conn, json_t *message, const int *fds,
 		      unsigned fd_count);
-/* Sends queued output: 1 all sent, 0 more remains, -errno. */
+/*
+ * Sends queued output: 1 all sent, 0 more remains (also when the kernel has no memory
+ * for it, a few times in a row), -errno.
+ */
 int varlink_conn_flush(struct varlink_conn *conn);
 
 /* ---- Server ------------------------------------------------------------ */

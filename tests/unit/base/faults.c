@@ -114,6 +114,39 @@ Test(faults, an_interrupted_call_is_made_again)
 	rude_close(&peer);
 }
 
+/* A program would lose its device with its connection. */
+Test(faults, what_the_kernel_has_no_memory_to_send_is_sent_again)
+{
+	struct rude_peer peer;
+	char text[64];
+
+	rude_open(&peer);
+	for (unsigned round = 0; round < 2; round++) {
+		fault_in("sendmsg", ENOBUFS);
+		cr_assert_eq(varlink_request(peer.conn, "org.test.A", NULL, 0, NULL, 0), 0);
+		cr_expect(fault_end());
+		for (unsigned again = 0; again < 2; again++) {
+			fault_in("sendmsg", ENOMEM);
+			cr_assert_eq(varlink_conn_flush(peer.conn), 0);
+			cr_expect(fault_end());
+		}
+		cr_expect(varlink_conn_events(peer.conn) & POLLOUT);
+		cr_assert_eq(varlink_conn_flush(peer.conn), 1);
+		cr_assert(raw_receive(peer.fd, text, sizeof(text)));
+	}
+	/* But not for ever. */
+	fault_in("sendmsg", ENOBUFS);
+	cr_assert_eq(varlink_request(peer.conn, "org.test.A", NULL, 0, NULL, 0), 0);
+	cr_expect(fault_end());
+	for (unsigned again = 0; again < 3; again++) {
+		fault_in("sendmsg", ENOBUFS);
+		cr_assert_eq(varlink_conn_flush(peer.conn), again < 2 ? 0 : -ENOBUFS);
+		cr_expect(fault_end());
+	}
+	cr_expect_eq(varlink_conn_flush(peer.conn), -ENOBUFS);
+	rude_close(&peer);
+}
+
 Test(faults, reading_fails_once_and_for_all)
 {
 	static const char *const calls[] = {"realloc", "recvmsg"};
