@@ -550,60 +550,6 @@ void adapter_stop(struct adapter *adapter)
 	adapter_check(adapter);
 }
 
-/* In iproute2's words. */
-static json_t *vf_settings(const struct device *device)
-{
-	const struct doc_vf *vf = &device->spec.vf;
-	char mac[DOC_MAC_TEXT_BYTES];
-
-	doc_mac_format(device->spec.mac, mac);
-	return json_pack("{s:s,s:I,s:I,s:s,s:b,s:b,s:s,s:I,s:I,s:b}", "mac", mac, "vlan",
-			 (json_int_t)vf->vlan, "qos", (json_int_t)vf->qos, "proto",
-			 doc_vlan_protos[vf->proto], "spoofchk", vf->spoofchk, "trust", vf->trust,
-			 "state", doc_link_states[vf->state], "min_tx_rate",
-			 (json_int_t)vf->min_tx_rate, "max_tx_rate", (json_int_t)vf->max_tx_rate,
-			 "promisc", vf->promisc);
-}
-
-void adapter_configure_vf(struct adapter *adapter, const struct device *device,
-			  peer_answer_fn callback, void *data)
-{
-	peer_call(adapter->peer, "org.outrigger.Adapter.ConfigureVf",
-		  json_pack("{s:I,s:o}", "index", (json_int_t)device->spec.vf.index, "settings",
-			    vf_settings(device)),
-		  NULL, 0, SHIM_CALL_MS, callback, data);
-}
-
-void adapter_take_vf(struct adapter *adapter, const struct device *device, int netns_fd,
-		     peer_answer_fn callback, void *data)
-{
-	const struct doc_device *spec = &device->spec;
-	bool netdev = spec->kind == DOC_DEVICE_NETDEV, vfio = spec->kind == DOC_DEVICE_VFIO;
-	json_t *parameters = json_pack("{s:I,s:o,s:s}", "index", (json_int_t)spec->vf.index,
-				       "settings", vf_settings(device), "use",
-				       netdev ? "netdev" : vfio ? "vfio" : "adjunct");
-
-	if (netdev)
-		json_object_set_new(parameters, "ifname", json_string(spec->ifname));
-	if (vfio)
-		json_object_set_new(parameters, "uid", json_integer(device->partition->uid));
-	peer_call(adapter->peer, "org.outrigger.Adapter.TakeVf", parameters, &netns_fd, netdev,
-		  adapter->shim->start_ms, callback, data);
-}
-
-void adapter_return_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data)
-{
-	peer_call(adapter->peer, "org.outrigger.Adapter.ReturnVf",
-		  json_pack("{s:I}", "index", (json_int_t)index), NULL, 0, adapter->shim->start_ms,
-		  callback, data);
-}
-
-void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data)
-{
-	peer_call(adapter->peer, "org.outrigger.Adapter.ResetVf",
-		  json_pack("{s:I}", "index", (json_int_t)index), NULL, 0, SHIM_CALL_MS, callback, data);
-}
-
 int adapter_device_string(const struct adapter *adapter, const struct device *device, char *out,
 			  size_t out_bytes)
 {

@@ -5,8 +5,8 @@ shimplan_SRCS := $(addprefix hv-shim/,image.c objects.c plan.c plan_memory.c)
 shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd
-outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c apply.c close_later.c memory.c partition.c \
-	recover.c region.c state.c \
+outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c adapter_vf.c apply.c close_later.c \
+	memory.c partition.c recover.c region.c state.c \
 	$(addprefix control/,control.c log_buffer.c partition_socket.c server.c stats.c status.c) \
 	$(addprefix devices/,attachment.c device.c device_steps.c device_vhost.c function.c standby.c vfio.c) \
 	$(addprefix events/,device_events.c events_status.c forwarder.c guests.c) \
