@@ -119,7 +119,7 @@ int vf_driver_set(struct vf_host *host, struct vf_function *vf, const char *word
 	return error ? error : vf_move(host, vf, override, driver);
 }
 
-int vf_check(struct vf_host *host, const struct vf_function *vf, const char *token)
+static int check(struct vf_host *host, const struct vf_function *vf, const char *token)
 {
 	if (!vf->is_vf)
 		return vf_refuse(host, -EINVAL, "%s is a physical function: only VFs change hands",
@@ -128,6 +128,13 @@ int vf_check(struct vf_host *host, const struct vf_function *vf, const char *tok
 		return vf_refuse(host, -EINVAL, "an owner is 1 to %d printable characters without "
 				 "blanks", VF_TOKEN_BYTES - 1);
 	return 0;
+}
+
+int vf_lock_for(struct vf_host *host, const struct vf_function *vf, const char *token)
+{
+	int error = check(host, vf, token);
+
+	return error ? error : vf_lock(host);
 }
 
 static int bind_locked(struct vf_host *host, struct vf_function *vf, const char *driver,
@@ -153,14 +160,11 @@ static int bind_locked(struct vf_host *host, struct vf_function *vf, const char 
 
 int vf_bind(struct vf_host *host, struct vf_function *vf, const char *driver, const char *token)
 {
-	int error = vf_check(host, vf, token), lock;
+	int lock = vf_lock_for(host, vf, token);
 
-	if (error)
-		return error;
-	lock = vf_lock(host);
 	if (lock < 0)
 		return lock;
-	error = bind_locked(host, vf, driver, token);
+	int error = bind_locked(host, vf, driver, token);
 	close(lock);
 	return error;
 }
@@ -261,14 +265,11 @@ int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *
 
 int vf_release(struct vf_host *host, struct vf_function *vf, const char *token)
 {
-	int error = vf_check(host, vf, token), lock;
+	int lock = vf_lock_for(host, vf, token);
 
-	if (error)
-		return error;
-	lock = vf_lock(host);
 	if (lock < 0)
 		return lock;
-	error = vf_release_locked(host, vf, token);
+	int error = vf_release_locked(host, vf, token);
 	close(lock);
 	return error;
 }

@@ -83,14 +83,11 @@ static int set_locked(struct vf_host *host, struct vf_function *vf,
 int vf_set(struct vf_host *host, struct vf_function *vf, const struct vf_settings *settings,
 	   const char *token)
 {
-	int error = vf_check(host, vf, token), lock;
+	int lock = vf_lock_for(host, vf, token);
 
-	if (error)
-		return error;
-	lock = vf_lock(host);
 	if (lock < 0)
 		return lock;
-	error = set_locked(host, vf, settings, token);
+	int error = set_locked(host, vf, settings, token);
 	close(lock);
 	return error;
 }
@@ -240,14 +237,11 @@ static int take_locked(struct vf_host *host, struct vf_function *vf, const struc
 int vf_take(struct vf_host *host, struct vf_function *vf, const struct vf_taking *taking,
 	    const char *token)
 {
-	int error = vf_check(host, vf, token), lock;
+	int lock = vf_lock_for(host, vf, token);
 
-	if (error)
-		return error;
-	lock = vf_lock(host);
 	if (lock < 0)
 		return lock;
-	error = take_locked(host, vf, taking, token);
+	int error = take_locked(host, vf, taking, token);
 	close(lock);
 	return error;
 }

@@ -85,8 +85,8 @@ int vf_reset(struct vf_host *host, const struct vf_function *vf);
 /* Taking a VF from vfio-pci while a program has it waits for that program, in the kernel:
  * 0, -EBUSY with a reason. A program that this process may not look into is seen, too. */
 int vf_check_free(struct vf_host *host, const struct vf_function *vf);
-/* May `token` hold this function? 0, -EINVAL with a reason. */
-int vf_check(struct vf_host *host, const struct vf_function *vf, const char *token);
+/* vf_lock(), if `token` may hold this function: the lock, or -EINVAL with a reason. */
+int vf_lock_for(struct vf_host *host, const struct vf_function *vf, const char *token);
 /* vf_release(), with the lock held. */
 int vf_release_locked(struct vf_host *host, struct vf_function *vf, const char *token);
 

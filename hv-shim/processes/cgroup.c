@@ -121,8 +121,8 @@ static void enable_controllers(const char *group)
 
 /*
  * Below a group that systemd gave us, if it also started us in a leaf of it
- * (DelegateSubgroup=shim). Leaving the group for a leaf ourselves would do for now, but
- * a group with controllers takes no process: systemd could not start a successor.
+ * (DelegateSubgroup=shim). We do not leave the group for a leaf ourselves: a group with
+ * controllers takes no process, so systemd could not start a successor.
  */
 static int use_own(const char *mount, char *own)
 {
