@@ -82,7 +82,7 @@ unit_cgroup_OUT := tests/unit/cgroup
 unit_cgroup_TEST := 1
 
 PROGRAMS += unit_hv_shim
-unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c plan.c \
+unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c document_pf.c plan.c \
 	plan_changes.c image.c state.c) hv-shim/state.c
 unit_hv_shim_PKGS := criterion jansson libsystemd
 unit_hv_shim_USES := shimplan document vfmanager base eventqueues

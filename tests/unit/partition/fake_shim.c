@@ -3,6 +3,7 @@
 #include "fake_shim.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -369,4 +370,16 @@ bool fake_forward(struct fake_shim *shim, enum guest_slot slot, enum eq_event ev
 		return false;
 	cr_assert_eq(eventfd_write(shim->guest.fds[1], 1), 0);
 	return true;
+}
+
+unsigned open_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	cr_assert(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
 }

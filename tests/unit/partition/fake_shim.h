@@ -95,4 +95,7 @@ bool fake_ring_receiver(struct fake_shim *shim);
 /* The adjunct takes and releases all frames that were sent; returns how many. */
 unsigned fake_drain(struct fake_shim *shim);
 
+/* Of this process, the one that looks included. */
+unsigned open_descriptors(void);
+
 #endif

@@ -5,7 +5,6 @@
  * succeeds when it is made again.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -50,18 +49,6 @@ static void stop(void)
 	fake_stop(&shim);
 }
 TestSuite(faults, .init = start, .fini = stop);
-
-static unsigned open_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	cr_assert(directory);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
 
 /* Until the shim has accepted, and closed, what was begun. */
 static void settle(void)

@@ -5,7 +5,6 @@
  * size a peer can change, T06 a claimed size that is not so.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,18 +31,6 @@ static void stop(void)
 }
 
 TestSuite(open, .init = start, .fini = stop);
-
-static unsigned open_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	cr_assert(directory);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
 
 /* Opens net0, which must fail so, say something, and keep no descriptor. */
 static void expect_refused(int expected, const char *words)
