@@ -73,9 +73,9 @@ static void defer(struct eq_host *host, struct eq_geqcb *geqcb, uint64_t due_ns)
 {
 	/* acq_rel: partner is the clearing in eq_post_deferred(): if that comes later, it
 	 * posts an interrupt for our entry too. */
-	if (!atomic_exchange_explicit(&geqcb->deferred, 1, memory_order_acq_rel)) {
-		geqcb->next_deferred = atomic_load_explicit(&host->deferred, memory_order_relaxed);
-		while (!atomic_compare_exchange_weak_explicit(&host->deferred, &geqcb->next_deferred,
+	if (!atomic_exchange_explicit(&geqcb->eq->deferred, 1, memory_order_acq_rel)) {
+		geqcb->eq->next_deferred = atomic_load_explicit(&host->deferred, memory_order_relaxed);
+		while (!atomic_compare_exchange_weak_explicit(&host->deferred, &geqcb->eq->next_deferred,
 							      geqcb, memory_order_acq_rel,
 							      memory_order_relaxed))
 			;
@@ -94,7 +94,7 @@ static void interrupt_guest(struct eq_host *host, struct eq_section *section,
 {
 	if (eq_interrupt_post(geqcb->gisa, geqcb->gisc)) {
 		count(&section->alerts);
-		host->ops.alert(host->data, geqcb->guest->data);
+		host->ops.alert(host->data, geqcb->eq->guest->data);
 	}
 }
 
@@ -109,13 +109,13 @@ static void signal_guest(struct eq_host *host, struct eq_section *section, struc
 	if (asb)
 		atomic_store_explicit(asb, 1, memory_order_release);
 	if (geqcb->delay_ns) {
-		uint64_t timer = atomic_load_explicit(&geqcb->timer_ns, memory_order_relaxed);
+		uint64_t timer = atomic_load_explicit(&geqcb->eq->timer_ns, memory_order_relaxed);
 
 		if (now_ns < timer) {
 			defer(host, geqcb, timer);
 			return;
 		}
-		atomic_store_explicit(&geqcb->timer_ns, now_ns + geqcb->delay_ns,
+		atomic_store_explicit(&geqcb->eq->timer_ns, now_ns + geqcb->delay_ns,
 				      memory_order_relaxed);
 	}
 	interrupt_guest(host, section, geqcb);
@@ -143,14 +143,14 @@ static void put_overrun(struct eq_host *host, struct eq_section *section, struct
 
 	/* If it is marked, the guest has not seen the last one yet: the same overrun. */
 	if (atomic_load_explicit(&geqcb->state, memory_order_acquire) != GEQCB_OPEN ||
-	    mark(&geqcb->self, EQ_EQ_OVERRUN))
+	    mark(&geqcb->eq->self, EQ_EQ_OVERRUN))
 		return;
 	if (reserve(geqcb, 0, &position) != RESERVED) {
-		unmark(&geqcb->self, EQ_EQ_OVERRUN);
+		unmark(&geqcb->eq->self, EQ_EQ_OVERRUN);
 		return;
 	}
-	atomic_fetch_add_explicit(&geqcb->overruns, 1, memory_order_relaxed);
-	write_entry(&geqcb->self, geqcb, position, EQ_EQ_OVERRUN, 0);
+	atomic_fetch_add_explicit(&geqcb->eq->overruns, 1, memory_order_relaxed);
+	write_entry(&geqcb->eq->self, geqcb, position, EQ_EQ_OVERRUN, 0);
 	signal_guest(host, section, geqcb, now_ns);
 }
 
@@ -214,7 +214,7 @@ static bool hold(struct eq_geqa *geqa, struct eq_geqcb *geqcb, enum eq_event eve
 	atomic_fetch_or_explicit(&geqa->held, bit, memory_order_acq_rel);
 	/* seq_cst, both: partner is eq_guest_resize_eq(), which stores the state, then looks
 	 * at `blocked`: either it finds us, or we find the queue open. */
-	atomic_exchange_explicit(&geqcb->blocked, 1, memory_order_seq_cst);
+	atomic_exchange_explicit(&geqcb->eq->blocked, 1, memory_order_seq_cst);
 	if (atomic_load_explicit(&geqcb->state, memory_order_seq_cst) != GEQCB_OPEN)
 		return true; /* whoever resizes it resumes it */
 	/* release: whoever is kicked for it finds what is held. */
@@ -250,13 +250,13 @@ bool eq_deliver(struct eq_host *host, struct eq_section *section, struct eq_geqa
 
 unsigned eq_geqcb_resume(struct eq_geqcb *geqcb, uint64_t now_ns)
 {
-	struct eq_host *host = geqcb->adapter->host;
+	struct eq_host *host = geqcb->eq->adapter->host;
 	unsigned resumed = 0;
 
-	if (!atomic_exchange_explicit(&geqcb->blocked, 0, memory_order_seq_cst))
+	if (!atomic_exchange_explicit(&geqcb->eq->blocked, 0, memory_order_seq_cst))
 		return 0;
-	for (uint32_t slot = 0; slot < geqcb->slots; slot++) {
-		struct eq_geqa *geqa = geqcb->slot[slot];
+	for (uint32_t slot = 0; slot < geqcb->eq->slots; slot++) {
+		struct eq_geqa *geqa = geqcb->eq->slot[slot];
 		uint32_t held = geqa ? atomic_exchange_explicit(&geqa->held, 0,
 								memory_order_acq_rel) : 0;
 
@@ -281,17 +281,17 @@ void eq_post_deferred(struct eq_host *host, struct eq_section *section, uint64_t
 							 memory_order_acq_rel);
 	while (list) {
 		struct eq_geqcb *geqcb = list;
-		uint64_t timer = atomic_load_explicit(&geqcb->timer_ns, memory_order_relaxed);
+		uint64_t timer = atomic_load_explicit(&geqcb->eq->timer_ns, memory_order_relaxed);
 
-		list = geqcb->next_deferred;
-		atomic_exchange_explicit(&geqcb->deferred, 0, memory_order_acq_rel);
+		list = geqcb->eq->next_deferred;
+		atomic_exchange_explicit(&geqcb->eq->deferred, 0, memory_order_acq_rel);
 		if (atomic_load_explicit(&geqcb->state, memory_order_acquire) == GEQCB_DEAD)
 			continue;
 		if (now_ns < timer) {
 			defer(host, geqcb, timer);
 			continue;
 		}
-		atomic_store_explicit(&geqcb->timer_ns, now_ns + geqcb->delay_ns,
+		atomic_store_explicit(&geqcb->eq->timer_ns, now_ns + geqcb->delay_ns,
 				      memory_order_relaxed);
 		interrupt_guest(host, section, geqcb);
 	}
@@ -299,7 +299,7 @@ void eq_post_deferred(struct eq_host *host, struct eq_section *section, uint64_t
 
 void eq_geqcb_undefer(struct eq_geqcb *geqcb)
 {
-	struct eq_host *host = geqcb->adapter->host;
+	struct eq_host *host = geqcb->eq->adapter->host;
 
 	/* As a forwarder would: dead ones drop out, the others go back. */
 	struct eq_geqcb *list = atomic_exchange_explicit(&host->deferred, NULL,
@@ -307,10 +307,10 @@ void eq_geqcb_undefer(struct eq_geqcb *geqcb)
 	while (list) {
 		struct eq_geqcb *each = list;
 
-		list = each->next_deferred;
-		atomic_exchange_explicit(&each->deferred, 0, memory_order_acq_rel);
+		list = each->eq->next_deferred;
+		atomic_exchange_explicit(&each->eq->deferred, 0, memory_order_acq_rel);
 		if (each != geqcb)
-			defer(host, each, atomic_load_explicit(&each->timer_ns,
+			defer(host, each, atomic_load_explicit(&each->eq->timer_ns,
 							       memory_order_relaxed));
 	}
 	wait_for_forwarders(host);

@@ -213,10 +213,10 @@ bool eq_host_sleep(struct eq_host *host)
 void eq_host_raise(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < adapter->geqcbs_max; i++) {
-		struct eq_geqcb *geqcb = adapter->geqcb[i];
+		struct eq_geqcb *geqcb = geqcb_at(adapter, i);
 
-		if (geqcb)
-			eq_deliver(adapter->host, host_section(adapter->host), &geqcb->self, geqcb,
+		if (geqcb->eq)
+			eq_deliver(adapter->host, host_section(adapter->host), &geqcb->eq->self, geqcb,
 				   event, now_ns);
 	}
 }
@@ -243,7 +243,7 @@ static void deliver_type2(struct eq_host_adapter *adapter, const struct eq_entry
 	}
 	struct passage passage = {.entry = *entry, .geqa = &adapter->geqa[index]};
 	look_up(section, &passage);
-	event.guest = passage.geqcb ? passage.geqcb->guest : NULL;
+	event.guest = passage.geqcb ? passage.geqcb->eq->guest : NULL;
 	if (!passage.geqcb)
 		return;
 	if (seen)

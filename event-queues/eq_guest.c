@@ -20,10 +20,10 @@ static struct eq_geqcb *find_eq(const struct eq_guest *guest, const struct eq_ho
 {
 	uint32_t index = id - adapter->storage.eqs;
 
-	if (id < adapter->storage.eqs || index >= adapter->geqcbs_max || !adapter->geqcb[index] ||
-	    adapter->geqcb[index]->guest != guest)
+	if (id < adapter->storage.eqs || index >= adapter->geqcbs_max)
 		return NULL;
-	return adapter->geqcb[index];
+	struct eq_geqcb *geqcb = geqcb_at(adapter, index);
+	return geqcb->eq && geqcb->eq->guest == guest ? geqcb : NULL;
 }
 
 static struct eq_geqa *find_cq(const struct eq_guest *guest, const struct eq_host_adapter *adapter,
@@ -84,23 +84,35 @@ undo:
 	return error;
 }
 
+static int add_slab(struct eq_host_adapter *adapter)
+{
+	const size_t bytes = EQ_GEQCBS_PER_SLAB * sizeof(struct eq_geqcb);
+	uint32_t slabs = adapter->geqcbs_max / EQ_GEQCBS_PER_SLAB;
+	struct eq_geqcb **grown = reallocarray(adapter->slab, slabs + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	adapter->slab = grown;
+	/* In a page, not across two. */
+	struct eq_geqcb *slab = aligned_alloc(bytes, bytes);
+	if (!slab)
+		return -ENOMEM;
+	memset(slab, 0, bytes);
+	adapter->slab[slabs] = slab;
+	adapter->geqcb_hint = adapter->geqcbs_max;
+	adapter->geqcbs_max += EQ_GEQCBS_PER_SLAB;
+	return 0;
+}
+
 /* A free place in the adapter's table, or -ENOMEM. */
 static int free_id(struct eq_host_adapter *adapter)
 {
-	if (adapter->geqcbs == adapter->geqcbs_max) {
-		uint32_t max = adapter->geqcbs_max ? 2 * adapter->geqcbs_max : 16;
-		struct eq_geqcb **grown = reallocarray(adapter->geqcb, max, sizeof(*grown));
+	int error = adapter->geqcbs == adapter->geqcbs_max ? add_slab(adapter) : 0;
 
-		if (!grown)
-			return -ENOMEM;
-		memset(grown + adapter->geqcbs_max, 0,
-		       (max - adapter->geqcbs_max) * sizeof(*grown));
-		adapter->geqcb_hint = adapter->geqcbs_max;
-		adapter->geqcb = grown;
-		adapter->geqcbs_max = max;
-	}
+	if (error)
+		return error;
 	/* From where the last one was found: not from the start for each of thousands. */
-	while (adapter->geqcb[adapter->geqcb_hint])
+	while (geqcb_at(adapter, adapter->geqcb_hint)->eq)
 		adapter->geqcb_hint = (adapter->geqcb_hint + 1) % adapter->geqcbs_max;
 	return (int)adapter->geqcb_hint;
 }
@@ -118,16 +130,16 @@ static int check_ring(const struct eq_guest *guest, uint64_t ring_offset, uint32
  * or held, or had not yet taken from its type-1 queue, is gone with it. Then no mark is
  * good for anything: without them an event may be entered twice, but none is swallowed.
  */
-static bool was_used(const struct eq_geqcb *geqcb, const struct eq_ring *ring)
+static bool was_used(const struct eq_guest_eq *eq, const struct eq_ring *ring)
 {
 	bool used = atomic_load_explicit(&eq_ring_entry_at(ring, 0)->sequence,
 					 memory_order_relaxed) != 0;
 
-	for (uint32_t i = 0; i < geqcb->spec.slots; i++) {
-		if (!atomic_load_explicit(&geqcb->marks[i], memory_order_relaxed))
+	for (uint32_t i = 0; i < eq->spec.slots; i++) {
+		if (!atomic_load_explicit(&eq->marks[i], memory_order_relaxed))
 			continue;
 		used = true;
-		atomic_store_explicit(&geqcb->marks[i], 0, memory_order_relaxed);
+		atomic_store_explicit(&eq->marks[i], 0, memory_order_relaxed);
 	}
 	return used;
 }
@@ -138,14 +150,14 @@ static int use_ring(struct eq_geqcb *geqcb, uint64_t ring_offset, uint32_t capac
 {
 	struct eq_ring ring;
 
-	if (eq_ring_open_queue(&ring, geqcb->guest->memory + ring_offset, capacity))
+	if (eq_ring_open_queue(&ring, geqcb->eq->guest->memory + ring_offset, capacity))
 		return -EINVAL;
 	eq_ring_recover_producer(&ring);
 	if (first)
-		geqcb->used = was_used(geqcb, &ring);
-	geqcb->control = (struct eq_queue_control *)(geqcb->guest->memory + ring_offset);
+		geqcb->eq->used = was_used(geqcb->eq, &ring);
+	geqcb->control = (struct eq_queue_control *)(geqcb->eq->guest->memory + ring_offset);
 	geqcb->mask = ring.mask;
-	geqcb->counted = ring.position;
+	geqcb->eq->counted = ring.position;
 	atomic_store_explicit(&geqcb->next, ring.position, memory_order_release);
 	return 0;
 }
@@ -155,15 +167,39 @@ static void count_forwarded(struct eq_geqcb *geqcb)
 {
 	uint32_t next = atomic_load_explicit(&geqcb->next, memory_order_acquire);
 
-	geqcb->forwarded += next - geqcb->counted;
-	geqcb->counted = next;
+	geqcb->eq->forwarded += next - geqcb->eq->counted;
+	geqcb->eq->counted = next;
 }
 
 static void free_geqcb(struct eq_geqcb *geqcb)
 {
-	if (geqcb)
-		free(geqcb->slot);
-	free(geqcb);
+	if (geqcb->eq)
+		free(geqcb->eq->slot);
+	free(geqcb->eq);
+	geqcb->eq = NULL;
+}
+
+/* Fills a free one, which no forwarder knows. */
+static int fill_geqcb(struct eq_geqcb *geqcb, struct eq_guest *guest,
+		      struct eq_host_adapter *adapter, const struct eq_guest_eq_spec *spec)
+{
+	memset(geqcb, 0, sizeof(*geqcb));
+	if (!(geqcb->eq = calloc(1, sizeof(*geqcb->eq))) ||
+	    !(geqcb->eq->slot = calloc(1, sizeof(struct eq_geqa *))))
+		return -ENOMEM;
+	geqcb->gisa = guest->gisa; /* 1002 */
+	geqcb->gisc = spec->gisc;  /* 1004 */
+	geqcb->delay_ns = (uint64_t)spec->delay_us * 1000;
+	struct eq_guest_eq *eq = geqcb->eq;
+	eq->guest = guest;
+	eq->adapter = adapter;
+	eq->spec = *spec;
+	eq->marks = (eq_marks *)(guest->memory + spec->marks_offset);
+	eq->self.mark = &eq->marks[EQ_SLOT_SELF];
+	eq->asb_offset = UINT64_MAX;
+	eq->slot[EQ_SLOT_SELF] = &eq->self;
+	eq->slots = eq->slots_used = 1;
+	return use_ring(geqcb, spec->ring_offset, spec->capacity, true);
 }
 
 int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter,
@@ -181,35 +217,18 @@ int eq_guest_allocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 	int index = error ? error : free_id(adapter);
 	if (index < 0)
 		return index;
-	struct eq_geqcb *geqcb = aligned_alloc(EQ_LINE_BYTES, sizeof(*geqcb)); /* 1000 */
-	if (!geqcb)
-		return -ENOMEM;
-	memset(geqcb, 0, sizeof(*geqcb));
-	geqcb->slot = calloc(1, sizeof(struct eq_geqa *));
-	geqcb->gisa = guest->gisa;           /* 1002 */
-	geqcb->gisc = (uint16_t)spec->gisc; /* 1004 */
-	geqcb->guest = guest;
-	geqcb->adapter = adapter;
-	geqcb->spec = *spec;
-	geqcb->slots = 1;
-	geqcb->marks = (eq_marks *)(guest->memory + spec->marks_offset);
-	geqcb->delay_ns = (uint64_t)spec->delay_us * 1000;
-	geqcb->asb_offset = UINT64_MAX;
-	geqcb->id = adapter->storage.eqs + (uint32_t)index; /* 1106 */
-	geqcb->self.mark = &geqcb->marks[EQ_SLOT_SELF];
-	error = geqcb->slot ? use_ring(geqcb, spec->ring_offset, spec->capacity, true) : -ENOMEM;
+	struct eq_geqcb *geqcb = geqcb_at(adapter, (uint32_t)index); /* 1000 */
+	error = fill_geqcb(geqcb, guest, adapter, spec);
 	if (error) {
 		free_geqcb(geqcb);
 		return error;
 	}
-	geqcb->slot[EQ_SLOT_SELF] = &geqcb->self;
-	geqcb->slots_used = 1;
-	adapter->geqcb[index] = geqcb;
+	geqcb->eq->id = adapter->storage.eqs + (uint32_t)index; /* 1106 */
 	adapter->geqcbs++;
-	geqcb->next_of_guest = guest->geqcbs;
+	geqcb->eq->next_of_guest = guest->geqcbs;
 	guest->geqcbs = geqcb;
 	guest->pins++;
-	*id = geqcb->id;
+	*id = geqcb->eq->id;
 	return 0;
 }
 
@@ -219,18 +238,17 @@ int eq_guest_deallocate_eq(struct eq_guest *guest, struct eq_host_adapter *adapt
 
 	if (!geqcb)
 		return -ENOENT;
-	if (geqcb->slots_used > 1)
+	if (geqcb->eq->slots_used > 1)
 		return -EBUSY;
 	atomic_store_explicit(&geqcb->state, GEQCB_DEAD, memory_order_release);
 	wait_for_forwarders(guest->host);
 	eq_geqcb_undefer(geqcb);
-	adapter->geqcb[id - adapter->storage.eqs] = NULL;
 	adapter->geqcbs--;
 	struct eq_geqcb **link = &guest->geqcbs;
 	while (*link != geqcb)
-		link = &(*link)->next_of_guest;
-	*link = geqcb->next_of_guest;
-	guest->pins -= geqcb->asb_offset == UINT64_MAX ? 1 : 2;
+		link = &(*link)->eq->next_of_guest;
+	*link = geqcb->eq->next_of_guest;
+	guest->pins -= geqcb->eq->asb_offset == UINT64_MAX ? 1 : 2;
 	free_geqcb(geqcb);
 	return 0;
 }
@@ -242,7 +260,7 @@ int eq_guest_resize_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, 
 
 	if (!geqcb)
 		return -ENOENT;
-	if (check_ring(guest, ring_offset, capacity) || ring_offset == geqcb->spec.ring_offset)
+	if (check_ring(guest, ring_offset, capacity) || ring_offset == geqcb->eq->spec.ring_offset)
 		return -EINVAL;
 	uint32_t state = GEQCB_OPEN;
 	/* A broken one stays so. */
@@ -253,8 +271,8 @@ int eq_guest_resize_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, 
 	count_forwarded(geqcb);
 	int error = use_ring(geqcb, ring_offset, capacity, false);
 	if (!error) {
-		geqcb->spec.ring_offset = ring_offset;
-		geqcb->spec.capacity = capacity;
+		geqcb->eq->spec.ring_offset = ring_offset;
+		geqcb->eq->spec.capacity = capacity;
 	}
 	/* seq_cst: partner is hold() in eq_forward.c. */
 	atomic_store_explicit(&geqcb->state, GEQCB_OPEN, memory_order_seq_cst);
@@ -269,7 +287,7 @@ int eq_guest_set_delay(struct eq_guest *guest, struct eq_host_adapter *adapter, 
 
 	if (!geqcb)
 		return -ENOENT;
-	geqcb->spec.delay_us = delay_us;
+	geqcb->eq->spec.delay_us = delay_us;
 	atomic_store_explicit(&geqcb->delay_ns, (uint64_t)delay_us * 1000, memory_order_relaxed);
 	return 0;
 }
@@ -284,11 +302,11 @@ int eq_guest_store_eq_asb(struct eq_guest *guest, struct eq_host_adapter *adapte
 		return -ENOENT;
 	if (asb_offset != UINT64_MAX && !in_storage(guest, asb_offset, sizeof(eq_summary)))
 		return -EINVAL;
-	if (geqcb->asb_offset != UINT64_MAX)
+	if (geqcb->eq->asb_offset != UINT64_MAX)
 		guest->pins--;
 	if (asb_offset != UINT64_MAX)
 		guest->pins++;
-	geqcb->asb_offset = asb_offset;
+	geqcb->eq->asb_offset = asb_offset;
 	atomic_store_explicit(&geqcb->asb, asb_offset == UINT64_MAX ? NULL :
 			      (eq_summary *)(guest->memory + asb_offset), memory_order_release);
 	/* On return nobody writes the old one any more. */
@@ -296,12 +314,12 @@ int eq_guest_store_eq_asb(struct eq_guest *guest, struct eq_host_adapter *adapte
 	return 0;
 }
 
-static uint32_t held_resources(const struct eq_geqcb *geqcb)
+static uint32_t held_resources(const struct eq_guest_eq *eq)
 {
 	uint32_t held = 0;
 
-	for (uint32_t i = 0; i < geqcb->slots; i++)
-		held += geqcb->slot[i] && atomic_load_explicit(&geqcb->slot[i]->held,
+	for (uint32_t i = 0; i < eq->slots; i++)
+		held += eq->slot[i] && atomic_load_explicit(&eq->slot[i]->held,
 							       memory_order_relaxed);
 	return held;
 }
@@ -315,14 +333,14 @@ int eq_guest_load_eq(struct eq_guest *guest, struct eq_host_adapter *adapter, ui
 		return -ENOENT;
 	uint32_t consumed = atomic_load_explicit(&geqcb->control->consumed, memory_order_acquire);
 	count_forwarded(geqcb);
-	uint32_t next = geqcb->counted;
+	uint32_t next = geqcb->eq->counted;
 	*out = (struct eq_guest_eq_view){
-		.spec = geqcb->spec,
-		.asb_offset = geqcb->asb_offset,
+		.spec = geqcb->eq->spec,
+		.asb_offset = geqcb->eq->asb_offset,
 		.depth = next - consumed <= geqcb->mask + 1 ? next - consumed : 0,
-		.forwarded = geqcb->forwarded,
-		.overruns = atomic_load_explicit(&geqcb->overruns, memory_order_relaxed),
-		.held = held_resources(geqcb),
+		.forwarded = geqcb->eq->forwarded,
+		.overruns = atomic_load_explicit(&geqcb->eq->overruns, memory_order_relaxed),
+		.held = held_resources(geqcb->eq),
 		.broken = atomic_load_explicit(&geqcb->state, memory_order_relaxed) == GEQCB_BROKEN,
 	};
 	return 0;
@@ -356,31 +374,31 @@ static void close_geqa(struct eq_host_adapter *adapter, uint32_t index)
 	atomic_store_explicit(&geqa->geqcb, NULL, memory_order_release);
 	wait_for_forwarders(adapter->host);
 	if (geqcb) {
-		geqcb->slot[geqa->slot] = NULL;
-		geqcb->slots_used--;
+		geqcb->eq->slot[geqa->slot] = NULL;
+		geqcb->eq->slots_used--;
 	}
 	adapter->owner[index] = NULL;
 }
 
 /* A free slot in the guest's event queue; -ENOSPC: none is left; -ENOMEM. */
-static int free_slot(struct eq_geqcb *geqcb)
+static int free_slot(struct eq_guest_eq *eq)
 {
 	/* Slot 0 is never free. */
-	for (uint32_t slot = 1; slot < geqcb->slots && geqcb->slots_used < geqcb->slots; slot++) {
-		if (!geqcb->slot[slot])
+	for (uint32_t slot = 1; slot < eq->slots && eq->slots_used < eq->slots; slot++) {
+		if (!eq->slot[slot])
 			return (int)slot;
 	}
-	if (geqcb->slots == geqcb->spec.slots)
+	if (eq->slots == eq->spec.slots)
 		return -ENOSPC;
-	uint32_t slots = geqcb->slots < geqcb->spec.slots / 2 ? 2 * geqcb->slots
-							      : geqcb->spec.slots;
-	struct eq_geqa **grown = reallocarray(geqcb->slot, slots, sizeof(*grown));
+	uint32_t slots = eq->slots < eq->spec.slots / 2 ? 2 * eq->slots
+							      : eq->spec.slots;
+	struct eq_geqa **grown = reallocarray(eq->slot, slots, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	memset(grown + geqcb->slots, 0, (slots - geqcb->slots) * sizeof(*grown));
-	int first = (int)geqcb->slots;
-	geqcb->slot = grown;
-	geqcb->slots = slots;
+	memset(grown + eq->slots, 0, (slots - eq->slots) * sizeof(*grown));
+	int first = (int)eq->slots;
+	eq->slot = grown;
+	eq->slots = slots;
 	return first;
 }
 
@@ -392,17 +410,17 @@ static int associate(struct eq_geqa *geqa, struct eq_geqcb *geqcb, uint32_t *slo
 	if (now && now != geqcb)
 		return -EBUSY;
 	if (!now) {
-		int free = free_slot(geqcb);
+		int free = free_slot(geqcb->eq);
 
 		if (free < 0)
 			return free;
 		/* An entry of the slot's last owner may still be in the ring: its mark would
 		 * swallow the first event of this one. */
-		atomic_store_explicit(&geqcb->marks[free], 0, memory_order_relaxed);
-		geqcb->slot[free] = geqa;
-		geqcb->slots_used++;
+		atomic_store_explicit(&geqcb->eq->marks[free], 0, memory_order_relaxed);
+		geqcb->eq->slot[free] = geqa;
+		geqcb->eq->slots_used++;
 		geqa->slot = (uint32_t)free;
-		geqa->mark = &geqcb->marks[free];
+		geqa->mark = &geqcb->eq->marks[free];
 		atomic_store_explicit(&geqa->next_entry, geqcb->control + 1, memory_order_relaxed);
 		/* release: partner is look_up() in eq_forward.c. */
 		atomic_store_explicit(&geqa->geqcb, geqcb, memory_order_release);
@@ -459,7 +477,7 @@ int eq_guest_store_cq_eq(struct eq_guest *guest, struct eq_host_adapter *adapter
 		error = eq_store_cq_eq(&adapter->storage, cq, (uint32_t)adapter->type1_eq);
 	/* What a host before us forgot may have been of this one: the guest looks. At time
 	 * 0, which is in no guest's delay. */
-	if (!error && geqcb->used)
+	if (!error && geqcb->eq->used)
 		eq_deliver(guest->host, host_section(guest->host), geqa, geqcb, EQ_COMPLETION, 0);
 	return error;
 }
@@ -472,7 +490,7 @@ int eq_guest_load_cq(struct eq_guest *guest, struct eq_host_adapter *adapter, ui
 	if (!geqa)
 		return -ENOENT;
 	struct eq_geqcb *geqcb = atomic_load_explicit(&geqa->geqcb, memory_order_relaxed);
-	out->eq = geqcb ? geqcb->id : EQ_NONE;
+	out->eq = geqcb ? geqcb->eq->id : EQ_NONE;
 	out->token = atomic_load_explicit(&geqa->token, memory_order_relaxed);
 	return 0;
 }
@@ -543,7 +561,7 @@ int eq_guest_load_qp(struct eq_guest *guest, struct eq_host_adapter *adapter, ui
 		return -ENOENT;
 	int error = eq_load_qp(&adapter->storage, qp, out);
 	struct eq_geqcb *geqcb = atomic_load_explicit(&geqa->geqcb, memory_order_relaxed);
-	out->eq = geqcb ? geqcb->id : EQ_NONE;
+	out->eq = geqcb ? geqcb->eq->id : EQ_NONE;
 	out->token = atomic_load_explicit(&geqa->token, memory_order_relaxed);
 	return error;
 }

@@ -95,6 +95,13 @@ int eq_host_add_adapter(struct eq_host *host, const struct eq_storage *storage, 
 	return 0;
 }
 
+static void free_slabs(struct eq_host_adapter *adapter)
+{
+	for (uint32_t i = 0; i < adapter->geqcbs_max / EQ_GEQCBS_PER_SLAB; i++)
+		free(adapter->slab[i]);
+	free(adapter->slab);
+}
+
 int eq_host_remove_adapter(struct eq_host_adapter *adapter)
 {
 	size_t geqas = (size_t)adapter->storage.cqs + adapter->storage.qps;
@@ -113,7 +120,7 @@ int eq_host_remove_adapter(struct eq_host_adapter *adapter)
 		eq_deallocate_eq(&adapter->storage, (uint32_t)adapter->type2_eq);
 	free(adapter->geqa);
 	free(adapter->owner);
-	free(adapter->geqcb);
+	free_slabs(adapter);
 	free(adapter);
 	return 0;
 }
@@ -165,8 +172,8 @@ void eq_guest_destroy(struct eq_guest *guest)
 			deallocate_resources(guest, host->adapter[i]);
 	}
 	while (guest->geqcbs) {
-		int error = eq_guest_deallocate_eq(guest, guest->geqcbs->adapter,
-						   guest->geqcbs->id);
+		int error = eq_guest_deallocate_eq(guest, guest->geqcbs->eq->adapter,
+						   guest->geqcbs->eq->id);
 		assert(!error);
 		(void)error;
 	}
@@ -185,7 +192,7 @@ unsigned eq_guest_resume(struct eq_guest *guest, uint64_t now_ns)
 {
 	unsigned resumed = 0;
 
-	for (struct eq_geqcb *geqcb = guest->geqcbs; geqcb; geqcb = geqcb->next_of_guest)
+	for (struct eq_geqcb *geqcb = guest->geqcbs; geqcb; geqcb = geqcb->eq->next_of_guest)
 		resumed += eq_geqcb_resume(geqcb, now_ns);
 	return resumed;
 }
@@ -217,6 +224,6 @@ size_t eq_guest_bytes(unsigned cqs)
 	const size_t contexts = 2 * sizeof(struct eq_cq_context) + sizeof(struct eq_geqa) +
 				sizeof(struct eq_guest *) + 2 * sizeof(eq_marks) + EQ_EQE_BYTES;
 
-	return sizeof(struct eq_guest) + sizeof(struct eq_geqcb) + sizeof(struct eq_geqcb *) +
+	return sizeof(struct eq_guest) + sizeof(struct eq_geqcb) + sizeof(struct eq_guest_eq) +
 	       (1 + cqs) * sizeof(struct eq_geqa *) + cqs * contexts;
 }

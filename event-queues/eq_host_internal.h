@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Host structures of level 2 (004, FIG. 7-9), private to eq_host.c, eq_guest.c,
- * eq_deliver.c and eq_forward.c. The host's thread writes them; forwarders read them at the same time.
+ * eq_deliver.c and eq_forward.c. The host's thread writes them; forwarders read them at
+ * the same time.
  * What a forwarder may still see is freed only after wait_for_forwarders().
  */
 #ifndef EQ_HOST_INTERNAL_H
@@ -34,27 +35,35 @@ struct eq_geqa {
 };
 static_assert(sizeof(struct eq_geqa) == EQ_LINE_BYTES, "an adapter's begin with a line each");
 
-/* Guest event queue control block (FIG. 8). */
+/*
+ * Guest event queue control block (FIG. 8): what every forwarded event needs, and no
+ * more. An adapter's lie close together, a line each: of thousands, chosen at random,
+ * it counts on how many pages and in how many sets of the cache they are.
+ */
 struct eq_geqcb {
-	/* What every forwarded event needs. */
-	struct eq_interrupts *gisa;       /* 802 */
+	alignas(EQ_LINE_BYTES) struct eq_interrupts *gisa; /* 802 */
 	_Atomic(eq_summary *) asb;        /* 806 */
 	struct eq_queue_control *control; /* the guest's ring; changes while HOLDING only */
-	eq_marks *marks;
-	struct eq_guest *guest;
+	struct eq_guest_eq *eq;           /* NULL: free */
 	uint32_t mask;                    /* capacity - 1 */
-	uint16_t gisc;                    /* 804 */
-	bool used;                        /* by a host before us, who left no word */
+	uint32_t gisc;                    /* 804 */
 	_Atomic uint32_t next;            /* 808: the entry to be used next */
 	_Atomic uint32_t state;
 	_Atomic uint64_t delay_ns;
-	/* The rest. */
-	alignas(EQ_LINE_BYTES) _Atomic uint64_t timer_ns;
+};
+static_assert(sizeof(struct eq_geqcb) == EQ_LINE_BYTES, "forwarding needs one line");
+#define EQ_GEQCBS_PER_SLAB 64u /* of one allocation: a page */
+
+/* The rest of it: what is needed when there is no room, with a delay, or by the host. */
+struct eq_guest_eq {
+	struct eq_geqa self;       /* for events of the queue itself and of the adapter */
+	eq_marks *marks;
+	struct eq_guest *guest;
+	_Atomic uint64_t timer_ns;
 	_Atomic uint32_t deferred; /* in the host's list of delayed interrupts */
 	_Atomic uint32_t blocked;  /* some events are held */
 	struct eq_geqcb *next_deferred;
 	_Atomic uint64_t overruns;
-	struct eq_geqa self;       /* for events of the queue itself and of the adapter */
 	/* What the host alone uses. */
 	struct eq_geqa **slot;     /* whose each slot is; NULL: free; grows up to spec.slots */
 	uint32_t slots, slots_used;
@@ -65,9 +74,8 @@ struct eq_geqcb {
 	struct eq_guest_eq_spec spec;
 	uint64_t asb_offset;
 	struct eq_host_adapter *adapter;
+	bool used;                 /* by a host before us, who left no word */
 };
-static_assert(offsetof(struct eq_geqcb, timer_ns) == EQ_LINE_BYTES, "forwarding needs one line");
-static_assert(sizeof(struct eq_geqcb) == 4 * EQ_LINE_BYTES, "of these, thousands");
 
 struct eq_host_adapter {
 	/* What forwarders use. */
@@ -83,7 +91,7 @@ struct eq_host_adapter {
 	uint32_t capacity, index;
 	int type1_eq, type2_eq; /* -1: not allocated */
 	struct eq_guest **owner; /* of each geqa */
-	struct eq_geqcb **geqcb; /* by id - storage.eqs */
+	struct eq_geqcb **slab;  /* of EQ_GEQCBS_PER_SLAB; they stay where they are */
 	uint32_t geqcbs, geqcbs_max, geqcb_hint;
 };
 
@@ -128,6 +136,12 @@ static inline void add(_Atomic uint64_t *counter, uint64_t number)
 static inline void count(_Atomic uint64_t *counter)
 {
 	add(counter, 1);
+}
+
+/* By id - storage.eqs, below geqcbs_max. */
+static inline struct eq_geqcb *geqcb_at(const struct eq_host_adapter *adapter, uint32_t index)
+{
+	return &adapter->slab[index / EQ_GEQCBS_PER_SLAB][index % EQ_GEQCBS_PER_SLAB];
 }
 
 static inline struct eq_section *host_section(struct eq_host *host)
