@@ -3,8 +3,8 @@
  * The driver interface: what a partition adjunct's driver implements (adj_ops)
  * and what it may use (adj_env). Seed 000, FIG. 3, 6 and 7; design decision 3.
  *
- * A driver drives exactly one device (a virtual function or a queue pair) for
- * exactly one partition. The runtime (adjunct-drivers/runtime/) owns the
+ * A driver drives exactly one device (a virtual function or a queue pair), for one
+ * partition, or for several that attach to it (`scope: global`). The runtime (adjunct-drivers/runtime/) owns the
  * process: it receives the donated memory and the device from the shim,
  * schedules the driver, puts it to sleep, and answers the shim. A driver
  *  - reaches the outside only through adj_env and the descriptors in it,
@@ -84,6 +84,8 @@ struct adj_env {
 	 * modulo 2^32, if whoever owns the device can tell (adj_inflight.h). */
 	bool device_counts;
 	uint32_t device_taken;
+	/* Others wait while a request of this one's is served: none may be long. */
+	bool shared;
 	struct adj_port port;
 
 	void (*log)(const struct adj_env *env, enum adj_log_level level, const char *format, ...)
@@ -113,6 +115,8 @@ struct adj_env {
 	struct runtime *runtime; /* its own */
 };
 #define ADJ_WAKE_SOURCES_MAX 32
+/* Partitions that attach to a global adjunct, besides the one whose it is. */
+#define ADJ_CLIENTS_MAX 16
 
 /* Frames and octets as the partition sees them: tx leaves the partition. */
 struct adj_stats {
@@ -188,6 +192,14 @@ struct adj_ops {
 	 */
 	int (*attach)(void *state);
 	void (*detach)(void *state);
+	/*
+	 * Another partition attaches to the device, with a native port of its own: `env` is
+	 * its own as well. What is put into *client takes the place of the state wherever
+	 * it is about this client alone: in dispatch, request, arm, interrupt, attach,
+	 * detach, quiesce, stats and exit. As after init, a window that is there already was
+	 * served by a predecessor. NULL: the driver serves one partition only.
+	 */
+	int (*client)(void *state, const struct adj_env *env, void **client);
 	/* Finishes what was taken in, takes in nothing more. 0, or -EAGAIN: call
 	 * again, until the runtime's deadline. */
 	int (*quiesce)(void *state);

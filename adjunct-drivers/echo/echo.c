@@ -22,6 +22,8 @@
 #include "service_layout.h"
 
 #define BURST_FRAMES 32
+/* Of partitions that share the adjunct, none is kept waiting for longer. */
+#define SHARED_SPIN_NS_MAX 1000000u
 #define ETHERNET_BYTES 18 /* header and one VLAN tag, which an MTU does not count */
 
 struct echo {
@@ -188,6 +190,8 @@ static int echo_request(void *state, const struct adj_request *request,
 		if (request->data_bytes != sizeof(spin_ns))
 			return -EINVAL;
 		memcpy(&spin_ns, request->data, sizeof(spin_ns));
+		if (echo->env->shared && spin_ns > SHARED_SPIN_NS_MAX)
+			return -E2BIG;
 		begun_ns = echo->env->now_ns();
 		while (echo->env->now_ns() - begun_ns < spin_ns)
 			continue;
@@ -274,6 +278,15 @@ static int echo_init(const struct adj_env *env, void **state)
 	return result;
 }
 
+/* Whoever shares a device that is nothing has one of its own. The donated memory is the
+ * ends' in turn: there is nothing in it between two dispatches. */
+static int echo_client(void *state, const struct adj_env *env, void **client)
+{
+	(void)state;
+	*client = NULL;
+	return echo_init(env, client);
+}
+
 static int echo_quiesce(void *state)
 {
 	(void)state; /* nothing is ever held */
@@ -337,6 +350,7 @@ static const struct adj_ops echo_ops = {
 	.interrupt = echo_interrupt,
 	.attach = echo_attach,
 	.detach = echo_detach,
+	.client = echo_client,
 	.quiesce = echo_quiesce,
 	.save = echo_save,
 	.restore = echo_restore,

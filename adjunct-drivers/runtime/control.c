@@ -34,7 +34,7 @@ static struct control_peer *peer_of(struct runtime *rt, const struct varlink_con
 
 /* ---- Methods ----------------------------------------------------------- */
 
-static json_t *counters_json(struct runtime *rt)
+json_t *counters_to_json(struct runtime *rt)
 {
 	struct adj_stats stats = rt->stats;
 
@@ -71,7 +71,9 @@ static void get_status_handle(struct varlink_call *call, json_t *parameters, voi
 	if (rt->state != RUNTIME_EMPTY)
 		json_object_set_new(answer, "name", json_string(rt->name));
 	if (rt->driver)
-		json_object_set_new(answer, "counters", counters_json(rt));
+		json_object_set_new(answer, "counters", counters_to_json(rt));
+	if (rt->client_count)
+		json_object_set_new(answer, "clients", clients_to_json(rt));
 	if (rt->first_frame_ns)
 		json_object_set_new(answer, "first_frame_ns",
 				    json_integer((json_int_t)rt->first_frame_ns));
@@ -84,6 +86,8 @@ static int monitor_send(struct varlink_call *call, const struct kept_event *even
 
 	if (event->message[0])
 		json_object_set_new(answer, "message", json_string(event->message));
+	if (event->client[0])
+		json_object_set_new(answer, "client", json_string(event->client));
 	return varlink_reply_more(call, answer);
 }
 
@@ -121,6 +125,10 @@ void control_post_event(struct runtime *rt, enum adj_event event, const char *me
 	struct kept_event posted = {.event = event};
 	bool told = false;
 
+	if (rt->global) {
+		snprintf(posted.client, sizeof(posted.client), "%s", rt->name);
+		rt = rt->global;
+	}
 	snprintf(posted.message, sizeof(posted.message), "%s", message ? message : "");
 	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
 		struct control_peer *peer = &rt->peers[i];
@@ -193,6 +201,8 @@ static const struct varlink_method methods[] = {
 	{"Start", start_handle, .fds_max = 7},
 	{"AttachPort", attach_handle, .fds_max = 4},
 	{"DetachPort", detach_handle},
+	{"AttachClient", client_attach_handle, .fds_max = 4},
+	{"DetachClient", client_detach_handle},
 	{"AttachEvents", events_attach_handle, .fds_max = 2},
 	{"GetStatus", get_status_handle},
 	{"Monitor", monitor_handle},

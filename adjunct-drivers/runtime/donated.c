@@ -300,7 +300,7 @@ static void serve_until_idle(struct runtime *rt)
 		if (lent->armed)
 			rt->ops->arm(rt->driver, false);
 		lent->armed = false;
-		int moved = serve_dispatch(rt);
+		int moved = serve_dispatch(rt, BUDGET_FRAMES, BUDGET_REQUESTS);
 
 		if (moved < 0) {
 			atomic_store(&lent->failure, moved);

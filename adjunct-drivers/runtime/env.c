@@ -119,6 +119,11 @@ static int env_watch(const struct adj_env *env, int fd, bool readable, bool writ
 	return 0;
 }
 
+bool runtime_watches(struct runtime *rt, int fd)
+{
+	return watched_find(rt, fd) != NULL;
+}
+
 void runtime_unwatch_all(struct runtime *rt)
 {
 	for (unsigned i = 0; i < ADJ_WAKE_SOURCES_MAX; i++)

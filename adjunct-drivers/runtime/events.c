@@ -135,10 +135,12 @@ static void wake_everybody(struct runtime *rt)
 
 void events_attach_handle(struct varlink_call *call, json_t *parameters, void *context)
 {
-	struct runtime *rt = context;
+	struct runtime *rt = clients_named(context, call, parameters);
 	json_int_t bytes = json_integer_value(json_object_get(parameters, "storage_bytes"));
 	uint32_t cq[ADJ_DIRECTIONS];
 
+	if (!rt)
+		return;
 	if (rt->state != RUNTIME_SERVING) {
 		varlink_errorf(call, "org.outrigger.Adjunct.WrongState", "%s does not serve now",
 			       rt->env.name);

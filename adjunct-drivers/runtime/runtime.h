@@ -27,6 +27,9 @@
 #define EVENTS_KEPT_MAX 16
 #define STATE_BYTES_MAX 4096 /* of a driver's saved state */
 #define MESSAGE_BYTES_MAX 256
+/* Of one dispatch. */
+#define BUDGET_FRAMES 64
+#define BUDGET_REQUESTS 16
 
 enum runtime_state { RUNTIME_EMPTY, RUNTIME_PREPARED, RUNTIME_SERVING, RUNTIME_FAILED };
 
@@ -42,6 +45,7 @@ struct control_peer {
 struct kept_event {
 	enum adj_event event;
 	char message[MESSAGE_BYTES_MAX];
+	char client[65]; /* whose it is; empty: everybody's */
 };
 
 /* The service interface (service.c). Of each slot: what was asked, where in the ring, and
@@ -127,6 +131,15 @@ struct runtime {
 	struct service service;
 	struct donated lent;
 	struct adj_stats stats; /* as last read */
+	bool charged;		/* the time that it works is somebody's: it is measured */
+
+	/* The clients of a global adjunct (clients.c): each has one of these for itself, of
+	 * which what follows, and the process' sockets, are void. */
+	struct runtime *global; /* whose client it is; NULL: it is no client */
+	struct runtime *clients[ADJ_CLIENTS_MAX];
+	unsigned client_count;
+	int64_t credit_ns; /* time that it may take in this round; below 0: it took too much */
+	uint64_t used_ns;
 
 	struct varlink_service methods; /* what the connections speak */
 	struct control_peer peers[CONTROL_CONNECTIONS_MAX];
@@ -138,6 +151,7 @@ struct runtime {
 
 /* env.c: fills the function pointers of rt->env. */
 void runtime_env_init(struct runtime *rt);
+bool runtime_watches(struct runtime *rt, int fd);
 void runtime_unwatch_all(struct runtime *rt);
 /* Whoever has the native port open, past all event queues. */
 void runtime_ring_partition(const struct runtime *rt);
@@ -148,15 +162,29 @@ int control_open(struct runtime *rt);
 void control_service(struct runtime *rt);
 /* To every Monitor, or kept until there is one. `message` may be NULL. */
 void control_post_event(struct runtime *rt, enum adj_event event, const char *message);
+/* What the driver counts for that end. */
+json_t *counters_to_json(struct runtime *rt);
 /* Answers Stop with the saved state (NULL: none) and sends it out. */
 void control_answer_stop(struct runtime *rt, const void *state, size_t state_bytes);
 void control_close(struct runtime *rt);
 
-/* start.c: what the partition's end was given by is closed, whatever it was. */
-void runtime_port_close(struct runtime *rt);
-/* The methods Prepare, Start, AttachPort and DetachPort. */
+/* start.c: the methods Prepare and Start; and the answer of one that did not work out. */
 void prepare_handle(struct varlink_call *call, json_t *parameters, void *context);
 void start_handle(struct varlink_call *call, json_t *parameters, void *context);
+void runtime_answer_failed(struct runtime *rt, struct varlink_call *call, int error);
+
+/*
+ * port.c: the partition's end, from the descriptors that stand in the call from `first`
+ * on. Window: of a program; `new`: nobody uses it yet. 0 or -errno, logged.
+ */
+int runtime_port_open(struct runtime *rt, struct varlink_call *call, unsigned first);
+int runtime_window_open(struct runtime *rt, struct varlink_call *call, unsigned first, bool new);
+/* The window's last part, once the driver has the others; as service_open(). */
+int runtime_service_attach(struct runtime *rt, bool recover);
+/* The driver lets go of the window, then we do. Close: only the latter. */
+void runtime_port_detach(struct runtime *rt);
+void runtime_port_close(struct runtime *rt);
+/* The methods AttachPort and DetachPort. */
 void attach_handle(struct varlink_call *call, json_t *parameters, void *context);
 void detach_handle(struct varlink_call *call, json_t *parameters, void *context);
 
@@ -168,6 +196,24 @@ void events_detach(struct runtime *rt);
 void events_post(struct runtime *rt, enum adj_event event);
 bool events_complete(struct runtime *rt, enum adj_direction direction);
 bool events_tick(struct runtime *rt);
+
+/*
+ * clients.c, the serving thread's: those of a global adjunct, and who has the adjunct for
+ * itself, are its ends. Dispatch: each in its turn, so that none has more time than
+ * another that wants it; as adj_ops' dispatch. Named: of the member `client`, or `rt`
+ * where there is none; NULL: answered.
+ */
+static inline struct runtime *runtime_end(struct runtime *rt, unsigned i)
+{
+	return i ? rt->clients[i - 1] : rt;
+}
+int clients_dispatch(struct runtime *rt);
+void clients_close(struct runtime *rt);
+struct runtime *clients_named(struct runtime *rt, struct varlink_call *call, json_t *parameters);
+json_t *clients_to_json(struct runtime *rt);
+/* The methods AttachClient and DetachClient. */
+void client_attach_handle(struct varlink_call *call, json_t *parameters, void *context);
+void client_detach_handle(struct varlink_call *call, json_t *parameters, void *context);
 
 /* memory.c: maps what was donated, as env.memory; gathers all of it that was touched into
  * huge pages, which takes milliseconds for each; env.gather. */
@@ -210,8 +256,9 @@ bool donated_post(struct runtime *rt, enum adj_event event);
 void donated_shield(void);
 void donated_unshield(void);
 
-/* serve.c: the driver and the service dispatched once: as adj_ops' dispatch. */
-int serve_dispatch(struct runtime *rt);
+/* serve.c: the driver and the service of one end dispatched once, for so many frames and
+ * requests: as adj_ops' dispatch. */
+int serve_dispatch(struct runtime *rt, unsigned frames, unsigned requests);
 void serve_device_failed(struct runtime *rt, int error);
 /* Until stopping; then quiesces, saves and answers. Exit status. */
 int serve(struct runtime *rt);

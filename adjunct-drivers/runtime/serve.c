@@ -22,8 +22,6 @@
 #include "log.h"
 #include "runtime.h"
 
-#define BUDGET_FRAMES 64
-#define BUDGET_REQUESTS 16
 #define SPIN_NS (20 * NS_PER_US)
 #define POLL_MIN_NS (50 * NS_PER_US)
 #define POLL_MAX_NS (1 * NS_PER_MS)
@@ -58,10 +56,14 @@ void serve_device_failed(struct runtime *rt, int error)
 		rt->env.log(&rt->env, ADJ_LOG_ERROR, "the device has failed: %s", strerror(-error));
 	memcpy(message, rt->last_error, sizeof(rt->last_error));
 	message[MESSAGE_BYTES_MAX] = '\0';
-	rt->state = RUNTIME_FAILED;
-	service_close(rt);
-	/* The driver keeps its state, for the counters; it is not scheduled any more. */
-	runtime_unwatch_all(rt);
+	for (unsigned i = 0; i <= rt->client_count; i++) {
+		struct runtime *end = runtime_end(rt, i);
+
+		end->state = RUNTIME_FAILED;
+		service_close(end);
+		/* The driver keeps its state, for the counters; it is not scheduled any more. */
+		runtime_unwatch_all(end);
+	}
 	control_post_event(rt, ADJ_EVENT_DEVICE_FAILED, message);
 	events_post(rt, ADJ_EVENT_DEVICE_FAILED);
 }
@@ -74,8 +76,8 @@ static void control_if_due(struct runtime *rt, struct serving *s, uint64_t now_n
 	s->control_due_ns = now_ns + CONTROL_PERIOD_NS;
 }
 
-/* As adj_ops' arm, of the driver and of the service. */
-static int arm(struct runtime *rt)
+/* As adj_ops' arm, of an end's driver and service. */
+static int arm_end(struct runtime *rt)
 {
 	int driver = rt->ops->arm(rt->driver, true);
 
@@ -84,6 +86,52 @@ static int arm(struct runtime *rt)
 	if (driver == 0)
 		rt->ops->arm(rt->driver, false);
 	return 1;
+}
+
+static void disarm(struct runtime *rt)
+{
+	for (unsigned i = 0; i <= rt->client_count; i++) {
+		struct runtime *end = runtime_end(rt, i);
+
+		end->ops->arm(end->driver, false);
+		service_arm(end, false);
+	}
+}
+
+/* Of all ends. */
+static int arm(struct runtime *rt)
+{
+	int result = arm_end(rt);
+
+	for (unsigned i = 1; i <= rt->client_count && result <= 0; i++) {
+		int one = arm_end(runtime_end(rt, i));
+
+		result = one ? one : result;
+	}
+	if (result > 0 && rt->client_count)
+		disarm(rt);
+	return result;
+}
+
+/* Some end has events that wait for room. */
+static bool tick(struct runtime *rt)
+{
+	bool waiting = false;
+
+	for (unsigned i = 0; i <= rt->client_count; i++)
+		waiting |= events_tick(runtime_end(rt, i));
+	return waiting;
+}
+
+/* To the driver, for the end that watches it. */
+static void interrupt(struct runtime *rt, int fd)
+{
+	for (unsigned i = 0; i <= rt->client_count; i++) {
+		struct runtime *end = runtime_end(rt, i);
+
+		if (runtime_watches(end, fd))
+			end->ops->interrupt(end->driver, fd);
+	}
 }
 
 static void sleep_until_ready(struct runtime *rt, struct serving *s)
@@ -97,15 +145,13 @@ static void sleep_until_ready(struct runtime *rt, struct serving *s)
 		s->idle_since_ns = 0;
 		return;
 	}
-	if (events_tick(rt))
+	if (tick(rt))
 		armed = -EAGAIN; /* events wait for room: polled by the clock */
 	int ready = epoll_pwait2(rt->epoll_all, events, WAKE_EVENTS_MAX,
 				 armed < 0 ? &timeout : NULL, NULL);
 
-	if (serving) {
-		rt->ops->arm(rt->driver, false);
-		service_arm(rt, false);
-	}
+	if (serving)
+		disarm(rt);
 	if (ready == 0) {
 		/* Only the clock: one look, no spinning, then a longer sleep. */
 		s->poll_ns = s->poll_ns * 2 < POLL_MAX_NS ? s->poll_ns * 2 : POLL_MAX_NS;
@@ -118,21 +164,27 @@ static void sleep_until_ready(struct runtime *rt, struct serving *s)
 		if (events[i].data.fd == rt->epoll_control)
 			control_service(rt);
 		else if (rt->state == RUNTIME_SERVING)
-			rt->ops->interrupt(rt->driver, events[i].data.fd);
+			interrupt(rt, events[i].data.fd);
 	}
 }
 
-int serve_dispatch(struct runtime *rt)
+int serve_dispatch(struct runtime *rt, unsigned frames, unsigned requests)
 {
-	int moved = rt->ops->dispatch(rt->driver, BUDGET_FRAMES);
+	int moved = rt->ops->dispatch(rt->driver, frames);
 
-	return moved < 0 ? moved : moved + service_dispatch(rt, BUDGET_REQUESTS);
+	return moved < 0 ? moved : moved + service_dispatch(rt, requests);
+}
+
+static int dispatch(struct runtime *rt)
+{
+	return rt->client_count ? clients_dispatch(rt)
+				: serve_dispatch(rt, BUDGET_FRAMES, BUDGET_REQUESTS);
 }
 
 static void serve_once(struct runtime *rt, struct serving *s)
 {
 	bool serving = rt->state == RUNTIME_SERVING;
-	int moved = serving ? serve_dispatch(rt) : 0;
+	int moved = serving ? dispatch(rt) : 0;
 
 	if (moved > 0) {
 		if (!rt->first_frame_ns)
@@ -167,8 +219,13 @@ static void quiesce(struct runtime *rt)
 	uint64_t deadline_ns = clock_now_ns() + QUIESCE_DEADLINE_NS;
 	int result;
 
-	while ((result = rt->ops->quiesce(rt->driver)) == -EAGAIN && clock_now_ns() < deadline_ns)
-		nanosleep(&pause, NULL);
+	for (unsigned i = 0; i <= rt->client_count; i++) {
+		struct runtime *end = runtime_end(rt, rt->client_count - i); /* the device last */
+
+		while ((result = end->ops->quiesce(end->driver)) == -EAGAIN &&
+		       clock_now_ns() < deadline_ns)
+			nanosleep(&pause, NULL);
+	}
 	if (result)
 		rt->env.log(&rt->env, ADJ_LOG_WARNING, "did not quiesce in time: %s",
 			    strerror(-result));
@@ -193,6 +250,7 @@ static int finish(struct runtime *rt)
 	/* Device and port are let go before the answer: a successor may take them then,
 	 * and an interface that is to be made anew has gone. */
 	if (held) {
+		clients_close(rt);
 		if (rt->driver)
 			rt->ops->exit(rt->driver);
 		rt->driver = NULL;

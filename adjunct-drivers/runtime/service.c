@@ -239,8 +239,8 @@ static void serve_request(struct runtime *rt, uint32_t slot)
 		cancel(rt, slot);
 		return;
 	}
-	/* Time is money only where it was lent. */
-	uint64_t begun_ns = rt->donated ? rt->env.now_ns() : 0;
+	/* Time is money only where it is somebody's. */
+	uint64_t begun_ns = rt->charged ? rt->env.now_ns() : 0;
 
 	if (!status && service->reached[slot] != ADJ_REQUEST_QUEUED)
 		status = -ECONNRESET;
@@ -256,7 +256,7 @@ static void serve_request(struct runtime *rt, uint32_t slot)
 		request.data = service->request;
 	}
 	status = perform(rt, &request, &response);
-	complete(rt, slot, status, rt->donated ? rt->env.now_ns() - begun_ns : 0,
+	complete(rt, slot, status, rt->charged ? rt->env.now_ns() - begun_ns : 0,
 		 response.data_bytes);
 }
 

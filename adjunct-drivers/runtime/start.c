@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The methods Prepare and Start: checks every parameter and descriptor, takes what was
- * donated, and brings the driver up (000, FIG. 7, steps 760 to 770). And the
- * methods AttachPort and DetachPort, by which programs come and go (775). What is
+ * donated, and brings the driver up (000, FIG. 7, steps 760 to 770). What is
  * wrong with the request leaves the adjunct empty, and Start may be called
  * again; once DPDK or the driver has begun and failed, the process is of no
  * further use. Called by control.c on the serving thread.
@@ -11,103 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "confine.h"
-#include "net_layout.h"
 #include "start_request.h"
-
-/* ---- What was donated -------------------------------------------------- */
-
-void runtime_port_close(struct runtime *rt)
-{
-	struct adj_port *port = &rt->env.port;
-	int *fds[] = {&port->tap_fd, &port->bell_adjunct_fd, &port->bell_partition_fd};
-
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-		if (*fds[i] >= 0)
-			close(*fds[i]);
-		*fds[i] = -1;
-	}
-	if (port->window)
-		munmap(port->window, rt->window_bytes);
-	port->window = NULL;
-	if (port->inflight)
-		munmap(port->inflight, ADJ_INFLIGHT_BYTES);
-	port->inflight = NULL;
-}
-
-/* Maps what others hold too; the mapping keeps the memory, `fd` is closed. */
-static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes, bool new, void **out)
-{
-	int result = descriptor_check_memory(&rt->env, what, fd, bytes);
-
-	if (!result) {
-		result = memory_map_shared(fd, bytes, new, out);
-		if (result)
-			rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the %s: %s", what,
-				    strerror(-result));
-	}
-	close(fd);
-	return result;
-}
-
-/* Takes the window, doorbells and record that stand from descriptor `first` on. */
-static int window_open(struct runtime *rt, struct varlink_call *call, unsigned first)
-{
-	struct adj_port *port = &rt->env.port;
-	struct net_layout layout;
-	void *inflight;
-	int result = net_layout_compute(port->ring_entries, &layout);
-
-	if (result)
-		return result;
-	port->bell_adjunct_fd = varlink_call_take_fd(call, first + 1);
-	port->bell_partition_fd = varlink_call_take_fd(call, first + 2);
-	rt->window_bytes = layout.size_bytes;
-	/* A standby, or whoever takes over, has it while the program is at work. */
-	bool new = rt->state == RUNTIME_SERVING;
-
-	result = shared_map(rt, "window", varlink_call_take_fd(call, first), layout.size_bytes, new,
-			    &port->window);
-	if (!result) {
-		result = shared_map(rt, "in-flight record", varlink_call_take_fd(call, first + 3),
-				    ADJ_INFLIGHT_BYTES, new, &inflight);
-		port->inflight = result ? NULL : inflight;
-	}
-	if (!result)
-		result = descriptor_check_eventfd(&rt->env, "adjunct's doorbell",
-						  port->bell_adjunct_fd);
-	if (!result)
-		result = descriptor_check_eventfd(&rt->env, "partition's doorbell",
-						  port->bell_partition_fd);
-	return result;
-}
-
-/* The port's descriptors stand from `first` on. */
-static int port_open(struct runtime *rt, struct varlink_call *call, unsigned first)
-{
-	struct adj_port *port = &rt->env.port;
-	int result = 0;
-
-	switch (port->kind) {
-	case ADJ_PORT_VHOST_USER:
-		port->vhost_path = rt->vhost_path;
-		break;
-	case ADJ_PORT_TAP:
-		port->tap_fd = varlink_call_take_fd(call, first);
-		result = descriptor_check_tap(&rt->env, port->tap_fd);
-		break;
-	case ADJ_PORT_NATIVE:
-		if (port->ring_entries)
-			result = window_open(rt, call, first);
-		break;
-	}
-	if (result)
-		runtime_port_close(rt);
-	return result;
-}
 
 /* ---- Bringing up ------------------------------------------------------- */
 
@@ -146,7 +52,7 @@ static void request_adopt_common(struct runtime *rt, const struct start_request 
 	rt->env.device = rt->device;
 	rt->env.memory_bytes = request->memory_bytes;
 	rt->vfio_group = request->vfio_group;
-	rt->donated = request->donated;
+	rt->donated = rt->charged = request->donated;
 	rt->last_error[0] = '\0';
 }
 
@@ -197,7 +103,7 @@ static const char *descriptors_check(struct runtime *rt, struct varlink_call *ca
 	return NULL;
 }
 
-static void answer_failed(struct runtime *rt, struct varlink_call *call, int error)
+void runtime_answer_failed(struct runtime *rt, struct varlink_call *call, int error)
 {
 	varlink_errorf(call, "org.outrigger.Adjunct.DriverFailed", "%s: %s (%s)", rt->env.name,
 		       rt->last_error[0] ? rt->last_error : "cannot start", strerror(-error));
@@ -300,7 +206,7 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 						 : adjunct_confine_prepare)(rt->ops, rt->donated);
 	if (result) {
 		rt->state = RUNTIME_FAILED;
-		answer_failed(rt, call, result);
+		runtime_answer_failed(rt, call, result);
 		return;
 	}
 	varlink_reply(call, NULL);
@@ -317,16 +223,6 @@ static const char *differs_from_prepared(const struct runtime *rt,
 	if (rt->env.memory_bytes != request->memory_bytes)
 		return "memory_bytes";
 	return rt->donated != request->donated ? "cpu" : NULL;
-}
-
-/* The window's last part, once the driver has the others. */
-static int service_attach(struct runtime *rt, bool recover)
-{
-	int result = service_open(rt, recover);
-
-	if (!result)
-		donated_attach(rt, recover);
-	return result;
 }
 
 static json_t *started_json(void)
@@ -367,7 +263,7 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 	}
 	request_adopt(rt, &request);
 	if (!request.window_kept)
-		result = port_open(rt, call, memory_comes(rt));
+		result = runtime_port_open(rt, call, memory_comes(rt));
 	if (!result && !prepared)
 		result = limit_locked(rt);
 	if (!result)
@@ -378,87 +274,15 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context)
 		result = driver_start(rt, saved, saved_bytes);
 		/* A program was there before us. */
 		if (!result && rt->env.port.window)
-			result = service_attach(rt, true);
+			result = runtime_service_attach(rt, true);
 		rt->state = result ? RUNTIME_FAILED : RUNTIME_SERVING;
 	}
 	if (result) {
 		runtime_unwatch_all(rt);
 		runtime_port_close(rt);
-		answer_failed(rt, call, result);
+		runtime_answer_failed(rt, call, result);
 		return;
 	}
 	rt->serving_since_ns = rt->env.now_ns();
 	varlink_reply(call, started_json());
-}
-
-/* ---- Programs that come and go ----------------------------------------- */
-
-static bool is_native(struct runtime *rt, struct varlink_call *call)
-{
-	/* A standby does not know yet what its port will be: it takes our word. */
-	bool native = rt->state == RUNTIME_PREPARED ||
-		      (rt->state == RUNTIME_SERVING && rt->env.port.kind == ADJ_PORT_NATIVE);
-
-	if (!native)
-		varlink_errorf(call, "org.outrigger.Adjunct.WrongState",
-			       "%s serves no native port now", rt->env.name);
-	return native;
-}
-
-static void port_detach(struct runtime *rt)
-{
-	if (donated_hold(rt)) {
-		/* The window is not ours any more. Another adjunct takes over. */
-		rt->env.log(&rt->env, ADJ_LOG_ERROR, "ends, as it cannot let go of its program");
-		_exit(1);
-	}
-	if (rt->state == RUNTIME_SERVING)
-		rt->ops->detach(rt->driver);
-	service_close(rt);
-	donated_detach(rt);
-	runtime_port_close(rt);
-	rt->env.port.ring_entries = 0;
-}
-
-void attach_handle(struct varlink_call *call, json_t *parameters, void *context)
-{
-	struct runtime *rt = context;
-	uint32_t ring_entries;
-
-	if (!is_native(rt, call))
-		return;
-	if (!request_ring_entries(parameters, &ring_entries)) {
-		varlink_error_parameter(call, "ring_entries");
-		return;
-	}
-	if (varlink_call_fd_count(call) != WINDOW_FDS) {
-		varlink_error_parameter(call, "descriptors");
-		return;
-	}
-	port_detach(rt);
-	rt->env.port.ring_entries = ring_entries;
-	rt->last_error[0] = '\0';
-	int result = window_open(rt, call, 0);
-
-	if (!result && rt->state == RUNTIME_SERVING)
-		result = rt->ops->attach(rt->driver);
-	if (!result && rt->state == RUNTIME_SERVING)
-		result = service_attach(rt, false);
-	if (result) {
-		port_detach(rt);
-		answer_failed(rt, call, result);
-		return;
-	}
-	varlink_reply(call, NULL);
-}
-
-void detach_handle(struct varlink_call *call, json_t *parameters, void *context)
-{
-	struct runtime *rt = context;
-
-	(void)parameters;
-	if (!is_native(rt, call))
-		return;
-	port_detach(rt);
-	varlink_reply(call, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What Prepare, Start and AttachPort ask for: every parameter is checked before
- * anything acts on it (T06). Pure functions, called by start.c on the serving
- * thread.
+ * What Prepare, Start, AttachPort and AttachClient ask for: every parameter is checked before
+ * anything acts on it (T06). Pure functions, called by start.c, port.c and clients.c on the
+ * serving thread.
  */
 #include "start_request.h"
 
@@ -139,6 +139,30 @@ static const char *common_parse(json_t *parameters, struct start_request *out)
 	    !integer_get(parameters, "vfio_group", 0, GROUP_MAX, &out->vfio_group))
 		return "vfio_group";
 	return NULL;
+}
+
+const char *request_parse_client(json_t *parameters, struct start_request *out)
+{
+	json_int_t number;
+
+	*out = (struct start_request){
+		.port = {.kind = ADJ_PORT_NATIVE, .tap_fd = -1, .bell_adjunct_fd = -1,
+			 .bell_partition_fd = -1},
+	};
+	out->name = text_get(parameters, "name", sizeof(((struct runtime *)0)->name));
+	if (!out->name)
+		return "name";
+	if (!mac_parse(text_get(parameters, "mac", 18), out->port.mac))
+		return "mac";
+	if (!integer_get(parameters, "mtu", MTU_MIN, MTU_MAX, &number))
+		return "mtu";
+	out->port.mtu = (uint16_t)number;
+	json_t *entries = json_object_get(parameters, "ring_entries");
+
+	if (!entries || json_is_null(entries))
+		return NULL; /* no program yet */
+	out->fds = WINDOW_FDS;
+	return request_ring_entries(parameters, &out->port.ring_entries) ? NULL : "ring_entries";
 }
 
 const char *request_parse_prepare(json_t *parameters, struct start_request *out)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the methods Prepare and Start were given, as start.c has it from
+ * What the methods Prepare, Start and AttachClient were given, as start.c and clients.c have it from
  * start_request.c: texts point into the parameters, nothing is owned.
  */
 #ifndef ADJ_START_REQUEST_H
@@ -27,6 +27,8 @@ struct start_request {
  * Prepare says, the second what Start says. */
 const char *request_parse_prepare(json_t *parameters, struct start_request *out);
 const char *request_parse_start(json_t *parameters, struct start_request *out);
+/* What AttachClient says. */
+const char *request_parse_client(json_t *parameters, struct start_request *out);
 /* The member `ring_entries`, as AttachPort has it too. */
 bool request_ring_entries(json_t *object, uint32_t *out);
 
