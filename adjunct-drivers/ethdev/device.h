@@ -78,5 +78,7 @@ void device_poll(struct device *device, uint32_t handed);
 /* device_queues.c: a probed port to a started one, by env->port. */
 int device_make_pools(struct device *device);
 int device_configure(struct device *device);
+/* Others have addresses of their own behind it. */
+void device_open_to_all(struct device *device);
 
 #endif

@@ -177,6 +177,15 @@ static void set_address(struct device *device)
 			 env->device);
 }
 
+/* The addresses of those who share it: an adapter that is told of them sends these only. */
+void device_open_to_all(struct device *device)
+{
+	if (rte_eth_promiscuous_enable(device->port_id))
+		device->env->log(device->env, ADJ_LOG_WARNING,
+				 "%s does not take the addresses of those who share it; it may need "
+				 "trust: yes", device->env->device);
+}
+
 static void find_rx_interrupt(struct device *device)
 {
 	const struct adj_env *env = device->env;
@@ -213,6 +222,8 @@ int device_configure(struct device *device)
 	if (result)
 		return fail(device, "does not start", result);
 	set_address(device);
+	if (device->env->shared)
+		device_open_to_all(device);
 	/* Multicast groups are the partition's affair; -ENOTSUP: they pass anyway. */
 	(void)rte_eth_allmulticast_enable(device->port_id);
 	find_rx_interrupt(device);

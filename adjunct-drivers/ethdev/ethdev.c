@@ -23,30 +23,13 @@
 #include <sys/syscall.h>
 
 #include "clock.h"
-#include "device.h"
-#include "port.h"
+#include "share.h"
 
 /* After the partition's last frame was handed over, the device gets so long to
  * send it; devices that give buffers back late cannot be waited for. */
 #define SEND_OUT_NS (2 * NS_PER_MS)
 /* Frames still taken from the device while quiescing: more than it can hold. */
 #define DRAIN_FRAMES_MAX 2048
-
-struct burst {
-	unsigned first, count; /* frames[first .. first + count) are held */
-	struct rte_mbuf *frames[BURST_FRAMES];
-};
-
-struct ethdev {
-	const struct adj_env *env;
-	struct port *port;
-	struct burst tx; /* from the partition, for the device */
-	struct burst rx; /* from the device, for the partition */
-	bool starved;    /* the last take found no packet buffers */
-	struct device device;
-	unsigned drained;     /* while quiescing */
-	uint64_t progress_ns; /* while quiescing: last time something moved */
-};
 
 /* What save() writes; a successor of another version is refused. */
 #define SAVED_VERSION 1
@@ -58,18 +41,6 @@ struct saved {
 static_assert(sizeof(struct saved) == 16 + 7 * 8, "saved state, version 1");
 
 /* ---- Serving ------------------------------------------------------------ */
-
-static inline void burst_advance(struct burst *burst, unsigned done)
-{
-	burst->first += done;
-	burst->count -= done;
-}
-
-static void burst_free(struct burst *burst)
-{
-	rte_pktmbuf_free_bulk(burst->frames + burst->first, burst->count);
-	burst->count = 0;
-}
 
 static unsigned flush_to_device(struct ethdev *ethdev)
 {
@@ -84,7 +55,9 @@ static unsigned flush_to_device(struct ethdev *ethdev)
 		}
 		return 0;
 	}
-	unsigned sent = rte_eth_tx_burst(ethdev->device.port_id, 0, tx->frames + tx->first,
+	if (unlikely(share_is_on(ethdev)))
+		return share_flush(ethdev);
+	unsigned sent = rte_eth_tx_burst(ethdev->device->port_id, 0, tx->frames + tx->first,
 					 (uint16_t)tx->count);
 
 	port->device_taken += sent;
@@ -121,6 +94,8 @@ static inline unsigned move_tx(struct ethdev *ethdev)
 		return flushed;
 	tx->first = 0;
 	tx->count = (unsigned)taken;
+	if (unlikely(share_is_on(ethdev)))
+		share_copies(ethdev);
 	flush_to_device(ethdev);
 	return flushed + (unsigned)taken;
 }
@@ -137,20 +112,27 @@ static inline unsigned move_rx(struct ethdev *ethdev)
 			return flushed;
 	}
 	rx->first = 0;
-	rx->count = rte_eth_rx_burst(ethdev->device.port_id, 0, rx->frames, BURST_FRAMES);
+	rx->count = rte_eth_rx_burst(ethdev->device->port_id, 0, rx->frames, BURST_FRAMES);
 	if (!rx->count)
 		return flushed;
 	flushed += rx->count;
-	flush_to_partition(ethdev);
+	if (unlikely(share_is_on(ethdev)))
+		share_receive(ethdev);
+	else
+		flush_to_partition(ethdev);
 	return flushed;
 }
 
 static unsigned move(struct ethdev *ethdev)
 {
-	/* A shut port takes nothing more; the device keeps its link and no frames. */
+	/* A shut port takes nothing more; the device keeps its link and no frames, but
+	 * for those of others. */
 	if (unlikely(ethdev->port->shut))
-		return 0;
-	return move_tx(ethdev) + move_rx(ethdev);
+		return share_is_on(ethdev) && !ethdev->host ? move_rx(ethdev) : 0;
+	unsigned moved = move_tx(ethdev);
+
+	/* What the device receives is everybody's, and comes by whom it belongs to. */
+	return ethdev->host ? moved : moved + move_rx(ethdev);
 }
 
 static int ethdev_dispatch(void *state, unsigned budget)
@@ -159,12 +141,13 @@ static int ethdev_dispatch(void *state, unsigned budget)
 	unsigned moved = 0;
 
 	for (unsigned bursts = 0; bursts < budget; bursts += BURST_FRAMES) {
-		if (unlikely(device_needs_attention(&ethdev->device))) {
-			int result = device_attend(&ethdev->device);
+		if (unlikely(ethdev->host ? !ethdev->device->present
+					  : device_needs_attention(ethdev->device))) {
+			int result = ethdev->host ? 0 : device_attend(ethdev->device);
 
 			if (result)
 				return result;
-			if (!ethdev->device.present)
+			if (!ethdev->device->present)
 				return (int)moved;
 		}
 		unsigned now = move(ethdev);
@@ -181,20 +164,22 @@ static int ethdev_arm(void *state, bool on)
 	struct ethdev *ethdev = state;
 	struct port *port = ethdev->port;
 	bool full = ethdev->rx.count; /* the partition is */
-	bool blocked = ethdev->tx.count || ethdev->starved || !ethdev->device.present;
+	bool blocked = ethdev->tx.count || ethdev->starved || !ethdev->device->present;
 	bool silent = false; /* the device cannot interrupt */
+	bool open = !port->shut || (share_is_on(ethdev) && !ethdev->host);
 
-	if (on && !port->shut) {
-		if (ethdev->device.present && !full)
-			silent = device_arm(&ethdev->device, port->device_taken) != 0;
+	if (on && open) {
+		if (ethdev->device->present && !full && !ethdev->host)
+			silent = device_arm(ethdev->device, share_handed(ethdev)) != 0;
 		/* Armed first, looked at afterwards: what came in between is seen. */
 		if (!port->ops->arm(port, !blocked, full) &&
-		    !(ethdev->device.present && move(ethdev)))
+		    !(ethdev->device->present && move(ethdev)))
 			return blocked || silent ? -EAGAIN : 0;
 	}
-	if (on && port->shut)
-		return ethdev->device.present ? 0 : -EAGAIN;
-	device_disarm(&ethdev->device);
+	if (on && !open)
+		return ethdev->device->present ? 0 : -EAGAIN;
+	if (!ethdev->host)
+		device_disarm(ethdev->device);
 	port->ops->disarm(port);
 	return on ? 1 : 0;
 }
@@ -203,7 +188,8 @@ static void ethdev_interrupt(void *state, int fd)
 {
 	struct ethdev *ethdev = state;
 
-	device_interrupt(&ethdev->device, fd);
+	if (!ethdev->host)
+		device_interrupt(ethdev->device, fd);
 	ethdev->port->ops->interrupt(ethdev->port, fd);
 }
 
@@ -220,7 +206,7 @@ static void ethdev_stats(void *state, struct adj_stats *out)
 		.rx_bytes = counters->rx_bytes,
 		.rx_dropped = counters->rx_dropped,
 		.doorbells = counters->doorbells,
-		.link_up = device_link_up(&ethdev->device),
+		.link_up = device_link_up(ethdev->device),
 	};
 }
 
@@ -252,11 +238,11 @@ static unsigned quiesce_move(struct ethdev *ethdev)
 {
 	unsigned moved = 0;
 
-	if (ethdev->device.present && ethdev->tx.count)
+	if (ethdev->device->present && ethdev->tx.count)
 		moved += flush_to_device(ethdev);
 	if (ethdev->rx.count)
 		moved += flush_to_partition(ethdev);
-	else if (ethdev->device.present && ethdev->drained < DRAIN_FRAMES_MAX) {
+	else if (!ethdev->host && ethdev->device->present && ethdev->drained < DRAIN_FRAMES_MAX) {
 		unsigned drained = move_rx(ethdev);
 
 		ethdev->drained += drained;
@@ -268,7 +254,7 @@ static unsigned quiesce_move(struct ethdev *ethdev)
 static int ethdev_quiesce(void *state)
 {
 	struct ethdev *ethdev = state;
-	struct device *device = &ethdev->device;
+	struct device *device = ethdev->device;
 	uint64_t now_ns = ethdev->env->now_ns();
 
 	while (quiesce_move(ethdev))
@@ -277,7 +263,7 @@ static int ethdev_quiesce(void *state)
 		ethdev->progress_ns = now_ns;
 	if (ethdev->tx.count || ethdev->rx.count)
 		return -EAGAIN;
-	if (!device->present)
+	if (!device->present || ethdev->host)
 		return 0;
 	(void)rte_eth_tx_done_cleanup(device->port_id, 0, 0); /* where there is such a thing */
 	if (rte_mempool_in_use_count(device->tx_pool) <= ethdev->port->spare_count)
@@ -350,10 +336,11 @@ static int ethdev_prepare(const struct adj_env *env, void **state)
 	if (!ethdev)
 		return -ENOMEM;
 	ethdev->env = env;
-	int result = device_prepare(&ethdev->device, env);
+	ethdev->device = &ethdev->own_device;
+	int result = device_prepare(ethdev->device, env);
 
 	if (result) {
-		device_close(&ethdev->device);
+		device_close(ethdev->device);
 		free(ethdev);
 		return result;
 	}
@@ -369,16 +356,35 @@ static int ethdev_init(const struct adj_env *env, void **state)
 		return result;
 	struct ethdev *ethdev = *state;
 
-	result = device_open(&ethdev->device);
+	result = device_open(ethdev->device);
 
 	if (!result) {
-		result = open_port(env, ethdev->device.tx_pool, &ethdev->port);
+		result = open_port(env, ethdev->device->tx_pool, &ethdev->port);
 		if (result)
-			device_close(&ethdev->device);
+			device_close(ethdev->device);
 	}
 	if (result)
 		free(ethdev);
 	return result;
+}
+
+static int ethdev_client(void *state, const struct adj_env *env, void **out)
+{
+	struct ethdev *host = state, *client = calloc(1, sizeof(*client));
+
+	if (!client)
+		return -ENOMEM;
+	client->env = env;
+	client->device = host->device;
+	int result = port_native_open(env, host->device->tx_pool, &client->port);
+
+	if (result) {
+		free(client);
+		return result;
+	}
+	share_add(host, client);
+	*out = client;
+	return 0;
 }
 
 static void ethdev_exit(void *state)
@@ -388,7 +394,12 @@ static void ethdev_exit(void *state)
 	burst_free(&ethdev->tx);
 	burst_free(&ethdev->rx);
 	ethdev->port->ops->close(ethdev->port);
-	device_close(&ethdev->device);
+	if (ethdev->host) {
+		share_remove(ethdev);
+		free(ethdev);
+		return;
+	}
+	device_close(ethdev->device);
 	free(ethdev);
 }
 
@@ -410,6 +421,7 @@ const struct adj_ops ethdev_ops = {
 	.interrupt = ethdev_interrupt,
 	.attach = ethdev_attach,
 	.detach = ethdev_detach,
+	.client = ethdev_client,
 	.quiesce = ethdev_quiesce,
 	.save = ethdev_save,
 	.restore = ethdev_restore,

@@ -118,7 +118,7 @@ endif
 
 PROGRAMS += e2e_steps
 e2e_steps_SRCS := $(addprefix tests/e2e/steps/,main.c device.c native.c guest.c) \
-	$(addprefix adjunct-drivers/ethdev/,ethdev.c port_native.c port_vhost.c vhost_ring.c)
+	$(addprefix adjunct-drivers/ethdev/,ethdev.c share.c port_native.c port_vhost.c vhost_ring.c)
 e2e_steps_USES := base eventqueues
 e2e_steps_DPDK := 1
 e2e_steps_LDFLAGS := -Wl,--wrap=memfd_create
