@@ -308,6 +308,7 @@ static void on_adapter_event(void *data, const char *problem, struct varlink_ans
 	if (device && link_event) {
 		device->link_up = !strcmp(event, "link-up");
 		device_event(device, event, message);
+		clients_link(device, event);
 	} else if (device && (!strcmp(event, "spoof") || !strcmp(event, "reset"))) {
 		device_event(device, event, message);
 	} else {
@@ -527,6 +528,16 @@ static void on_stopped(void *data, const char *problem, struct varlink_answer *a
 		peer_kill(adapter->peer); /* on_exit_of_adapter() follows in either case */
 }
 
+/* A client refers to the adapter of whom serves it, even if that one is gone. */
+static bool has_client(const struct adapter *adapter)
+{
+	for (const struct partition *p = adapter->shim->partitions; p; p = p->next)
+		for (const struct device *d = p->devices; d; d = d->next)
+			if (d->adapter == adapter && doc_is_client(&d->spec))
+				return true;
+	return false;
+}
+
 void adapter_check(struct adapter *adapter)
 {
 	if ((!adapter->deleting && !adapter->restarting) || adapter->state == STATE_STOPPING)
@@ -534,6 +545,8 @@ void adapter_check(struct adapter *adapter)
 	for (int64_t i = 0; i < adapter->spec.vfs; i++)
 		if (adapter->owners[i] && device_is_active(adapter->owners[i]))
 			return;
+	if (adapter->deleting && has_client(adapter))
+		return;
 	adapter->state = STATE_STOPPING;
 	if (adapter->peer && adapter->spec.kind == DOC_ADAPTER_SRIOV)
 		/* The card becomes as it was. */

@@ -5,6 +5,16 @@
  */
 #include "shim.h"
 
+static void add_address(struct device *client, const void *data)
+{
+	char mac[DOC_MAC_TEXT_BYTES];
+
+	if (device_undoing(client) || client->state == STATE_FAILED)
+		return;
+	doc_mac_format(client->spec.mac, mac);
+	json_array_append_new((json_t *)data, json_string(mac));
+}
+
 /* In iproute2's words. */
 static json_t *vf_settings(const struct device *device)
 {
@@ -12,12 +22,23 @@ static json_t *vf_settings(const struct device *device)
 	char mac[DOC_MAC_TEXT_BYTES];
 
 	doc_mac_format(device->spec.mac, mac);
-	return json_pack("{s:s,s:I,s:I,s:s,s:b,s:b,s:s,s:I,s:I,s:b}", "mac", mac, "vlan",
+	json_t *settings = json_pack("{s:s,s:I,s:I,s:s,s:b,s:b,s:s,s:I,s:I,s:b}", "mac", mac, "vlan",
 			 (json_int_t)vf->vlan, "qos", (json_int_t)vf->qos, "proto",
 			 doc_vlan_protos[vf->proto], "spoofchk", vf->spoofchk, "trust", vf->trust,
 			 "state", doc_link_states[vf->state], "min_tx_rate",
 			 (json_int_t)vf->min_tx_rate, "max_tx_rate", (json_int_t)vf->max_tx_rate,
 			 "promisc", vf->promisc);
+	/* The addresses of those who share it; that each sends with its own is seen to by
+	 * the global adjunct. */
+	if (device->spec.adjunct.scope == DOC_SCOPE_GLOBAL &&
+	    device->adapter->spec.kind == DOC_ADAPTER_EMBEDDED) {
+		json_t *addresses = json_array();
+
+		clients_each((struct device *)device, add_address, addresses);
+		json_object_set_new(settings, "macs", addresses);
+		json_object_set_new(settings, "trust", json_true());
+	}
+	return settings;
 }
 
 void adapter_configure_vf(struct adapter *adapter, const struct device *device,

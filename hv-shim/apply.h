@@ -50,6 +50,12 @@ int plan_document(const struct shim *shim, const struct document *document, bool
  */
 int plan_check_memory(const struct shim *shim, const struct document *document,
 		      const struct plan *plan, struct plan_error *error);
+/*
+ * Completes a device that a global adjunct serves: with the function of the device that it
+ * names in `shared`, as that is or, by the plan so far, will be. As plan_check_memory().
+ */
+int plan_resolve_client(const struct shim *shim, const struct plan *plan, const char *name,
+			struct doc_device *device, struct plan_error *error);
 /* Deletes one partition, or (NULL) everything. */
 int plan_delete(const struct shim *shim, const char *partition, struct plan *out);
 void plan_free(struct plan *plan);

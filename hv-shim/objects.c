@@ -50,6 +50,30 @@ void device_label(const struct device *device, char out[DEVICE_LABEL_BYTES])
 	snprintf(out, DEVICE_LABEL_BYTES, "%s.%s", device->partition->name, device->spec.name);
 }
 
+struct device *device_server(const struct device *device)
+{
+	char partition_name[DOC_NAME_BYTES], name[DOC_NAME_BYTES];
+
+	if (!doc_is_client(&device->spec))
+		return (struct device *)device;
+	if (!doc_shared_names(device->spec.shared, partition_name, name))
+		return NULL;
+	struct partition *partition = partition_find(device->partition->shim, partition_name);
+
+	return partition ? device_find(partition, name) : NULL;
+}
+
+json_t *client_parameters(const struct device *device, json_t *parameters)
+{
+	char label[DEVICE_LABEL_BYTES];
+
+	if (!doc_is_client(&device->spec))
+		return parameters;
+	device_label(device, label);
+	json_object_set_new(parameters, "client", json_string(label));
+	return parameters;
+}
+
 const char *object_state_name(enum object_state state)
 {
 	static const char *const names[] = {"starting", "running", "stopping", "failed"};

@@ -371,7 +371,8 @@ static void inherit(const struct device *live, struct doc_device *device)
 
 	if (!memcmp(device->mac, zero, 6))
 		memcpy(device->mac, live->spec.mac, 6);
-	if (device->vf.index < 0 && !strcmp(device->vf.adapter, live->spec.vf.adapter))
+	if (device->vf.index < 0 && !strcmp(device->vf.adapter, live->spec.vf.adapter) &&
+	    !doc_is_client(&live->spec))
 		device->vf.index = live->spec.vf.index;
 	if (!device->adjunct.image[0] && !device->adjunct.none)
 		strcpy(device->adjunct.image, live->spec.adjunct.image);
@@ -412,6 +413,12 @@ static void compare_device(const struct doc_device *live, const struct doc_devic
 	if (strcmp(live->vf.adapter, want->vf.adapter) || live->vf.index != want->vf.index)
 		add_detail(detail, "function %s/%lld -> %s/%lld", live->vf.adapter,
 			   (long long)live->vf.index, want->vf.adapter, (long long)want->vf.index);
+	if (strcmp(live->shared, want->shared))
+		add_detail(detail, "shared %s -> %s", *live->shared ? live->shared : "none",
+			   *want->shared ? want->shared : "none");
+	if (live->adjunct.scope != want->adjunct.scope)
+		add_detail(detail, "scope %s -> %s", doc_scopes[live->adjunct.scope],
+			   doc_scopes[want->adjunct.scope]);
 	if (strcmp(live->adjunct.image, want->adjunct.image))
 		add_detail(detail, "image %s -> %s", live->adjunct.image, want->adjunct.image);
 	if (live->adjunct.cpu != want->adjunct.cpu)
@@ -469,8 +476,11 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 		inherit(live, &device);
 	if (!memcmp(device.mac, zero, 6))
 		doc_mac_from_names(partition->name, device.name, device.mac);
-	int error = claim(planner, name, &device.vf, true);
-	if (!error)
+	bool client = doc_is_client(&device);
+	int error = client ? plan_resolve_client(planner->shim, planner->plan, name, &device,
+						 planner->error)
+			   : claim(planner, name, &device.vf, true);
+	if (!error && !client)
 		error = resolve_image(planner, name, &device);
 	if (error)
 		return error;
@@ -479,7 +489,7 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 		compare_device(&live->spec, &device, detail);
 		if (!*detail && live->state == STATE_FAILED)
 			add_detail(detail, "it had failed");
-		if (!*detail) {
+		if (!*detail && !client) {
 			action = live->state == STATE_RUNNING ? CHANGE_UPDATE : CHANGE_REPLACE;
 			compare_vf(&live->spec.vf, &device.vf, detail);
 		}
@@ -490,6 +500,9 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 		}
 		if (!*detail)
 			return 0;
+	} else if (client) {
+		add_detail(detail, "%s, by the global adjunct of %s", doc_port_kinds[device.kind],
+			   device.shared);
 	} else {
 		add_detail(detail, "%s, %s function %lld, adjunct %s", doc_port_kinds[device.kind],
 			   device.vf.adapter, (long long)device.vf.index,
@@ -551,6 +564,11 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 	return 0;
 }
 
+static int pass_of(const struct doc_device *device)
+{
+	return doc_is_client(device) ? 2 : device->vf.index < 0;
+}
+
 int plan_document(const struct shim *shim, const struct document *document, bool prune,
 		  struct plan *out, struct plan_error *error)
 {
@@ -566,15 +584,16 @@ int plan_document(const struct shim *shim, const struct document *document, bool
 		result = claims_from_live(planner);
 	for (size_t i = 0; i < document->adapter_count && !result; i++)
 		result = plan_adapter(planner, &document->adapters[i]);
-	/* Functions asked for by number first, so that "any" takes what is left. */
-	for (int any = 0; any < 2; any++)
+	/* Functions asked for by number first, so that "any" takes what is left; then those
+	 * that others' adjuncts serve, which have a function by then. */
+	for (int pass = 0; pass < 3; pass++)
 		for (size_t i = 0; i < document->partition_count && !result; i++) {
 			const struct doc_partition *partition = &document->partitions[i];
 
-			if (!any)
+			if (!pass)
 				result = plan_partition(planner, partition);
 			for (size_t d = 0; d < partition->device_count && !result; d++)
-				if ((partition->devices[d].vf.index < 0) == (any == 1))
+				if (pass_of(&partition->devices[d]) == pass)
 					result = plan_device(planner, partition, &partition->devices[d]);
 		}
 	if (!result)

@@ -29,6 +29,7 @@ static void begin(struct device *device)
 	device->state = STATE_STARTING;
 	device->walk = device_recover_steps;
 	device->step = 0;
+	clients_recover(device);
 	/* Saved when it is over: files take longer than all of it. A shim that finds the
 	 * dead adjunct in the saved state starts the device anew. */
 }

@@ -263,6 +263,11 @@ struct device *device_new(struct partition *partition, struct adapter *adapter,
 /* "red.net0": the adjunct's name, and that of its files. */
 #define DEVICE_LABEL_BYTES (2 * DOC_NAME_BYTES)
 void device_label(const struct device *device, char out[DEVICE_LABEL_BYTES]);
+/* The device whose adjunct serves this one: itself, but for a client. NULL: there is none
+ * of that name now. */
+struct device *device_server(const struct device *device);
+/* Names the client, if it is one, in what is asked of the adjunct that serves it. */
+json_t *client_parameters(const struct device *device, json_t *parameters);
 void device_start(struct device *device);
 void device_stop(struct device *device);
 void device_restart(struct device *device, const struct doc_device *spec);
@@ -288,17 +293,20 @@ __attribute__((format(printf, 2, 3)))
 void device_fail(struct device *device, const char *format, ...);
 /* An asynchronous event, to the log and to the partition's monitors. */
 void device_event(struct device *device, const char *event, const char *message);
+/* The same, of what its partition could cause without end: not all of it is logged. */
+void device_event_limited(struct device *device, const char *event, const char *message);
 /* It has, or may have, something in use: a process, a function, an interface. */
 bool device_is_active(const struct device *device);
 void device_free(struct device *device);
 
-/* Which devices a step is for: those that an adjunct drives, those that their partition does. */
-enum step_for { STEP_FOR_ALL, STEP_FOR_ADJUNCT, STEP_FOR_PARTITION };
+/* Which devices a step is for, if not for all: those that an adjunct of theirs drives,
+ * those that their partition does, those that another device's global adjunct serves. */
+enum step_for { STEP_FOR_ADJUNCT = 1, STEP_FOR_PARTITION = 2, STEP_FOR_CLIENT = 4 };
 struct step {
 	const char *name; /* for the log, with the figure's step numbers */
 	/* 1: done; 0: device_step_done() will be called; -errno: message is set. */
 	int (*begin)(struct device *device);
-	enum step_for whom;
+	unsigned whom; /* of them, or 0 */
 };
 /* Each ended by a NULL name. */
 extern const struct step device_start_steps[], device_recover_steps[], device_stop_steps[];
@@ -315,10 +323,34 @@ void device_close_fds(struct device *device);
 /* Goes on with the walk from where it stands. */
 void device_walk(struct device *device);
 void device_step_done(struct device *device, const char *problem);
+void device_running(struct device *device);
+/* Starts undoing now, or as soon as the answer that is under way has come. */
+void device_turn_back(struct device *device);
 void device_on_adjunct_exit(void *data, const char *how);
 /* Asks for the adjunct's events; -errno. */
 int device_watch(struct device *device);
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
+
+/* ---- client.c: devices that a global adjunct serves (000, FIG. 4B, 8 and 9) ---------- */
+
+/* Steps of a client: waits for that device; attaches, with its program's window if it has
+ * one; waits until an answer to its program is not under way; detaches. */
+int client_wait(struct device *device);
+int client_attach(struct device *device);
+int client_settle(struct device *device);
+int client_detach(struct device *device);
+/* After a restart of the shim; as device_adopt(). */
+void client_adopt(struct device *device, bool sound);
+void clients_each(struct device *device, void (*function)(struct device *client, const void *data),
+		  const void *data);
+/* What the clients of a device hear of it: it came to rest; its adjunct is replaced; it is
+ * taken down or made anew; its link. And one of them, by its label, of itself. */
+void clients_poke(struct device *device);
+void clients_recover(struct device *device);
+void clients_lost(struct device *device);
+void clients_link(struct device *device, const char *event);
+void client_event(struct device *device, const char *label, const char *event,
+		  const char *message);
 
 /* ---- function.c ---------------------------------------------------------------- */
 
@@ -352,7 +384,8 @@ void device_recover(struct device *device, const char *format, ...);
 void device_restart_adjunct(struct device *device, struct varlink_call *call);
 /* The device came to rest: tells who asked for the restart. */
 void device_restart_answer(struct device *device, const char *problem);
-/* The first adjunct after a restart of the shim, where the earlier one's is of no use. */
+/* The first adjunct after a restart of the shim, where the earlier one's is of no use; or
+ * the next one of a client, for whose partition nobody else tells that there will be one. */
 void device_recover_adopted(struct device *device);
 /* A step of the recovery went wrong. */
 void device_recover_failed(struct device *device, const char *problem);

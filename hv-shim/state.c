@@ -241,7 +241,7 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 	}
 	struct peer_identity program = state_process(processes, "program", label);
 
-	if (!adapter_claim(adapter, device))
+	if (!doc_is_client(spec) && !adapter_claim(adapter, device))
 		log_error("device %s/%s: its function belongs to another device", partition->name,
 			  spec->name);
 	device_adopt(device, adjunct, keeper_adopted && adapter_adopted[index]);

@@ -18,8 +18,8 @@ int cmd_adjunct_list(struct cli *cli)
 {
 	static const struct output_column columns[] = {
 		{"NAME", 0},   {"STATE", 0},		   {"IMAGE", 0},
-		{"DRIVES", 0}, {"CPU", 0},		   {"MEMORY", SCOLS_FL_RIGHT},
-		{"UP", 0},     {"PID", SCOLS_FL_RIGHT}, {NULL, 0},
+		{"DRIVES", 0}, {"SCOPE", 0},		   {"CPU", 0},
+		{"MEMORY", SCOLS_FL_RIGHT}, {"UP", 0}, {"PID", SCOLS_FL_RIGHT}, {NULL, 0},
 	};
 	struct varlink_answer answer;
 	struct libscols_table *table;
@@ -40,17 +40,18 @@ int cmd_adjunct_list(struct cli *cli)
 		output_cell(row, 1, output_state_paint(state), "%s", state);
 		output_cell(row, 2, PAINT_NONE, "%s", value_text(adjunct, "image"));
 		output_cell(row, 3, PAINT_NONE, "%s", value_text(adjunct, "drives"));
-		output_cell(row, 4, PAINT_NONE, "%s", value_text(adjunct, "cpu"));
-		output_cell(row, 5, PAINT_NONE, "%s",
-			    unit_memory(value_number(adjunct, "memory_bytes")).text);
+		output_cell(row, 4, PAINT_NONE, "%s", value_text(adjunct, "scope"));
+		output_cell(row, 5, PAINT_NONE, "%s", value_text(adjunct, "cpu"));
 		output_cell(row, 6, PAINT_NONE, "%s",
+			    unit_memory(value_number(adjunct, "memory_bytes")).text);
+		output_cell(row, 7, PAINT_NONE, "%s",
 			    value_is_set(adjunct, "uptime_ns") ?
 				    unit_duration(value_number(adjunct, "uptime_ns")).text : "-");
 		if (value_number(adjunct, "pid") > 0)
-			output_cell(row, 7, PAINT_DIM, "%lld",
+			output_cell(row, 8, PAINT_DIM, "%lld",
 				    (long long)value_number(adjunct, "pid"));
 		else
-			output_cell(row, 7, PAINT_DIM, "-");
+			output_cell(row, 8, PAINT_DIM, "-");
 	}
 	output_table_print(table, "no adjuncts: a device of a partition starts one");
 	json_array_foreach(adjuncts, i, adjunct)
@@ -71,6 +72,12 @@ static void show_adjunct(const json_t *adjunct)
 	output_fact(facts, "drives", PAINT_NONE, "%s", value_text(adjunct, "drives"));
 	output_fact(facts, "image", PAINT_NONE, "%s", value_text(adjunct, "image"));
 	output_fact(facts, "scope", PAINT_NONE, "%s", value_text(adjunct, "scope"));
+	if (value_is_set(adjunct, "clients")) {
+		char *clients = output_join(json_object_get(adjunct, "clients"), NULL);
+
+		output_fact(facts, "clients", PAINT_NONE, "%s", clients);
+		free(clients);
+	}
 	output_fact(facts, "cpu", PAINT_NONE, "%s", value_text(adjunct, "cpu"));
 	output_fact(facts, "donated memory", PAINT_NONE, "%s",
 		    unit_memory(value_number(adjunct, "memory_bytes")).text);

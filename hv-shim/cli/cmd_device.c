@@ -11,30 +11,9 @@
 #include "cli.h"
 #include "output.h"
 
-/* Texts joined by ", "; "-" for none. */
-static char *join(const json_t *list, const char *member)
-{
-	char *text = NULL, *longer;
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach((json_t *)list, i, item) {
-		const char *word = member ? value_text(item, member) : json_string_value(item);
-
-		output_need(asprintf(&longer, "%s%s%s", text ? text : "", text ? ", " : "",
-				     word ? word : "?") >= 0);
-		free(text);
-		text = longer;
-	}
-	if (!text)
-		text = strdup("-");
-	output_need(text);
-	return text;
-}
-
 char *device_names(const json_t *devices)
 {
-	return join(devices, "name");
+	return output_join(devices, "name");
 }
 
 char *device_reach(const json_t *device)
@@ -49,7 +28,7 @@ char *device_reach(const json_t *device)
 		output_need(text);
 		return text;
 	}
-	addresses = join(json_object_get(device, "addresses"), NULL);
+	addresses = output_join(json_object_get(device, "addresses"), NULL);
 	/* The interface is usually called as the device is: no need to say so. */
 	if (strcmp(value_text(device, "ifname"), value_text(device, "name")) == 0)
 		length = asprintf(&text, "%s", addresses);
@@ -101,6 +80,7 @@ void device_table(const json_t *devices, bool partition)
 		output_cell(row, 6, PAINT_NONE, "%s", vf);
 		output_cell(row, 7, PAINT_NONE, "%s",
 			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
+			    value_is_set(device, "shared")  ? value_text(device, "shared") :
 							      "none");
 		free(reach);
 		free(vf);
@@ -159,9 +139,13 @@ static void show_device(const json_t *device)
 	output_fact(facts, "mac", PAINT_NONE, "%s", value_text(device, "mac"));
 	output_fact(facts, "mtu", PAINT_NONE, "%lld", (long long)value_number(device, "mtu"));
 	output_fact(facts, "reached by", PAINT_NONE, "%s", reach);
-	output_fact(facts, "driven by", PAINT_NONE, "%s",
-		    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
-						      "the partition itself (adjunct: none)");
+	if (value_is_set(device, "shared"))
+		output_fact(facts, "driven by", PAINT_NONE, "the global adjunct of %s",
+			    value_text(device, "shared"));
+	else
+		output_fact(facts, "driven by", PAINT_NONE, "%s",
+			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
+							      "the partition itself (adjunct: none)");
 	output_fact(facts, "vf", PAINT_NONE, "%s", vf);
 	if (value_is_set(device, "function"))
 		output_fact(facts, "function", PAINT_NONE, "%s", value_text(device, "function"));

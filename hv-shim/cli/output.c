@@ -312,3 +312,23 @@ unsigned output_redraw(const char *text, unsigned drawn)
 	fflush(stdout);
 	return lines;
 }
+
+char *output_join(const json_t *list, const char *member)
+{
+	char *text = NULL, *longer;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, item) {
+		const char *word = member ? value_text(item, member) : json_string_value(item);
+
+		output_need(asprintf(&longer, "%s%s%s", text ? text : "", text ? ", " : "",
+				     word ? word : "?") >= 0);
+		free(text);
+		text = longer;
+	}
+	if (!text)
+		text = strdup("-");
+	output_need(text);
+	return text;
+}

@@ -97,4 +97,8 @@ void output_need(bool there);
 void output_put(json_t *object, const char *key, json_t *value);
 void output_add(json_t *list, json_t *value);
 
+/* The texts of a list, or of a member of its objects, joined by ", "; "-" for none. The
+ * caller frees it. */
+char *output_join(const json_t *list, const char *member);
+
 #endif

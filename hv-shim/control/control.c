@@ -194,7 +194,8 @@ static struct device *want_adjunct(struct shim *shim, struct varlink_call *call,
 			char label[DEVICE_LABEL_BYTES];
 
 			device_label(d, label);
-			if (!strcmp(label, name) && !d->spec.adjunct.none)
+			if (!strcmp(label, name) && !d->spec.adjunct.none &&
+			    !doc_is_client(&d->spec))
 				return d;
 		}
 	varlink_errorf(call, NOT_FOUND, "there is no adjunct '%.70s'", name);

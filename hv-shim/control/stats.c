@@ -85,7 +85,9 @@ static bool still_asking(const struct stats_job *job)
 {
 	for (const struct partition *p = job->shim->partitions; p; p = p->next)
 		for (const struct device *d = p->devices; d; d = d->next)
-			if (in_scope(job, d) && (d->stats_pending || d->adapter->stats_pending))
+			if (in_scope(job, d) &&
+			    (d->adapter->stats_pending ||
+			     (device_server(d) && device_server(d)->stats_pending)))
 				return true;
 	return false;
 }
@@ -116,6 +118,32 @@ static void check_jobs(struct shim *shim)
 	}
 }
 
+/* Of a global adjunct: to whom each of its clients is, and how long it worked for them. */
+static void take_clients(struct device *device, json_t *clients)
+{
+	char label[DEVICE_LABEL_BYTES];
+	json_t *client;
+	size_t i;
+
+	json_array_foreach(clients, i, client) {
+		const char *name = json_string_value(json_object_get(client, "name"));
+		json_t *counters = json_object_get(client, "counters");
+
+		if (!name || !json_is_object(counters))
+			continue;
+		json_object_set(counters, "used_ns", json_object_get(client, "used_ns"));
+		json_object_set(counters, "requests", json_object_get(client, "requests"));
+		for (struct partition *p = device->partition->shim->partitions; p; p = p->next)
+			for (struct device *d = p->devices; d; d = d->next) {
+				device_label(d, label);
+				if (strcmp(label, name) || device_server(d) != device)
+					continue;
+				json_decref(d->counters);
+				d->counters = json_incref(counters);
+			}
+	}
+}
+
 static void on_counters(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
@@ -127,6 +155,7 @@ static void on_counters(void *data, const char *problem, struct varlink_answer *
 		device->counters = json_incref(counters);
 		device->first_frame_ns = (uint64_t)json_integer_value(
 			json_object_get(answer->parameters, "first_frame_ns"));
+		take_clients(device, json_object_get(answer->parameters, "clients"));
 	}
 	check_jobs(device->partition->shim);
 }
@@ -148,12 +177,14 @@ static void ask_device(struct device *device)
 {
 	struct adapter *adapter = device->adapter;
 
-	if (device->state != STATE_RUNNING || !device->adjunct)
+	struct device *server = device_server(device);
+
+	if (device->state != STATE_RUNNING || !server || !server->adjunct)
 		return;
-	if (!device->stats_pending) {
-		device->stats_pending = true;
-		peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0,
-			  SHIM_CALL_MS, on_counters, device);
+	if (!server->stats_pending) {
+		server->stats_pending = true;
+		peer_call(server->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0,
+			  SHIM_CALL_MS, on_counters, server);
 	}
 	/* A real one's process has no counters. */
 	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED && adapter->peer && !adapter->stats_pending) {

@@ -64,6 +64,7 @@ json_t *status_device(const struct device *device)
 				   (json_int_t)spec->vf.index, "state",
 				   object_state_name(device->state));
 	set_text(object, "adjunct", spec->adjunct.image);
+	set_text(object, "shared", spec->shared);
 	set_text(object, "ifname", spec->ifname);
 	set_text(object, "function", device->adapter->functions[spec->vf.index].address);
 	if (spec->kind == DOC_DEVICE_VFIO && device->state == STATE_RUNNING) {
@@ -172,6 +173,18 @@ static json_int_t process_uptime_ns(struct peer_identity identity)
 	return uptime_ns > 0 ? uptime_ns : 0;
 }
 
+/* Who attaches to it: "red/net0". */
+static json_t *status_clients(const struct device *device)
+{
+	json_t *list = json_array();
+
+	for (const struct partition *p = device->partition->shim->partitions; p; p = p->next)
+		for (const struct device *d = p->devices; d; d = d->next)
+			if (d != device && device_server(d) == device)
+				json_array_append_new(list, json_sprintf("%s/%s", p->name, d->spec.name));
+	return list;
+}
+
 json_t *status_adjunct(const struct device *device, bool detailed)
 {
 	char label[DEVICE_LABEL_BYTES], drives[2 * DOC_STRING_BYTES];
@@ -188,10 +201,13 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 		snprintf(drives, sizeof(drives), "%s", device->adapter->spec.device);
 	json_t *object = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s}", "name", label, "image",
 				   device->spec.adjunct.image, "partition", device->partition->name,
-				   "device", device->spec.name, "scope", "local", "cpu",
+				   "device", device->spec.name, "scope",
+				   doc_scopes[device->spec.adjunct.scope], "cpu",
 				   doc_cpus[device->spec.adjunct.cpu], "state",
 				   object_state_name(device->state), "memory_bytes",
 				   (json_int_t)device->spec.adjunct.memory_bytes, "drives", drives);
+	if (device->spec.adjunct.scope == DOC_SCOPE_GLOBAL)
+		json_object_set_new(object, "clients", status_clients(device));
 	set_pid(object, "pid", device->adjunct);
 	set_text(object, "message", device->message);
 	if (device->start_ns)
@@ -213,7 +229,7 @@ json_t *status_adjuncts(const struct shim *shim)
 
 	for (const struct partition *p = shim->partitions; p; p = p->next)
 		for (const struct device *d = p->devices; d; d = d->next)
-			if (!d->spec.adjunct.none)
+			if (!d->spec.adjunct.none && !doc_is_client(&d->spec))
 				json_array_append_new(list, status_adjunct(d, false));
 	return list;
 }

@@ -75,14 +75,17 @@ void attachment_close(struct attachment *attachment)
 {
 	if (!attachment)
 		return;
-	struct device *device = attachment->device;
+	struct device *device = attachment->device, *server = device_server(device);
 
 	if (attachment->call)
 		varlink_errorf(attachment->call, "org.outrigger.Partition.NotReady",
 			       "device %s is being taken down", device->spec.name);
-	if (device->adjunct && device->state == STATE_RUNNING && !device->partition->shim->closing)
-		peer_call(device->adjunct, "org.outrigger.Adjunct.DetachPort", NULL, NULL, 0,
-			  SHIM_CALL_MS, on_detached, device);
+	/* A client may be gone before its global adjunct has answered. */
+	if (server && server->adjunct && device->state == STATE_RUNNING &&
+	    !device->partition->shim->closing)
+		peer_call(server->adjunct, "org.outrigger.Adjunct.DetachPort",
+			  client_parameters(device, json_object()), NULL, 0, SHIM_CALL_MS,
+			  server == device ? on_detached : on_removed, device);
 	if (device->partition->keeper && !device->partition->shim->closing) {
 		char name[DEVICE_LABEL_BYTES];
 
@@ -176,6 +179,10 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 
 	(void)answer;
 	device->attaching = false;
+	if (doc_is_client(&device->spec) && device_undoing(device)) {
+		device_step_done(device, NULL); /* client_settle() waits for it */
+		return;
+	}
 	if (!attachment || !attachment->call)
 		return; /* the program has gone meanwhile; DetachPort follows */
 	struct varlink_call *call = attachment->call;
@@ -203,15 +210,16 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 
 static void on_stored(void *data, const char *problem, struct varlink_answer *answer)
 {
-	struct device *device = data;
+	struct device *device = data, *server = device_server(device);
 	struct attachment *attachment = device->attachment;
 
-	if (problem || !attachment || !attachment->call || !device->adjunct) {
+	if (problem || !attachment || !attachment->call || !server || !server->adjunct) {
 		on_attached(device, problem ? problem : "went away", answer);
 		return;
 	}
-	peer_call(device->adjunct, "org.outrigger.Adjunct.AttachPort",
-		  json_pack("{s:I}", "ring_entries", (json_int_t)device->spec.ring_entries),
+	peer_call(server->adjunct, "org.outrigger.Adjunct.AttachPort",
+		  client_parameters(device, json_pack("{s:I}", "ring_entries",
+						      (json_int_t)device->spec.ring_entries)),
 		  attachment->fds, ATTACHMENT_FDS, SHIM_CALL_MS, on_attached, device);
 }
 
@@ -277,6 +285,7 @@ void attachment_revoke(struct device *device)
 	if (device->spec.kind != ADJ_PORT_NATIVE)
 		return;
 	attachment_store_name(device, name);
+	/* To a client without a program its global adjunct is told of none when it attaches. */
 	if (device->adjunct)
 		peer_call(device->adjunct, "org.outrigger.Adjunct.DetachPort", NULL, NULL, 0,
 			  SHIM_CALL_MS, on_removed, NULL);

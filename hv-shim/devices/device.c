@@ -96,17 +96,19 @@ static void describe_gap(const struct device *device, char *out, size_t out_byte
 			 (double)device->leave_ns / NS_PER_MS, (double)device->reset_ns / NS_PER_MS);
 }
 
-static void device_running(struct device *device)
+void device_running(struct device *device)
 {
 	device_keep_memory(device);
 	device_close_fds(device);
+	bool taken_over = device->walk == device_recover_steps && !device->adopting;
+
 	device->state = STATE_RUNNING;
 	device->adopting = false;
 	device->message[0] = '\0';
 	device->running_since_ns = clock_now_ns();
 	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
 	device->first_frame_ns = 0;
-	if (device->walk == device_recover_steps) {
+	if (taken_over) {
 		char text[160];
 
 		device->gap_ns = device->running_since_ns - device->down_since_ns;
@@ -114,7 +116,10 @@ static void device_running(struct device *device)
 		device_event(device, "adjunct-restarted", text);
 		device_restart_answer(device, NULL);
 		device_recover_end(device);
-	} else if (device->spec.adjunct.none)
+	} else if (doc_is_client(&device->spec))
+		log_info("device %s/%s: running, by the global adjunct of %s",
+			 device->partition->name, device->spec.name, device->spec.shared);
+	else if (device->spec.adjunct.none)
 		log_info("device %s/%s: running, with the function itself",
 			 device->partition->name, device->spec.name);
 	else if (device->start_ns)
@@ -129,6 +134,9 @@ static void device_running(struct device *device)
 	if (device->spec.adjunct.none)
 		return;
 	events_device_running(device);
+	clients_poke(device);
+	if (doc_is_client(&device->spec))
+		return;
 	if (device->walk == device_recover_steps) {
 		standby_promoted(device);
 		standby_start_later(device);
@@ -176,6 +184,7 @@ static void device_undone(struct device *device)
 	device->state = STATE_FAILED;
 	device_restart_answer(device, device->message);
 	change_settle(&device->change, device->message);
+	clients_poke(device);
 	adapter_check(adapter);
 }
 
@@ -217,6 +226,13 @@ static void device_step_failed(struct device *device)
 	device_undo(device);
 }
 
+static enum step_for step_for(const struct device *device)
+{
+	return doc_is_client(&device->spec)	 ? STEP_FOR_CLIENT
+	       : device->spec.adjunct.none ? STEP_FOR_PARTITION
+						 : STEP_FOR_ADJUNCT;
+}
+
 void device_walk(struct device *device)
 {
 	for (;;) {
@@ -225,8 +241,7 @@ void device_walk(struct device *device)
 		const struct step *step = &device->walk[device->step];
 		if (!step->name)
 			break;
-		if (step->whom == (device->spec.adjunct.none ? STEP_FOR_ADJUNCT
-							     : STEP_FOR_PARTITION)) {
+		if (step->whom && !(step->whom & step_for(device))) {
 			device->step++;
 			continue;
 		}
@@ -279,8 +294,7 @@ void device_poke(struct device *device)
 		device_walk(device);
 }
 
-/* Starts undoing now, or as soon as the answer that is under way has come. */
-static void device_turn_back(struct device *device)
+void device_turn_back(struct device *device)
 {
 	if (device_undoing(device))
 		return;
@@ -348,6 +362,9 @@ void device_restart(struct device *device, const struct doc_device *spec)
 
 void device_ground_lost(struct device *device, bool keeps_port, const char *why)
 {
+	/* Of a client's function its global adjunct hears, and then the client. */
+	if (keeps_port && doc_is_client(&device->spec))
+		return;
 	if (device_undoing(device) || device->state == STATE_FAILED || device->abort)
 		return;
 	if (keeps_port && device->state == STATE_STARTING && device->walk == device_recover_steps) {
@@ -398,6 +415,14 @@ void device_event(struct device *device, const char *event, const char *message)
 	partition_notify(device->partition, device->spec.name, event, message);
 }
 
+void device_event_limited(struct device *device, const char *event, const char *message)
+{
+	if (log_limit_pass(&device->lines, device->spec.name))
+		device_event(device, event, message);
+	else
+		partition_notify(device->partition, device->spec.name, event, message);
+}
+
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer)
 {
 	struct device *device = data;
@@ -406,19 +431,25 @@ void device_on_adjunct_event(void *data, const char *problem, struct varlink_ans
 	device->unwatched = problem != NULL;
 	if (problem || !(event = json_string_value(json_object_get(answer->parameters, "event"))))
 		return;
-	if (!strcmp(event, "link-up") || !strcmp(event, "link-down"))
-		device->link_up = !strcmp(event, "link-up");
 	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
+	const char *client = json_string_value(json_object_get(answer->parameters, "client"));
+
+	if (client) {
+		client_event(device, client, event, message);
+		return;
+	}
+	if (!strcmp(event, "link-up") || !strcmp(event, "link-down")) {
+		device->link_up = !strcmp(event, "link-up");
+		clients_link(device, event);
+	}
 	if (!strcmp(event, "device-failed"))
 		device_recover(device, "%s", message ? message : "the adjunct lost its device");
 	else if (!strcmp(event, "partition-protocol") && device->spec.kind == ADJ_PORT_TAP)
 		/* A native program opens its device anew; an interface must be made anew. */
 		device_fail(device, "its interface %s is gone, deleted from within the partition; apply "
 			    "the document again to make it anew", device->spec.ifname);
-	else if (log_limit_pass(&device->lines, device->spec.name))
-		device_event(device, event, message);
 	else
-		partition_notify(device->partition, device->spec.name, event, message);
+		device_event_limited(device, event, message);
 }
 
 int device_watch(struct device *device)
@@ -461,132 +492,4 @@ void device_on_adjunct_exit(void *data, const char *how)
 		device_fail(device, "its adjunct %s", how);
 	else
 		device_recover(device, "its adjunct %s", how);
-}
-
-/* ---- After a restart of the shim ------------------------------------------------- */
-
-/* An answer came for a device that is to be taken down or changed meanwhile. */
-static bool adoption_is_over(struct device *device)
-{
-	device->waiting = false;
-	if (!device_undoing(device) && !device->abort)
-		return false;
-	device->step = 1;
-	device->abort = false;
-	device_turn_back(device);
-	return true;
-}
-
-static bool is_kept(json_t *names, const char *name, const char *suffix)
-{
-	char wanted[DEVICE_LABEL_BYTES];
-	json_t *kept;
-	size_t i;
-
-	snprintf(wanted, sizeof(wanted), "%s%s", name, suffix);
-	json_array_foreach(names, i, kept)
-		if (json_is_string(kept) && !strcmp(json_string_value(kept), wanted))
-			return true;
-	return false;
-}
-
-/* Whether the partition's end stands, so that only the adjunct must be made anew. */
-static void on_kept(void *data, const char *problem, struct varlink_answer *answer)
-{
-	struct device *device = data;
-	json_t *names = problem ? NULL : json_object_get(answer->parameters, "names");
-
-	device->asking_keeper = false;
-	if (adoption_is_over(device))
-		return;
-	bool whole = json_is_array(names);
-	if (device->spec.kind == ADJ_PORT_TAP)
-		whole = whole && is_kept(names, device->spec.name, "");
-	if (device->attachment)
-		whole = whole && is_kept(names, device->spec.name, ".window");
-	if (*device->spec.adjunct.donate) /* not yet taken, or given back */
-		whole = whole && !is_kept(names, device->spec.adjunct.donate, ".region");
-	if (whole)
-		device_recover_adopted(device);
-	else
-		device_restart(device, &device->spec);
-}
-
-static void ask_keeper(struct device *device)
-{
-	device->waiting = device->asking_keeper = true;
-	peer_call(device->partition->keeper, "org.outrigger.Keeper.List", NULL, NULL, 0, SHIM_CALL_MS,
-		  on_kept, device);
-}
-
-void device_keeper_lost(struct device *device)
-{
-	/* The question went with the keeper. */
-	if (device->asking_keeper || device_vhost_opening(device)) {
-		device->asking_keeper = false;
-		device_vhost_keeper_lost(device);
-		device->waiting = device->abort = false;
-	}
-	device_restart(device, &device->spec);
-}
-
-static void on_adopted(void *data, const char *problem, struct varlink_answer *answer)
-{
-	struct device *device = data;
-	const char *state =
-		problem ? NULL : json_string_value(json_object_get(answer->parameters, "state"));
-
-	if (adoption_is_over(device))
-		return;
-	if (state && !strcmp(state, "serving")) {
-		device->step = device_adopt_step;
-		device_walk(device);
-		return;
-	}
-	log_warning("device %s/%s: its adjunct cannot be adopted (%s) and is replaced",
-		    device->partition->name, device->spec.name,
-		    problem ? problem : state ? state : "no state");
-	ask_keeper(device);
-}
-
-void device_adopt(struct device *device, struct peer_identity identity, bool sound)
-{
-	char socket_path[SHIM_PATH_BYTES];
-
-	device->link_up = true;
-	device->walk = device_start_steps;
-	device->step = 1; /* past waiting for others */
-	region_adopt(device);
-	int error = device_socket_path(device, device->slot, socket_path);
-	if (!error && identity.pid <= 0)
-		error = -ESRCH;
-	if (!error)
-		error = peer_adopt(device->partition->shim->event, identity, socket_path,
-				   device_on_adjunct_exit, device, &device->adjunct);
-	state_check_adopted("adjunct", socket_path, error);
-	if (sound && device->spec.adjunct.none) {
-		/* Nobody of ours is on the way of its frames. */
-		device->step = device_adopt_step;
-		device_running(device);
-		return;
-	}
-	if (!sound) {
-		/* It may have left a process, a TAP, a function, a socket: undo first. */
-		device->state = STATE_RUNNING;
-		device_restart(device, &device->spec);
-		return;
-	}
-	device->state = STATE_STARTING;
-	device->adopting = true;
-	if (error) {
-		log_info("device %s/%s: its adjunct is gone", device->partition->name,
-			 device->spec.name);
-		ask_keeper(device);
-		return;
-	}
-	log_info("device %s/%s: adopting adjunct %d", device->partition->name, device->spec.name,
-		 identity.pid);
-	device->waiting = true;
-	peer_call(device->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0, SHIM_CALL_MS,
-		  on_adopted, device);
 }

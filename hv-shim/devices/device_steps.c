@@ -55,6 +55,8 @@ static int fail_step(struct device *device, int error, const char *format, ...)
 
 static int wait_for_others(struct device *device)
 {
+	if (doc_is_client(&device->spec))
+		return client_wait(device);
 	if (!adapter_claim(device->adapter, device))
 		return PENDING; /* until its present owner has left it */
 	if (device->adapter->state == STATE_FAILED)
@@ -293,7 +295,8 @@ static int dispatch_adjunct(struct device *device)
 		json_pack("{s:s,s:s,s:I,s:o,s:s}", "name", label, "device", device_string,
 			  "memory_bytes", (json_int_t)spec->adjunct.memory_bytes, "port", port, "cpu",
 			  doc_cpus[spec->adjunct.cpu]);
-	if (device->vf_taken >= 0)
+	/* Of several partitions' frames it would not tell whose they are. */
+	if (device->vf_taken >= 0 && spec->adjunct.scope == DOC_SCOPE_LOCAL)
 		json_object_set_new(parameters, "taken", json_integer(device->vf_taken));
 	if (group >= 0)
 		json_object_set_new(parameters, "vfio_group", json_integer(group));
@@ -323,12 +326,13 @@ const struct step device_start_steps[] = {
 	{"revoke the donated region (750)", region_revoke},
 	{"reserve memory (735)", reserve_memory, STEP_FOR_ADJUNCT},
 	{"make the partition's virtual device (775)", make_port, STEP_FOR_ADJUNCT},
-	{"assign the virtual function (745)", function_assign},
+	{"assign the virtual function (745)", function_assign, STEP_FOR_ADJUNCT | STEP_FOR_PARTITION},
 	{"create the adjunct (755)", create_adjunct, STEP_FOR_ADJUNCT},
 	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct,
 	 STEP_FOR_ADJUNCT},
 	{"take up the guest's session", device_vhost_open},
 	{"set up the service interface (775, 780)", set_up_interface, STEP_FOR_ADJUNCT},
+	{"attach to the global adjunct (930, 935)", client_attach, STEP_FOR_CLIENT},
 	{"hand the virtual function over (715)", function_hand_over, STEP_FOR_PARTITION},
 	{NULL},
 };
@@ -338,6 +342,7 @@ const unsigned device_adopt_step = 7;
 
 static int detach_program(struct device *device)
 {
+	clients_lost(device);
 	if (device->attachment)
 		device_event(device, "device-closed", *device->message ? device->message : NULL);
 	attachment_close(device->attachment);
@@ -405,12 +410,14 @@ static int return_port(struct device *device)
 
 const struct step device_stop_steps[] = {
 	{"detach the partition's program", detach_program},
+	{"wait until nobody attaches it any more", client_settle, STEP_FOR_CLIENT},
+	{"detach from the global adjunct", client_detach, STEP_FOR_CLIENT},
 	{"quiesce the adjunct", quiesce_adjunct},
 	{"end the adjunct", end_adjunct},
 	{"remove its sockets", remove_sockets},
 	{"give the donated region back", region_return},
 	{"return the partition's virtual device", return_port},
-	{"reset the virtual function", function_return},
+	{"reset the virtual function", function_return, STEP_FOR_ADJUNCT | STEP_FOR_PARTITION},
 	{NULL},
 };
 
@@ -420,15 +427,17 @@ const struct step device_stop_steps[] = {
 const struct step device_recover_steps[] = {
 	{"quiesce the old adjunct", quiesce_adjunct},
 	{"end the old adjunct", end_adjunct},
-	{"wait before another try", device_wait_before_retry},
+	{"wait before another try", device_wait_before_retry, STEP_FOR_ADJUNCT},
 	{"wait for the adapter and the partition", wait_for_others},
-	{"reset the virtual function", function_return},
-	{"reserve memory (735)", reserve_memory},
+	{"reset the virtual function", function_return, STEP_FOR_ADJUNCT},
+	{"reserve memory (735)", reserve_memory, STEP_FOR_ADJUNCT},
 	{"fetch the partition's virtual device", fetch_port},
-	{"assign the virtual function (745)", function_assign},
-	{"create the adjunct (755)", create_adjunct},
-	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct},
+	{"assign the virtual function (745)", function_assign, STEP_FOR_ADJUNCT},
+	{"create the adjunct (755)", create_adjunct, STEP_FOR_ADJUNCT},
+	{"load, initialise and dispatch the adjunct (760, 765, 770)", dispatch_adjunct,
+	 STEP_FOR_ADJUNCT},
 	{"take up the guest's session", device_vhost_open},
-	{"set up the service interface (775, 780)", set_up_interface},
+	{"set up the service interface (775, 780)", set_up_interface, STEP_FOR_ADJUNCT},
+	{"attach to the global adjunct (930, 935)", client_attach, STEP_FOR_CLIENT},
 	{NULL},
 };

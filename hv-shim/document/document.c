@@ -37,6 +37,33 @@ static int check_native(struct reader *r, const json_t *object, struct doc_devic
 	return 0;
 }
 
+/* 000, FIG. 8: others attach to it; FIG. 9: it attaches to another one's. */
+static int check_shared(struct reader *r, const json_t *object, struct doc_device *device)
+{
+	char partition[DOC_NAME_BYTES], name[DOC_NAME_BYTES];
+	bool global = device->adjunct.scope == DOC_SCOPE_GLOBAL;
+
+	if (global && device->kind != ADJ_PORT_NATIVE)
+		return reader_refuse(r, object, "adjunct", "scope: global goes with a native device");
+	if (global && device->adjunct.cpu == DOC_CPU_DONATED)
+		return reader_refuse(r, object, "adjunct",
+				     "scope: global serves several partitions, and cannot work on the "
+				     "processor of one: choose cpu: shared or dedicated");
+	if (!doc_is_client(device))
+		return device->vf.adapter[0] ? 0 : reader_refuse(r, object, "vf", "is missing");
+	if (!doc_shared_names(device->shared, partition, name))
+		return reader_refuse(r, object, "shared",
+				     "'%s' does not name a device with a global adjunct, as "
+				     "PARTITION/DEVICE", device->shared);
+	if (device->kind != ADJ_PORT_NATIVE)
+		return reader_refuse(r, object, "shared", "goes with a native device");
+	if (global || device->adjunct.none || device->adjunct.image[0] ||
+	    device->adjunct.memory_bytes || device->adjunct.donate[0] || device->adjunct.standby ||
+	    device->adjunct.cpu != DOC_CPU_SHARED)
+		return reader_refuse(r, object, "adjunct", "is %s's; leave it out", device->shared);
+	return 0;
+}
+
 static int check_device(struct reader *r, const json_t *object, struct doc_device *device)
 {
 	bool interface = doc_is_interface(device);
@@ -59,6 +86,10 @@ static int check_device(struct reader *r, const json_t *object, struct doc_devic
 		return reader_refuse(r, object, "vf", "promisc needs trust: yes");
 	if (device->vf.max_tx_rate && device->vf.min_tx_rate > device->vf.max_tx_rate)
 		return reader_refuse(r, object, "vf", "min_tx_rate is above max_tx_rate");
+	int error = check_shared(r, object, device);
+
+	if (error)
+		return error;
 	if (device->kind == ADJ_PORT_NATIVE && !device->ring_entries)
 		device->ring_entries = NET_RING_ENTRIES_DEFAULT;
 	if (interface && !device->ifname[0]) {

@@ -72,10 +72,14 @@ enum doc_device_kind {
 
 enum doc_cpu { DOC_CPU_SHARED, DOC_CPU_DEDICATED, DOC_CPU_DONATED };
 
+/* Whom an adjunct serves (000, FIG. 4A and 4B): its own partition, or others as well. */
+enum doc_scope { DOC_SCOPE_LOCAL, DOC_SCOPE_GLOBAL };
+
 struct doc_adjunct {
 	bool none; /* the native-driver branch (000, FIG. 7, step 715) */
 	char image[DOC_NAME_BYTES]; /* empty: the one that fits the device */
 	int cpu; /* enum doc_cpu */
+	int scope; /* enum doc_scope */
 	int64_t memory_bytes; /* 0: what the image asks for, or the region's size */
 	char donate[DOC_NAME_BYTES]; /* the region of the partition it is made of; or empty */
 	bool standby; /* a second process waits, ready to take over, with as much memory */
@@ -89,6 +93,9 @@ struct doc_device {
 	char addresses[DOC_ADDRESSES_MAX][DOC_STRING_BYTES]; /* CIDR; empty string ends */
 	char ifname[DOC_IFNAME_BYTES]; /* TAP, NETDEV; empty: the device's name */
 	int64_t ring_entries; /* NATIVE */
+	/* "vios/uplink": the device whose global adjunct serves it; its function is `vf` then.
+	 * Empty: it has a function to itself. */
+	char shared[2 * DOC_NAME_BYTES];
 	struct doc_vf vf;
 	struct doc_adjunct adjunct;
 };
@@ -138,13 +145,21 @@ json_t *doc_device_to_json(const struct doc_device *device);
 
 /* Words for enums, as in the document. */
 extern const char *const doc_adapter_kinds[], *const doc_port_kinds[], *const doc_link_states[],
-	*const doc_vlan_protos[], *const doc_cpus[];
+	*const doc_vlan_protos[], *const doc_cpus[], *const doc_scopes[];
 
 /* It is an interface in the partition's network namespace. */
 static inline bool doc_is_interface(const struct doc_device *device)
 {
 	return device->kind == ADJ_PORT_TAP || device->kind == DOC_DEVICE_NETDEV;
 }
+/* It is served by the global adjunct of another device, and has none of its own. */
+static inline bool doc_is_client(const struct doc_device *device)
+{
+	return device->shared[0] != '\0';
+}
+/* Whose: of "vios/uplink" both names. False: it is not of that form. */
+bool doc_shared_names(const char *shared, char partition[DOC_NAME_BYTES],
+		      char device[DOC_NAME_BYTES]);
 /* The partition has the function itself, and no adjunct. */
 static inline bool doc_is_native_function(const struct doc_device *device)
 {

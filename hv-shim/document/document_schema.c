@@ -13,6 +13,7 @@ const char *const doc_adapter_kinds[] = {"embedded", "dpdk", "echo", "sriov", NU
 const char *const doc_port_kinds[] = {"tap", "vhost-user", "native", "netdev", "vfio", NULL};
 const char *const doc_link_states[] = {"auto", "enable", "disable", NULL};
 const char *const doc_vlan_protos[] = {"802.1Q", "802.1ad", NULL};
+const char *const doc_scopes[] = {"local", "global", NULL};
 const char *const doc_cpus[] = {"shared", "dedicated", "donated", NULL};
 
 #define AT(structure, member) .offset = offsetof(struct structure, member)
@@ -45,6 +46,7 @@ const struct field doc_vf_fields[] = {
 const struct field doc_adjunct_fields[] = {
 	{"image", FIELD_NAME, AT(doc_adjunct, image)},
 	{"cpu", FIELD_WORD, AT(doc_adjunct, cpu), .words = doc_cpus},
+	{"scope", FIELD_WORD, AT(doc_adjunct, scope), .words = doc_scopes},
 	{"memory", FIELD_SIZE, AT(doc_adjunct, memory_bytes), .minimum = MIB, .maximum = 65536 * MIB},
 	{"donate", FIELD_NAME, AT(doc_adjunct, donate)},
 	{"standby", FIELD_BOOLEAN, AT(doc_adjunct, standby)},
@@ -60,7 +62,8 @@ const struct field doc_device_fields[] = {
 	{"address", FIELD_ADDRESSES, AT(doc_device, addresses)},
 	{"ifname", FIELD_STRING, AT(doc_device, ifname), .maximum = DOC_IFNAME_BYTES - 1},
 	{"ring_entries", FIELD_POWER, AT(doc_device, ring_entries), .minimum = 2, .maximum = 65536},
-	{"vf", FIELD_OBJECT, AT(doc_device, vf), .required = true, .fields = doc_vf_fields},
+	{"shared", FIELD_STRING, AT(doc_device, shared), .maximum = 2 * DOC_NAME_BYTES - 1},
+	{"vf", FIELD_OBJECT, AT(doc_device, vf), .fields = doc_vf_fields},
 	{"adjunct", FIELD_ADJUNCT, AT(doc_device, adjunct)},
 	{NULL},
 };
@@ -93,6 +96,20 @@ bool doc_name_valid(const char *name)
 			return false;
 	}
 	return true;
+}
+
+bool doc_shared_names(const char *shared, char partition[DOC_NAME_BYTES],
+		      char device[DOC_NAME_BYTES])
+{
+	const char *slash = strchr(shared, '/');
+	size_t length = slash ? (size_t)(slash - shared) : 0;
+
+	if (!slash || length >= DOC_NAME_BYTES || strlen(slash + 1) >= DOC_NAME_BYTES)
+		return false;
+	memcpy(partition, shared, length);
+	partition[length] = '\0';
+	strcpy(device, slash + 1);
+	return doc_name_valid(partition) && doc_name_valid(device);
 }
 
 int doc_mac_parse(const char *text, uint8_t mac[6])

@@ -115,9 +115,10 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 void events_attach(struct device *device, void (*done)(void *data, const char *problem), void *data)
 {
 	struct device_events *events = device->events;
+	const struct device *server = device_server(device);
 	struct attach_job *job = calloc(1, sizeof(*job));
 
-	if (!job || !events || !device->adjunct) {
+	if (!job || !events || !server || !server->adjunct) {
 		free(job);
 		if (done)
 			done(data, job ? "the device does not run now" : "out of memory");
@@ -125,13 +126,14 @@ void events_attach(struct device *device, void (*done)(void *data, const char *p
 	}
 	*job = (struct attach_job){.done = done, .data = data};
 	device_label(device, job->label);
-	json_t *parameters = json_pack("{s:I}", "storage_bytes", (json_int_t)events->storage.bytes);
+	json_t *parameters = client_parameters(
+		device, json_pack("{s:I}", "storage_bytes", (json_int_t)events->storage.bytes));
 	if (events->guest) {
 		json_object_set_new(parameters, "send_cq", json_integer(events->cq[ADJ_SEND]));
 		json_object_set_new(parameters, "receive_cq", json_integer(events->cq[ADJ_RECEIVE]));
 	}
 	const int fds[] = {events->storage_fd, events->alert_fd};
-	peer_call(device->adjunct, "org.outrigger.Adjunct.AttachEvents", parameters, fds, 2,
+	peer_call(server->adjunct, "org.outrigger.Adjunct.AttachEvents", parameters, fds, 2,
 		  SHIM_CALL_MS, on_attached, job);
 }
 

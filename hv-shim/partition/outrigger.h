@@ -263,7 +263,7 @@ struct otr_completion {
 	/* 0, or -errno: -EOPNOTSUPP: the device has no such request; -ECONNRESET: its
 	 * adjunct died over it; -ECANCELED; or the request's own. */
 	int status;
-	uint32_t used_ns; /* that it took, preemptions included; 0 unless donated */
+	uint32_t used_ns; /* that it took, preemptions included; 0 unless donated or global */
 	const void *data; /* until the next otr_poll() */
 	uint32_t data_bytes;
 };

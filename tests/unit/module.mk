@@ -82,7 +82,7 @@ unit_cgroup_OUT := tests/unit/cgroup
 unit_cgroup_TEST := 1
 
 PROGRAMS += unit_hv_shim
-unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c document_pf.c plan.c \
+unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c document_pf.c plan.c shared.c \
 	plan_changes.c image.c state.c) hv-shim/state.c
 unit_hv_shim_PKGS := criterion jansson libsystemd
 unit_hv_shim_USES := shimplan document vfmanager base eventqueues
@@ -166,7 +166,7 @@ unit_vhost_faults_TEST := 1
 PROGRAMS += unit_sessions
 unit_sessions_SRCS := $(addprefix tests/unit/,fault.c fault_event.c $(addprefix sessions/,world.c \
 	attachment.c device_vhost.c)) \
-	$(addprefix hv-shim/devices/,attachment.c device_vhost.c)
+	hv-shim/objects.c $(addprefix hv-shim/devices/,attachment.c device_vhost.c)
 unit_sessions_PKGS := criterion jansson libsystemd
 unit_sessions_USES := document vfmanager base eventqueues
 unit_sessions_LDFLAGS := $(FAULT_LDFLAGS) $(FAULT_EVENT_LDFLAGS)

@@ -80,11 +80,6 @@ int spawn_start_time(pid_t pid, uint64_t *out)
 	return start_problem;
 }
 
-void device_label(const struct device *of, char out[DEVICE_LABEL_BYTES])
-{
-	snprintf(out, DEVICE_LABEL_BYTES, "%s.%s", of->partition->name, of->spec.name);
-}
-
 void device_step_done(struct device *of, const char *said)
 {
 	cr_assert_eq(of, &device);
