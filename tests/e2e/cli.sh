@@ -123,7 +123,7 @@ jq -es 'length == 3 and .[2].version == 1 and .[2].stats[0].per_second.tx_frames
 report $? "device stats -w -j: an object a line, with rates from the second on"
 
 run adjunct list
-says "red.net0   running   ethdev  soft0 vf 0  shared  32 MiB  3 min 12 s  4901" "adjunct list"
+says "red.net0   running   ethdev  soft0 vf 0  local  shared  32 MiB  3 min 12 s  4901" "adjunct list"
 run adjunct list -j
 json '.adjuncts | length == 4' "adjunct list -j"
 run adjunct show red.net0

@@ -160,6 +160,12 @@ yielder_USES := liboutrigger
 yielder_OUT := tests/e2e/yielder
 yielder_TEST := 1
 
+PROGRAMS += sharer
+sharer_SRCS := tests/e2e/global/sharer.c
+sharer_USES := liboutrigger
+sharer_OUT := tests/e2e/sharer
+sharer_TEST := 1
+
 PROGRAMS += hog
 hog_SRCS := tests/e2e/yield/hog.c
 hog_USES := adjunct confine base eventqueues
