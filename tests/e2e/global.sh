@@ -118,7 +118,6 @@ deed() { # NAME DEED...
 	said "$name: nothing of red's is lost" 'reset 0 .* lost 0$'
 }
 deed "writes anything anywhere in its rings" garbage 1
-check "and was shut out for it" log_says 'evil/net0: partition-protocol'
 deed "floods" flood 1 02:00:00:00:66:66
 deed "comes and goes 100 times" attach 100
 deed "asks without end" calls 1

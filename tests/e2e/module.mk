@@ -9,7 +9,7 @@ fake_shim_OUT := tests/e2e/fake_shim
 fake_shim_TEST := 1
 
 PROGRAMS += e2e_adjunct
-e2e_adjunct_SRCS := $(addprefix tests/e2e/adjunct/,main.c shim.c window.c)
+e2e_adjunct_SRCS := $(addprefix tests/e2e/adjunct/,main.c clients.c shim.c window.c)
 e2e_adjunct_USES := base eventqueues
 e2e_adjunct_OUT := tests/e2e/adjunct
 e2e_adjunct_TEST := 1

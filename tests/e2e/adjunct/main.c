@@ -14,22 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clients.h"
 #include "clock.h"
-#include "shim.h"
 
 #define RING 512
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
 static unsigned tests, failures;
-static const char *failed_why;
-
-#define check(condition)                                                 \
-	do {                                                             \
-		if (!(condition)) {                                      \
-			failed_why = #condition;                         \
-			printf("# line %d: %s\n", __LINE__, #condition); \
-		}                                                        \
-	} while (0)
+const char *failed_why;
 
 /* Sends numbers [from, to) and takes them back: in order, none missing. */
 static bool echo(struct window *window, uint32_t from, uint32_t to, unsigned ms)
@@ -558,6 +550,11 @@ static const struct {
 	{"a partition that does not consume loses nothing and costs nothing", test_back_pressure},
 	{"a broken ring shuts the port, not the device", test_protocol},
 	{"Start refuses what is wrong and leaks nothing", test_refusals},
+	{"clients of a global adjunct: frames go by their address, and from nobody else's", test_clients},
+	{"a client that takes nothing loses its own frames only", test_full_client},
+	{"a client's broken ring shuts its port, and nobody else's", test_client_protocol},
+	{"clients: what is wrong is refused and leaks nothing", test_client_refusals},
+	{"a successor goes on with the clients' windows", test_clients_successor},
 	{"guests may die at any moment", test_guests_die},
 	{"a sleeping adjunct uses no CPU; one that loses its device says so", test_virtio},
 };
