@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../events/events.h"
 #include "log.h"
 #include "../shim.h"
 
@@ -209,8 +210,10 @@ static void link_changed(struct device *client, const void *data)
 	const char *event = data;
 
 	client->link_up = !strcmp(event, "link-up");
-	if (client->state == STATE_RUNNING)
-		device_event_limited(client, event, NULL);
+	if (client->state != STATE_RUNNING)
+		return;
+	events_raise(client, event);
+	device_event_limited(client, event, NULL);
 }
 
 void clients_link(struct device *device, const char *event)

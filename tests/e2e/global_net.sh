@@ -43,8 +43,8 @@ deed() { # NAME DEED NUMBER [MAC]
 	say "$(tail -n 1 "$work/victim.log")"
 }
 
-need "the daemon starts" daemon_start
-need "up: a service partition, three that share its function, a TAP partition" up <<'END'
+document() { # STATE of the function's link
+	cat <<END
 version: 1
 adapters: [{name: soft0, kind: embedded, vfs: 2}]
 partitions:
@@ -61,8 +61,15 @@ partitions:
   - name: vios
     regions: [{name: pool, size: 32M}]
     devices:
-      - {name: uplink, kind: native, vf: {adapter: soft0, index: 0}, adjunct: {scope: global, donate: pool}}
+      - name: uplink
+        kind: native
+        vf: {adapter: soft0, index: 0, state: $1}
+        adjunct: {scope: global, donate: pool}
 END
+}
+
+need "the daemon starts" daemon_start
+need "up: a service partition, three that share its function, a TAP partition" up < <(document auto)
 
 # ---- With another function ---------------------------------------------------------------
 need "red opens its device" echo_start red 10.77.0.3
@@ -85,6 +92,27 @@ check "and blue" within 5 pings white 10.77.0.4
 stop "$blue_echo" KILL
 check "blue's program is killed: red notices nothing" pings white 10.77.0.3
 stop "$red_echo"
+
+# ---- By event queues ---------------------------------------------------------------------
+told() { grep -qE "^net0: $1" "$work/watch.log"; }
+sends() { timeout 20 "$examples/otr-send" blue net0 1 "$(mac_of red/net0)"; }
+spawn "$work/watch.log" "$examples/otr-watch" red 60 net0
+watch=$last
+check "red waits by event queues" within 10 grep -q '^watching' "$work/watch.log"
+check "blue sends to it" sends
+check "the link goes" up < <(document disable)
+check "red hears of it" within 10 told link-down
+check "it comes back" up < <(document auto)
+check "and of that" within 10 told link-up
+pid=$(pid_of adjunct vios.uplink)
+kill -KILL "$pid"
+check "their adjunct is killed: another takes over" within 10 replaced vios.uplink "$pid"
+check "blue is served again" within 10 device_is blue/net0 running
+check "blue sends to it" sends
+stop "$watch" INT
+check "red is told how much came" within 5 told '[0-9]{4,} frames'
+check "by events" grep -E '^[0-9]{2,} events' "$work/watch.log"
+show "$work/watch.log" 3
 
 # ---- With each other -----------------------------------------------------------------------
 left=$(vf_counter vios/uplink tx_frames)
