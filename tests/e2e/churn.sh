@@ -18,7 +18,7 @@ say "SEED=$SEED"
 socket_of() { echo "$state/partition/$1.sock"; }
 path_of() { outrigger -j device show "$1/net0" | jq -r .device.path; }
 mac_of() { outrigger -j device show "$1/$2" | jq -r .device.mac; }
-document() { # WITH-NET1: yes or no
+document() { # WITH-NET1-AND-NET2: yes or no
 	cat <<'END'
 version: 1
 adapters: [{name: soft0, kind: embedded, vfs: 6}]
@@ -31,12 +31,15 @@ partitions:
     devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 2}}]
   - name: wild
     devices:
-      - {name: net0, kind: native, ring_entries: 64, vf: {adapter: soft0, index: 3}}
+      - {name: net0, kind: native, ring_entries: 64, vf: {adapter: soft0, index: 3}, adjunct: {scope: global}}
 END
-	[ "$1" = no ] || echo '      - {name: net1, kind: native, vf: {adapter: soft0, index: 4}}'
+	[ "$1" = no ] || cat <<'END'
+      - {name: net1, kind: native, vf: {adapter: soft0, index: 4}}
+      - {name: net2, kind: native, shared: wild/net0}
+END
 }
 everything_runs() {
-	[ "$(field '[.adjuncts[] | select(.state == "running")] | length')" = 5 ]
+	[ "$(field '[.partitions[].devices[] | select(.state == "running")] | length')" = 6 ]
 }
 
 # ---- Deeds: each is done once it has been done, and none waits for its effect -------------
@@ -50,7 +53,8 @@ deed_program() { # one that sends to the guest, or scribbles, and is killed by t
 	fi
 	program=$last
 }
-deed_attach() { "$helpers/neighbour" attach "$(socket_of wild)" net1 12; }
+# To a device of its own, or to one that is a client of the global adjunct next to it.
+deed_attach() { "$helpers/neighbour" attach "$(socket_of wild)" "net$((1 + RANDOM % 2))" 12; }
 deed_guest() { # it sends to the program at once; the next of them kills it
 	[ -z "$guest" ] || stop "$guest" KILL
 	spawn "$work/guest.log" "$testpmd" --no-huge -m 64 --no-pci --no-shconf --no-telemetry \
