@@ -192,10 +192,11 @@ static void settle(int fd, const struct settlement *settlement)
 static void store_method(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct keeper *keeper = context;
+	/* Before the name, which may be wrong: the call is then answered, and gone. */
+	unsigned count = varlink_call_fd_count(call);
 	const char *name = name_parameter(call, parameters);
 	struct settlement settlement;
 	int fds[VARLINK_FDS_MAX];
-	unsigned count = varlink_call_fd_count(call);
 
 	if (!name)
 		return;

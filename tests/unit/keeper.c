@@ -283,6 +283,27 @@ Test(keeper, T07_stores_and_settles)
 	expect_error("Store", settled(-1, 1, ""), invalid, NULL);
 	expect_error("Store", settled(0, 1, "6"), invalid, NULL);
 	expect_error("Store", settled(0, 1, "xy"), invalid, NULL);
+	static const struct {
+		int fd, skip_bytes;
+		const char *answer;
+	} wrong[] = {{2, 1, "6f"}, {-1, 1, "6f"}, {1, -1, "6f"}, {1, 65536, "6f"}, {1, 1, "6"}, {1, 1, "6F"},
+		     {1, 1, "6f "}};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		answer = call("Store", settled(wrong[i].fd, wrong[i].skip_bytes, wrong[i].answer), fds, 2,
+			      invalid);
+		varlink_answer_clear(&answer);
+	}
+	char longest[2 * 64 + 3];
+	memset(longest, '6', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	answer = call("Store", settled(1, 1, longest), fds, 2, invalid);
+	varlink_answer_clear(&answer);
+	answer = call("Store", json_pack("{s:s,s:[]}", "name", "session", "settle"), fds, 2, invalid);
+	varlink_answer_clear(&answer);
+	/* Nothing to skip and nothing to say: kept as any other. */
+	answer = call("Store", settled(0, 0, ""), fds, 2, NULL);
+	cr_expect(json_is_true(json_object_get(answer.parameters, "settled")));
+	varlink_answer_clear(&answer);
 	close(ends[0]);
 	close(ends[1]);
 	close(fds[0]);
@@ -303,6 +324,42 @@ Test(keeper, bad_parameters)
 	expect_error("CreateTap", json_pack("{s:s,s:s,s:s,s:i,s:[i]}", "name", "net0", "ifname", "net0",
 					    "mac", mac, "mtu", 1500, "addresses", 7), invalid, NULL);
 	expect_error("GetNamespaces", NULL, ERROR("NoNamespace"), "no network namespace");
+	expect_error("Store", NULL, invalid, NULL);
+	expect_error("Remove", NULL, invalid, NULL);
+	expect_error("CreateTap", json_pack("{s:s,s:s,s:i,s:[]}", "name", "net0", "ifname", "net0", "mtu",
+					    1500, "addresses"), invalid, NULL);
+	/* Without a name that it is kept by; with more addresses than there is room for. */
+	expect_error("CreateTap", json_pack("{s:s,s:s,s:i,s:[]}", "ifname", "net0", "mac", mac, "mtu", 1500,
+					    "addresses"), invalid, NULL);
+	json_t *many = json_array();
+	for (unsigned i = 0; i <= KEEPER_ADDRESSES_MAX; i++)
+		json_array_append_new(many, json_string("10.0.0.1/24"));
+	expect_error("CreateTap", json_pack("{s:s,s:s,s:s,s:i,s:o}", "name", "net0", "ifname", "net0", "mac",
+					    mac, "mtu", 1500, "addresses", many), invalid, NULL);
+	expect_error("SetUpInterface", NULL, invalid, NULL);
+	expect_error("SetUpInterface", json_pack("{s:s,s:i,s:s}", "ifname", "net0", "mtu", 1500, "addresses",
+						 "10.0.0.1/24"), invalid, NULL);
+}
+
+Test(keeper, is_full_one_day)
+{
+	char name[16];
+	int fd = memory_fd();
+
+	for (unsigned i = 0; i < KEEPER_NAMES_MAX; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		struct varlink_answer answer = call("Store", named(name), &fd, 1, NULL);
+		varlink_answer_clear(&answer);
+	}
+	struct varlink_answer answer = call("Store", named("more"), &fd, 1, ERROR("SystemError"));
+	varlink_answer_clear(&answer);
+	expect_error("CreateTap", tap("more", "net0", "02:00:00:00:00:01", 1500, "10.9.0.1/24"),
+		     ERROR("SystemError"), "at most");
+	answer = call("Remove", named("n0"), NULL, 0, NULL);
+	varlink_answer_clear(&answer);
+	answer = call("Store", named("more"), &fd, 1, NULL);
+	varlink_answer_clear(&answer);
+	close(fd);
 }
 
 /* A first interface; false, and the test is marked skipped, where that is forbidden. */
@@ -427,6 +484,9 @@ Test(forbidden, namespace_says_what_to_do, .fini = stop)
 {
 	start_keeper(false);
 	expect_error("CreateTap", tap("net0", "net0", "02:00:00:00:00:01", 1500, "10.9.0.1/24"),
+		     ERROR("SystemError"), "kernel.unprivileged_userns_clone");
+	expect_error("MakeNamespace", NULL, ERROR("SystemError"), "kernel.unprivileged_userns_clone");
+	expect_error("SetUpInterface", json_pack("{s:s,s:i,s:[]}", "ifname", "net0", "mtu", 1500, "addresses"),
 		     ERROR("SystemError"), "kernel.unprivileged_userns_clone");
 	expect_error("GetNamespaces", NULL, ERROR("NoNamespace"), NULL);
 }
