@@ -85,11 +85,11 @@ int descriptor_check_tap(const struct adj_env *env, int fd)
 		env->log(env, ADJ_LOG_ERROR, "port: not a TAP descriptor: %s", strerror(errno));
 		return -EINVAL;
 	}
-	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_NO_PI) ||
-	    (request.ifr_flags & IFF_VNET_HDR)) {
+	/* Whether it has IFF_NO_PI, as it must, cannot be asked: the same bit of the answer
+	 * says that no filter is attached. */
+	if (!(request.ifr_flags & IFF_TAP) || (request.ifr_flags & IFF_VNET_HDR)) {
 		env->log(env, ADJ_LOG_ERROR,
-			 "port: the TAP interface must be IFF_TAP, IFF_NO_PI "
-			 "and without IFF_VNET_HDR");
+			 "port: the TAP interface must be IFF_TAP, and without IFF_VNET_HDR");
 		return -EINVAL;
 	}
 	return set_nonblocking(fd);
