@@ -197,3 +197,31 @@ unit_vf_work_USES := vfmanager
 unit_vf_work_LDFLAGS := $(foreach call,open opendir readlink access read,-Wl,--wrap=$(call))
 unit_vf_work_OUT := tests/unit/vf_work
 unit_vf_work_TEST := 1
+
+PROGRAMS += unit_events
+unit_events_SRCS := $(addprefix tests/unit/,fault.c fault_event.c $(addprefix events/,world.c guests.c \
+	forwarder.c)) \
+	hv-shim/objects.c $(addprefix hv-shim/events/,device_events.c events_status.c forwarder.c guests.c)
+unit_events_PKGS := criterion jansson libsystemd
+unit_events_USES := document vfmanager base eventqueues
+unit_events_LDFLAGS := $(FAULT_LDFLAGS) $(FAULT_EVENT_LDFLAGS) $(foreach call,epoll_create1 epoll_ctl \
+	mmap,-Wl,--wrap=$(call))
+unit_events_OUT := tests/unit/events
+unit_events_TEST := 1
+
+PROGRAMS += unit_region
+unit_region_SRCS := $(addprefix tests/unit/,fault.c region.c) $(addprefix hv-shim/,region.c objects.c)
+unit_region_PKGS := criterion jansson libsystemd
+unit_region_USES := document vfmanager base eventqueues
+unit_region_LDFLAGS := $(FAULT_LDFLAGS)
+unit_region_OUT := tests/unit/region
+unit_region_TEST := 1
+
+PROGRAMS += unit_adjunct
+unit_adjunct_SRCS := $(addprefix tests/unit/,fault.c adjunct.c) \
+	$(addprefix adjunct-drivers/runtime/,start_request.c descriptors.c)
+unit_adjunct_PKGS := criterion jansson
+unit_adjunct_USES := base eventqueues
+unit_adjunct_LDFLAGS := $(FAULT_LDFLAGS)
+unit_adjunct_OUT := tests/unit/adjunct
+unit_adjunct_TEST := 1
