@@ -88,6 +88,7 @@ static union {
 	uint8_t octets[64];
 } inflight;
 static bool has_inflight = true;
+static unsigned more_regions; /* than the guest has: empty ones */
 
 static struct adj_inflight *record(void)
 {
@@ -158,10 +159,10 @@ STAND_IN(rte_vhost_get_mem_table, (int vid, struct rte_vhost_memory **out))
 {
 	unsigned count = guest_regions.count;
 	struct rte_vhost_memory *memory =
-		malloc(sizeof(*memory) + count * sizeof(memory->regions[0]));
+		calloc(1, sizeof(*memory) + (count + more_regions) * sizeof(memory->regions[0]));
 
 	cr_assert_eq(vid, VID);
-	memory->nregions = count;
+	memory->nregions = count + more_regions;
 	for (unsigned i = 0; i < count; i++)
 		memory->regions[i] = (struct rte_vhost_mem_region){
 			.guest_phys_addr = guest_regions.region[i].guest_address,
@@ -566,6 +567,47 @@ Test(vhost_port, frames_of_a_wrong_length_are_dropped_both_ways)
 	callbacks->destroy_device(VID);
 }
 
+Test(vhost_port, a_frame_that_cannot_be_one_piece_is_dropped_alone)
+{
+	struct rte_mbuf *frames[BURST_FRAMES], *rest;
+
+	guest_comes();
+	for (unsigned slot = 0; slot < 4; slot++)
+		guest_room(&guest[VHOST_QUEUE_RECEIVE], slot, 2048);
+	frames_make(frames, 3, 60);
+	/* Its first piece lies at the end of its buffer. */
+	cr_assert_not_null(rte_pktmbuf_append(frames[1], 1900));
+	cr_assert_not_null(rte_pktmbuf_adj(frames[1], 1900));
+	frames_make(&rest, 1, 500);
+	cr_assert_not(rte_pktmbuf_chain(frames[1], rest));
+	cr_expect_eq(port->ops->give(port, frames, 3), 1u, "those before it");
+	cr_expect_eq(port->ops->give(port, frames + 1, 2), 2u, "one dropped, one given");
+	cr_expect_eq(port->counters.rx_dropped, 1u);
+	cr_expect_eq(port->counters.rx_frames, 2u);
+	callbacks->destroy_device(VID);
+}
+
+Test(vhost_port, a_driver_of_before_version_1_has_a_shorter_header)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+
+	negotiated = 0;
+	guest_comes();
+	guest_send(&guest[VHOST_QUEUE_TRANSMIT], 0, 60, 7);
+	cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 1);
+	cr_expect_eq(frames[0]->pkt_len, 62u, "what follows its ten octets is the frame");
+	rte_pktmbuf_free(frames[0]);
+	callbacks->destroy_device(VID);
+}
+
+Test(vhost_port, T02_more_memory_than_there_can_be_is_left_out)
+{
+	more_regions = VHOST_REGIONS_MAX;
+	guest_comes();
+	expect_served(true, "what was there first is reached");
+	callbacks->destroy_device(VID);
+}
+
 Test(vhost_port, without_mbufs_nothing_is_taken)
 {
 	struct rte_mbuf *all[511], *frames[BURST_FRAMES];
@@ -666,6 +708,20 @@ Test(vhost_port, T07_a_record_of_another_ring_is_not_believed)
 	}
 	callbacks->destroy_device(VID);
 	cr_expect_eq(atomic_load(&record()->version), 0u, "an orderly end needs none");
+}
+
+Test(vhost_port, T07_a_record_waits_for_its_ring)
+{
+	guest_comes();
+	for (unsigned slot = 0; slot < 4; slot++)
+		guest_send(&guest[VHOST_QUEUE_TRANSMIT], slot, 60, 1);
+	vring_result = -1;
+	successor(0, true);
+	cr_expect_eq(take_and_drop(), 0u);
+	vring_result = 0;
+	cr_assert_eq(callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 1), 0);
+	cr_expect_eq(take_and_drop(), 4u);
+	callbacks->destroy_device(VID);
 }
 
 Test(vhost_port, T07_what_was_taken_of_a_ring_that_stopped_is_the_guests_again)

@@ -363,6 +363,24 @@ Test(vhost_ring, T02_buffers_that_are_none_cost_the_frame)
 	cr_expect_eq(vhost_ring_give(&ring, frames, 1, &refused), -EPROTO);
 }
 
+Test(vhost_ring, T02_a_frame_in_too_many_pieces_is_refused)
+{
+	/* Eight times the same chain, of an octet each. */
+	ring.mergeable = true;
+	for (unsigned i = 0; i < GUEST_RING; i++)
+		guest_describe(&ring, i, GUEST_BUFFER(0) + i, 1, WRITE | (i + 1 < GUEST_RING ? NEXT : 0),
+			       (uint16_t)(i + 1));
+	for (unsigned i = 0; i < GUEST_RING; i++)
+		guest_offer(&ring, 0);
+	frame_make(0, 60, 5);
+	cr_expect_eq(vhost_ring_give(&ring, frames, 1, &refused), 1);
+	cr_expect_eq(refused, 1u);
+	cr_expect_eq(frames[0].length_bytes, 0u);
+	cr_expect_eq(ring.used->idx, GUEST_RING, "all of them go back");
+	for (unsigned i = 0; i < GUEST_RING; i++)
+		cr_expect_eq(ring.used->ring[i].len, 0u);
+}
+
 /* ---- Notifications ------------------------------------------------------------------- */
 
 static unsigned called(void)

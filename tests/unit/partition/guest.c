@@ -309,6 +309,92 @@ Test(guest, a_shim_that_is_gone_and_back)
 	cr_expect_eq(wait_ms(events, PATIENCE_MS), 1, "told by event again");
 }
 
+/* ---- Who is in it ---------------------------------------------------------- */
+
+Test(guest, a_net_that_is_added_again_is_watched_for_something_else)
+{
+	struct otr_guest_event events[4];
+	int other_user;
+
+	cr_assert_eq(wait_ms(events, 0), 0);
+	cr_expect_eq(otr_guest_add(guest, net, OTR_TX, &other_user), 0, "%s", otr_last_error());
+	cr_assert_eq(wait_ms(events, PATIENCE_MS), 1, "there is room to send");
+	cr_expect_eq(events[0].what, OTR_TX);
+	cr_expect_eq(events[0].user, &other_user);
+}
+
+Test(guest_open, no_more_nets_than_it_was_opened_for_and_a_queue_for_each)
+{
+	struct otr *other;
+	struct otr_net *second;
+
+	net = fake_open(&shim, &otr);
+	second = fake_open(&shim, &other);
+	cr_assert_eq(otr_guest_open(otr, 2, &guest), 0, "%s", otr_last_error());
+	cr_assert_eq(otr_guest_add(guest, net, OTR_RX, NULL), 0);
+	cr_expect_eq(otr_guest_add(guest, second, OTR_RX, NULL), -EPROTO, "the queue is the first's");
+	cr_expect(strstr(otr_last_error(), "impossible queue"));
+	otr_guest_close(guest);
+	cr_assert_eq(otr_guest_open(otr, 1, &guest), 0, "%s", otr_last_error());
+	cr_assert_eq(otr_guest_add(guest, net, OTR_RX, NULL), 0);
+	cr_expect_eq(otr_guest_add(guest, second, OTR_RX, NULL), -EBUSY);
+	cr_expect_eq(otr_guest_remove(guest, NULL), -ENOENT);
+	cr_expect_eq(otr_guest_remove(guest, second), -ENOENT);
+	otr_guest_close(guest);
+	guest = NULL;
+	otr_net_close(net);
+	otr_net_close(second);
+	otr_detach(otr);
+	otr_detach(other);
+}
+
+Test(guest, is_told_in_parts_where_there_is_room_for_few)
+{
+	struct otr_guest_event events[1];
+
+	cr_assert_eq(otr_guest_wait(guest, events, 1, otr_deadline_ms(0)), 0);
+	fake_forward(&shim, GUEST_SLOT_SELF, EQ_LINK_DOWN);
+	fake_forward(&shim, GUEST_SLOT_SELF, EQ_LINK_UP);
+	cr_assert_eq(otr_guest_wait(guest, events, 1, otr_deadline_ms(PATIENCE_MS)), 1);
+	cr_expect_str_eq(events[0].event, "link-down");
+	cr_assert_eq(otr_guest_wait(guest, events, 1, otr_deadline_ms(PATIENCE_MS)), 1);
+	cr_expect_str_eq(events[0].event, "link-up");
+}
+
+Test(guest, without_a_shim_it_looks_by_itself)
+{
+	struct otr_guest_event events[4];
+
+	cr_assert_eq(wait_ms(events, 0), 0);
+	fake_command(&shim, 'x');
+	for (uint64_t deadline_ns = otr_deadline_ms(PATIENCE_MS);
+	     !otr_guest_arm(guest) && otr_now_ns() < deadline_ns;)
+		cr_assert_eq(wait_ms(events, 1), 0);
+	cr_expect_eq(otr_guest_arm(guest), 1, "nobody would wake it");
+	/* Who leaves, and who comes, does not need the shim. */
+	cr_expect_eq(otr_guest_remove(guest, net), 0);
+	cr_expect_eq(otr_guest_add(guest, net, OTR_RX, &user), 0, "%s", otr_last_error());
+	fake_deliver(&shim, 60, 1);
+	cr_expect_eq(wait_ms(events, PATIENCE_MS), 1);
+}
+
+Test(guest, a_wait_without_end_ends_with_the_event)
+{
+	struct otr_guest_event events[4];
+	struct otr_guest_stats stats;
+	pthread_t thread;
+
+	for (unsigned polling = 0; polling < 2; polling++) {
+		otr_guest_set_polling(guest, polling ? 200000 : 0);
+		cr_assert_eq(pthread_create(&thread, NULL, deliver_later, NULL), 0);
+		cr_expect_eq(otr_guest_wait(guest, events, 4, OTR_FOREVER), 1);
+		pthread_join(thread, NULL);
+		receive_one();
+	}
+	otr_guest_stats(guest, &stats);
+	cr_expect_geq(stats.sleeps, 2, "who polls in vain sleeps, too");
+}
+
 /* What a forwarder that has lost its mind writes: the guest's program lives. */
 Test(guest, T01_garbage_in_the_storage)
 {
