@@ -67,7 +67,7 @@ static pid_t spawn(char *const arguments[], int in, int out, int third)
 
 /* ---- The adapter ------------------------------------------------------- */
 
-void adapter_open(struct adapter_process *adapter, unsigned vfs)
+void adapter_spawn(struct adapter_process *adapter)
 {
 	char program[300], path[128];
 	int listen_fd;
@@ -91,6 +91,14 @@ void adapter_open(struct adapter_process *adapter, unsigned vfs)
 	snprintf(path, sizeof(path), "%s/vf", adapter->directory);
 	if (mkdir(path, 0700))
 		fail("mkdir: %s", strerror(errno));
+}
+
+void adapter_open(struct adapter_process *adapter, unsigned vfs)
+{
+	char path[128];
+
+	adapter_spawn(adapter);
+	snprintf(path, sizeof(path), "%s/vf", adapter->directory);
 	adapter_do(
 		adapter, "Start",
 		json_pack("{s:s, s:s, s:i}", "name", "test", "directory", path, "vfs", (int)vfs));

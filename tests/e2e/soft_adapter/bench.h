@@ -40,6 +40,8 @@ struct frames {
 
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Its process, which has not been told to start. */
+void adapter_spawn(struct adapter_process *adapter);
 /* Starts the adapter with `vfs` functions and watches its events. */
 void adapter_open(struct adapter_process *adapter, unsigned vfs);
 /* Ends it with SIGTERM: its wait status. Removes the directory. */

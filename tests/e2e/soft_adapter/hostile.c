@@ -75,6 +75,26 @@ static void refused_memory(struct scene *scene, uint64_t claimed, uint64_t offse
 	expect_hang_up(fd);
 }
 
+/* Two regions, one descriptor. */
+static void too_few_descriptors(struct scene *scene)
+{
+	uint64_t table[9] = {2, 0x1000, 4096, 0x1000, 0, 0x8000, 4096, 0x8000, 0};
+	int fd = socket_open(&scene->adapter, 3), memfd = memory(65536, F_SEAL_SHRINK);
+
+	send_message(fd, 5, table, sizeof(table), &memfd, 1);
+	expect_hang_up(fd);
+}
+
+/* Not a memfd: nobody can tell whether it will shrink. */
+static void memory_that_is_a_pipe(struct scene *scene)
+{
+	uint64_t table[5] = {1, 0x1000, 4096, 0x1000, 0};
+	int fd = socket_open(&scene->adapter, 3), event = eventfd(0, EFD_CLOEXEC);
+
+	send_message(fd, 5, table, sizeof(table), &event, 1);
+	expect_hang_up(fd);
+}
+
 static void bad_messages(struct scene *scene)
 {
 	const struct {
@@ -101,6 +121,9 @@ static void bad_messages(struct scene *scene)
 		{12, 8, 0x100, 1},             /* with one it says it does not have */
 		{5, 8, 0, 0},                  /* no memory */
 		{5, 8, 9, 8},
+		{5, 4, 1, 1},                  /* shorter than any table of memory */
+		{5, 8, 1, 1},                  /* shorter than it says it is */
+		{12, 4, 0, 1},                 /* SET_VRING_KICK, too short */
 		{1, 300, 0, 0}, /* longer than any */
 	};
 	unsigned before = adapter_fds(&scene->adapter);
@@ -119,6 +142,8 @@ static void bad_messages(struct scene *scene)
 	refused_memory(scene, 65536, 4096, F_SEAL_SHRINK);
 	refused_memory(scene, UINT64_MAX, 4096, F_SEAL_SHRINK); /* the sum overflows */
 	refused_memory(scene, 0, 0, F_SEAL_SHRINK);
+	too_few_descriptors(scene);
+	memory_that_is_a_pipe(scene);
 	usleep(100000);
 	CHECK_EQ(adapter_fds(&scene->adapter), before);
 	driver_send(&scene->a, MAC_B, MAC_A, 10, 100, 0, 0);
@@ -170,11 +195,25 @@ static void unsealed_driver(struct scene *scene)
 	expect_frames(&scene->b, 10, 100);
 }
 
+struct refused {
+	const char *method, *parameters, *error;
+};
+
+static void expect_refused(struct adapter_process *adapter, const struct refused *row)
+{
+	const char *error = "none";
+	json_t *answer = adapter_call(adapter, row->method,
+				      json_loads(row->parameters, 0, NULL), &error);
+	size_t length = strlen(error), wanted = strlen(row->error);
+
+	check(!answer && length > wanted && !strcmp(error + length - wanted, row->error), __FILE__,
+	      __LINE__, "%s %s: %s", row->method, row->parameters, error);
+	json_decref(answer);
+}
+
 static void refused_calls(struct scene *scene)
 {
-	const struct {
-		const char *method, *parameters, *error;
-	} rows[] = {
+	const struct refused rows[] = {
 		{"Start", "{\"name\":\"x\",\"directory\":\"/tmp\",\"vfs\":1}", "WrongState"},
 		{"GetVf", "{\"index\":4}", "NoSuchVf"},
 		{"GetVf", "{\"index\":-1}", "NoSuchVf"},
@@ -187,20 +226,55 @@ static void refused_calls(struct scene *scene)
 		{"SetFault", "{\"index\":1,\"fault\":\"x\",\"value\":1}", "InvalidParameter"},
 		{"SetFault", "{\"index\":1,\"fault\":\"drop\",\"value\":101}", "InvalidParameter"},
 		{"SetFault", "{\"index\":1,\"fault\":\"drop\"}", "InvalidParameter"},
+		{"SetFault", "{\"index\":1,\"fault\":\"drop\",\"value\":-1}", "InvalidParameter"},
+		{"SetFault", "{\"index\":1,\"fault\":7,\"value\":1}", "InvalidParameter"},
+		{"SetFault", "{\"index\":4,\"fault\":\"drop\",\"value\":1}", "NoSuchVf"},
+		{"ConfigureVf", "{\"index\":4,\"settings\":{}}", "NoSuchVf"},
+		{"ResetVf", "{\"index\":4}", "NoSuchVf"},
+		{"SetLink", "{\"state\":\"\"}", "InvalidParameter"},
+		{"SetLink", "{\"state\":\"longer\"}", "InvalidParameter"},
+		{"ConfigureVf", "{\"index\":1,\"settings\":{\"mac\":\"0g:00:00:00:00:01\"}}",
+		 "InvalidParameter"},
+		{"ConfigureVf", "{\"index\":1,\"settings\":{\"mac\":\"0/:00:00:00:00:01\"}}",
+		 "InvalidParameter"},
+		{"ConfigureVf", "{\"index\":1,\"settings\":{\"mac\":\"=0:00:00:00:00:01\"}}",
+		 "InvalidParameter"},
+		{"ConfigureVf", "{\"index\":1,\"settings\":{\"proto\":8021}}", "InvalidParameter"},
+		{"ConfigureVf", "{\"index\":1,\"settings\":{\"state\":true}}", "InvalidParameter"},
 		{"Monitor", "{}", "ExpectedMore"},
 		{"Fly", "{}", "MethodNotFound"},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const char *error = "none";
-		json_t *answer = adapter_call(&scene->adapter, rows[i].method,
-					      json_loads(rows[i].parameters, 0, NULL), &error);
-		size_t length = strlen(error), wanted = strlen(rows[i].error);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		expect_refused(&scene->adapter, &rows[i]);
+}
 
-		check(!answer && length > wanted && !strcmp(error + length - wanted, rows[i].error),
-		      __FILE__, __LINE__, "%s %s: %s", rows[i].method, rows[i].parameters, error);
-		json_decref(answer);
-	}
+static void too_early_or_not_to_be_started(struct scene *scene)
+{
+	const struct refused rows[] = {
+		{"GetInfo", "{}", "WrongState"},
+		{"ListVfs", "{}", "WrongState"},
+		{"GetVf", "{\"index\":0}", "WrongState"},
+		{"ConfigureVf", "{\"index\":0,\"settings\":{}}", "WrongState"},
+		{"ResetVf", "{\"index\":0}", "WrongState"},
+		{"SetLink", "{\"state\":\"up\"}", "WrongState"},
+		{"SetFault", "{\"index\":0,\"fault\":\"drop\",\"value\":1}", "WrongState"},
+		{"ClearFaults", "{}", "WrongState"},
+		{"Start", "{\"directory\":\"/tmp\",\"vfs\":1}", "InvalidParameter"},
+		{"Start", "{\"name\":\"x\",\"vfs\":1}", "InvalidParameter"},
+		{"Start", "{\"name\":\"x\",\"directory\":\"\",\"vfs\":1}", "InvalidParameter"},
+		{"Start", "{\"name\":\"x\",\"directory\":\"/tmp\"}", "InvalidParameter"},
+		{"Start", "{\"name\":\"x\",\"directory\":\"/tmp\",\"vfs\":0}", "InvalidParameter"},
+		{"Start", "{\"name\":\"x\",\"directory\":\"/tmp\",\"vfs\":65}", "InvalidParameter"},
+		{"Start", "{\"name\":\"x\",\"directory\":\"/no/where\",\"vfs\":1}", "Refused"},
+	};
+	struct adapter_process adapter;
+
+	(void)scene;
+	adapter_spawn(&adapter);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		expect_refused(&adapter, &rows[i]);
+	CHECK_EQ(adapter_close(&adapter), 0);
 }
 
 const struct test_case hostile_cases[] = {
@@ -209,5 +283,7 @@ const struct test_case hostile_cases[] = {
 	{"a second driver is turned away", second_driver},
 	{"T05: memory that can shrink is refused", unsealed_driver},
 	{"calls that make no sense are refused", refused_calls},
+	{"calls before it was started are refused, and starts that cannot be",
+	 too_early_or_not_to_be_started},
 	{0},
 };
