@@ -3,51 +3,8 @@
 # The command line against a shim that answers from a file (fake_shim.c): every
 # command as text and as JSON, what it asks the daemon for, its errors and exit
 # statuses, the bar on a terminal, completion, and the manual page. TAP lines.
-set -u -o pipefail
-export LC_ALL=C.UTF-8 TZ=UTC
-unset NO_COLOR OUTRIGGER_STATE_DIR SHELL
-cd "$(dirname "$0")/../.."
-build=${OTR_BUILD:-$PWD/build}
-export PATH=$build/bin:$PATH
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/otr-cli.XXXXXX")
-requests=$work/requests out=$work/out err=$work/err
-status=0 failures=0 number=0
-"$build/tests/e2e/fake_shim" "$work/control.sock" tests/e2e/cli_answers.json >>"$requests" &
-shim=$!
-trap 'kill $shim 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
-deadline=$((SECONDS + 10))
-until [ -S "$work/control.sock" ]; do
-	[ $SECONDS -lt $deadline ] || { echo "Bail out! fake_shim does not start"; exit 1; }
-	sleep 0.05
-done
-
-# ---- Helpers -----------------------------------------------------------------
-report() { # RESULT NAME: a TAP line, and what the command said if it failed
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-		return
-	fi
-	failures=$((failures + 1))
-	echo "not ok $number - $2"
-	echo "# exit status $status"
-	sed 's/^/# out: /' "$out"
-	sed 's/^/# err: /' "$err"
-}
-run() { # ARGUMENT...: against the fake shim; for the checks that follow
-	: >"$requests"
-	timeout 20 outrigger --state-dir "$work" "$@" >"$out" 2>"$err" </dev/null
-	status=$?
-}
-gives() { [ "$status" = "$1" ]; report $? "$2: exit status $1"; }
-says() { grep -qF -- "$1" "$out"; report $? "$2"; }
-warns() { grep -qF -- "$1" "$err"; report $? "$2"; }
-quiet() { [ ! -s "$err" ]; report $? "$1: nothing on standard error"; }
-json() { jq -e "$1" "$out" >/dev/null 2>&1; report $? "$2"; }
-json_error() { jq -e "$1" "$err" >/dev/null 2>&1; report $? "$2"; }
-asked() { jq -e "$1" "$requests" >/dev/null 2>&1; report $? "$2"; }
-equals() { diff -u - "$out" >"$work/diff"; local result=$?; sed 's/^/# /' "$work/diff"; report $result "$1"; }
+answers=tests/e2e/cli_answers.json
+. "$(dirname "$0")/cli.inc"
 
 # ---- Every command, as text and as JSON ----------------------------------------
 run status
@@ -143,6 +100,21 @@ run log -f -n 7 -j
 asked '.parameters == {"lines": 7, "follow": true}' "log -f -n 7: asked for"
 jq -es 'length == 4 and .[3].level == 3 and .[0].version == 1' "$out" >/dev/null
 report $? "log -j: an object a line"
+
+run events show
+gives 0 "events show"
+says "3 of 16" "events show: what waits in a queue"
+run events top -n 1 -i 0.1
+gives 0 "events top"
+sed -i "s/$(printf '\\033')[^A-Za-z]*[A-Za-z]//g" "$out"
+grep -qE '^red +2 +2\.00 k ' "$out"
+report $? "events top: a partition's rate"
+grep -qE '^young +0 +- ' "$out"
+report $? "events top: none of a partition that has just come"
+grep -qE '^red +99 +net0 +3 of 16 +- ' "$out"
+report $? "events top: nor of a guest that has"
+grep -qE '^red +71 +net0 +3 of 16 +2\.50 k +5 +2 +broken' "$out"
+report $? "events top: a queue that its guest has broken"
 
 run version
 says "outriggerd 0.1.0, running" version
@@ -494,6 +466,4 @@ report $? "the manual page renders without a warning"
 MANWIDTH=80 man -l "$work/outrigger.1" 2>"$err" | col -b >"$out"
 says "--detailed-exitcode" "the manual page has the options"
 says "device stats [PARTITION[/DEVICE]]" "the manual page has the commands"
-
-echo "1..$number"
-[ $failures = 0 ]
+cli_finish

@@ -9,6 +9,7 @@
  * "METHOD". What is found is an object:
  *   answers     a list: one answer each, all but the last with `continues`
  *   error       instead of a last answer: its name; parameters beside it
+ *   turns       true: each request has the next of `answers`, and that alone
  *   delay_ms    before each answer
  *   hang_up     close the connection instead of the last answer
  *   silent      never answer
@@ -178,6 +179,14 @@ static void answer(const char *method, struct varlink_call *call, json_t *parame
 	}
 	list = json_object_get(reply, "answers");
 	count = json_array_size(list);
+	if (json_is_true(json_object_get(reply, "turns"))) {
+		json_t *turn = json_object_get(reply, "turn");
+		size_t at = (size_t)json_integer_value(turn);
+
+		json_integer_set(turn, (json_int_t)(at + 1 < count ? at + 1 : at));
+		last_answer(call, reply, json_array_get(list, at));
+		return;
+	}
 	for (size_t i = 0; i + 1 < count && varlink_call_wants_more(call); i++) {
 		wait_ms(reply);
 		varlink_reply_more(call, json_incref(json_array_get(list, i)));
@@ -189,7 +198,7 @@ static void answer(const char *method, struct varlink_call *call, json_t *parame
 #define METHODS(DO) \
 	DO(Apply) DO(Down) DO(GetStatus) DO(ListPartitions) DO(GetPartition) DO(CreatePartition) \
 	DO(DestroyPartition) DO(OpenNamespace) DO(ListAdjuncts) DO(GetAdjunct) DO(ListDevices) \
-	DO(GetDevice) DO(GetStats) DO(GetLog)
+	DO(GetDevice) DO(GetStats) DO(GetLog) DO(GetEvents) DO(RestartAdjunct)
 
 #define HANDLER(m) \
 	static void handle_##m(struct varlink_call *call, json_t *parameters, void *context) \

@@ -194,6 +194,30 @@ Test(options, more_devices_than_there_is_room_for)
 	cr_expect_eq(cli_parse(&cli, argc, argv), CLI_USAGE);
 }
 
+/* What a command has no use for is refused when it is given, not when it is looked at. */
+Test(options, numbers)
+{
+	static const struct {
+		const char *option, *value;
+		bool fine;
+	} rows[] = {
+		{"--count", "1", true},     {"--count", "1000000", true}, {"--count", "0", false},
+		{"--count", "-1", false},   {"--count", "", false},	  {"--count", "2x", false},
+		{"--count", "1000001", false}, {"--count", "x", false},
+		{"--interval", "0.1", true},   {"--interval", "60", true}, {"--interval", "60.1", false},
+		{"--interval", "nan", false},  {"--interval", "", false},  {"--interval", "1e9", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *argv[] = {"outrigger", "vf", "watch", (char *)(uintptr_t)rows[i].option,
+				(char *)(uintptr_t)rows[i].value, NULL};
+		struct cli cli = {.silent = true};
+
+		cr_expect_eq(cli_parse(&cli, 5, argv), rows[i].fine ? CLI_DONE : CLI_USAGE, "%s '%s'",
+			     rows[i].option, rows[i].value);
+	}
+}
+
 /* ---- --device ---------------------------------------------------------------- */
 
 static void expect_device(const char *spec, const char *expected)
