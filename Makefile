@@ -41,7 +41,7 @@ FLAVOR_tsan := -O1 -fsanitize=thread -Wno-error=tsan
 FLAVOR_edges := $(FLAVOR_release)
 # Counters live in a mapped file from before main() on: neither SIGKILL nor an
 # adjunct's confinement loses what was counted.
-FLAVOR_coverage := -O1 -fprofile-instr-generate=$(CURDIR)/build/coverage/raw/%m%c.profraw \
+FLAVOR_coverage := -O1 -fprofile-update=atomic -fprofile-instr-generate=$(CURDIR)/build/coverage/raw/%m%c.profraw \
 	-fcoverage-mapping -mllvm -runtime-counter-relocation
 FLAVOR_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CFLAGS ?= -g

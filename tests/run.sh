@@ -27,6 +27,7 @@
 #   ONLY=REGEX       the suites whose name matches; none is an error
 #   FUZZ_SECONDS=20  for each fuzz target
 #   ATTACHES=2000    times that the neighbour of e2e/hostile_neighbour comes and goes
+#   FAULTS=1         of e2e/shim_faults: so many times as many places
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   PEER_STEP=12     of e2e/peer_faults; 1: every kind of call
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
@@ -37,7 +38,7 @@
 #   RIG=0            not rig/all, which is then a skip
 #   JOBS=N           suites at a time, but for e2e and rig
 #   CI=true          a skip is a failure
-#   FLAVOR=coverage  that build, unit/ and e2e/ suites alone; see tests/coverage/run.sh
+#   FLAVOR=coverage  that build, unit/, e2e/ and rig/ suites alone; see tests/coverage/run.sh
 #
 # Programs under test find the build in $OTR_BUILD. Logs: $OTR_BUILD/test-logs/.
 set -u -o pipefail
@@ -66,7 +67,7 @@ programs=$(make -s list-tests) || exit 1
 suites=()
 add() {
 	if [ "$flavor" = coverage ]; then
-		[[ $1 == unit/* || $1 == e2e/* ]] || return 0
+		[[ $1 == unit/* || $1 == e2e/* || $1 == rig/* ]] || return 0
 		# One rewrites memory a hundred million times, one has a build of its own;
 		# neither takes a branch that the others do not.
 		[[ $1 != unit/flipper && $1 != e2e/edges ]] || return 0

@@ -6,11 +6,11 @@
 # says why, never crash or hang; once the fault is over the document is applied, and
 # what there is must be what there is without any fault. faults/ has it all;
 # OTR_FULL=1 takes every N of system calls and every tenth allocation, else every
-# k-th.
+# k-th; FAULTS=M takes M times as many of these.
 . "$(dirname "$0")/lib.sh"
 
 faults() { # MODE STEP FULL-STEP PHASE...
-	local step=$2
+	local step=$((($2 + ${FAULTS:-1} - 1) / ${FAULTS:-1}))
 	[ -z "${OTR_FULL:-}" ] || step=$3
 	say "every $step of $1"
 	OTR_BUILD=$build OTR_E2E_MARK=$state "$helpers/shim_faults" "$1" "$state" "$daemon_log" $step \

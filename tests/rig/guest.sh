@@ -9,7 +9,13 @@ set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/run LC_ALL=C.UTF-8 TERM=${TERM:-linux}
 cd "$(dirname "$0")/../.." || exit 1
-export OTR_BUILD=$PWD/build
+OTR_BUILD=$(sed 's/.*rig\.build=\([^ ]*\).*/\1/' /proc/cmdline)
+export OTR_BUILD
+# Mapped files, which the folder of the machine cannot have.
+if [ -e /run/rig/counters ]; then
+	mkdir -m 1777 /run/counters
+	export LLVM_PROFILE_FILE=/run/counters/%m%c.profraw
+fi
 
 hostname rig
 ip link set lo up
@@ -31,6 +37,7 @@ else
 		timeout -k 10 "$seconds" "$script" </dev/null >"$log.log" 2>&1
 		echo $? >"$log.status"
 	done </run/rig/scripts
+	[ ! -e /run/counters ] || cp /run/counters/* /run/rig/counters/
 fi
 sync
 exec busybox poweroff -f

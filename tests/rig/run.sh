@@ -66,6 +66,10 @@ share layer "$layer" ,readonly=on
 share out "$work/out" ""
 # no_timer_check: on a busy machine the timer may look as if it did not work.
 arguments="console=ttyS0 panic=-1 no_timer_check intel_iommu=on iommu=pt rig.project=$PWD"
+arguments+=" rig.build=${OTR_BUILD:-$PWD/build}"
+# A build that counts branches does so in the guest's memory, and is brought here at the end.
+counters=${LLVM_PROFILE_FILE:+$(dirname "$LLVM_PROFILE_FILE")}
+[ -z "$counters" ] || mkdir "$work/out/counters" || exit 1
 boot() { # ARGUMENT...
 	LD_LIBRARY_PATH=$layer/usr/lib/x86_64-linux-gnu exec "$own" "${machine[@]}" "$@"
 }
@@ -100,6 +104,7 @@ tell() { # NAME
 	esac
 }
 failed=0
+[ -z "$counters" ] || cp "$work/out/counters/"*.profraw "$counters/" || failed=1
 for script; do tell "$(basename "$script" .sh)" || failed=1; done
 if [ $failed = 1 ]; then
 	echo "# the end of the console, and of QEMU's output:"

@@ -82,7 +82,9 @@ int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, mode_t mode);
 int __wrap_open(const char *path, int flags, mode_t mode)
 {
-	(void)path, (void)flags, (void)mode;
+	/* But where a build that counts branches counts them, before main(). */
+	if (strstr(path, ".profraw"))
+		return __real_open(path, flags, mode);
 	return refused() ? -1 : __real_open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -211,6 +213,7 @@ Test(confine, every_wall_is_looked_at)
 Test(confine, a_kernel_without_landlock_has_one_wall_less)
 {
 	landlock_version = -1;
+	made = 0; /* a build that counts branches makes some before main() */
 	cr_expect_eq(confine_files("/dev/vfio/7"), 0);
 	cr_expect_eq(made, 0u);
 	landlock_version = 1;

@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -97,7 +98,7 @@ static void flip(struct vhost_ring *ring, uint64_t *state, uint16_t direction)
 	__atomic_store_n(&ring->avail->idx,
 			 random >> 18 & 1023 ? (uint16_t)(used + 64) : (uint16_t)(random >> 30),
 			 __ATOMIC_RELEASE);
-	__atomic_fetch_add(rewritten, 64, __ATOMIC_RELAXED);
+	atomic_fetch_add_explicit(rewritten, 64, memory_order_relaxed);
 }
 
 static _Noreturn void flip_for_ever(void)
