@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The vhost-user port of the ethdev driver (port_vhost.c, vhost_session.c) on a
- * librte_vhost that this test plays: it calls the port back as that library does,
- * and fails where it is told to; and on a guest's rings (guest.h). The library itself,
- * with real guests, is run by tests/e2e. One thread; what two of them do to each other
- * is e2e's, too.
+ * librte_vhost that these tests play (played_vhost.h), and on a guest's rings (guest.h).
+ * One thread; what two of them do to each other is e2e's.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/virtio_config.h>
 #include <rte_eal.h>
 #include <rte_mbuf.h>
-#include <rte_vhost.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <string.h>
@@ -24,14 +19,10 @@
 
 #include "../fault.h"
 #include "clock.h"
-#include "ethdev/port.h"
-#include "ethdev/vhost_session.h"
-#include "guest.h"
-#include "runtime/vhost_notice.h"
+#include "played_vhost.h"
 
 #define MTU 1500
 #define FRAME_MAX (MTU + 18)
-#define VID 3
 
 static char path[] = "/tmp/otr-vhost-XXXXXX";
 static struct adj_env env;
@@ -72,158 +63,6 @@ static int watch(const struct adj_env *e, int fd, bool readable, bool writable)
 	return 0;
 }
 
-/* ---- librte_vhost ------------------------------------------------------------ */
-
-static const struct rte_vhost_device_ops *callbacks;
-static const struct rte_vhost_user_extern_ops *message_ops;
-static int kickfd, callfd[VHOST_QUEUES], notice_result, unregister_result, vring_result;
-static const char *failing; /* the call that does */
-static struct vhost_ring guest[VHOST_QUEUES]; /* where they are, for the test */
-static uint16_t base[VHOST_QUEUES];
-static uint64_t negotiated = 1ull << VIRTIO_F_VERSION_1;
-static uint32_t ring_entries = GUEST_RING;
-/* One descriptor's place, behind the header: the in-flight record. */
-static union {
-	struct rte_vhost_inflight_info_split split;
-	uint8_t octets[64];
-} inflight;
-static bool has_inflight = true;
-static unsigned more_regions; /* than the guest has: empty ones */
-
-static struct adj_inflight *record(void)
-{
-	return (struct adj_inflight *)inflight.split.desc;
-}
-
-int vhost_notice(const char *at)
-{
-	cr_assert_str_eq(at, path);
-	return notice_result;
-}
-
-#define STAND_IN(name, parameters) int __wrap_##name parameters; int __wrap_##name parameters
-static int fails(const char *name)
-{
-	return failing && !strcmp(failing, name) ? -1 : 0;
-}
-
-STAND_IN(rte_vhost_driver_register, (const char *at, uint64_t flags))
-{
-	(void)flags;
-	cr_assert_str_eq(at, path);
-	return fails("register");
-}
-
-STAND_IN(rte_vhost_driver_disable_features, (const char *at, uint64_t features))
-{
-	(void)at;
-	(void)features;
-	return fails("disable_features");
-}
-
-STAND_IN(rte_vhost_driver_callback_register,
-	 (const char *at, const struct rte_vhost_device_ops *const ops))
-{
-	(void)at;
-	callbacks = ops;
-	return fails("callback_register");
-}
-
-STAND_IN(rte_vhost_driver_start, (const char *at))
-{
-	(void)at;
-	return fails("start");
-}
-
-STAND_IN(rte_vhost_driver_unregister, (const char *at))
-{
-	(void)at;
-	return unregister_result;
-}
-
-STAND_IN(rte_vhost_get_vhost_vring, (int vid, uint16_t queue, struct rte_vhost_vring *vring))
-{
-	cr_assert_eq(vid, VID);
-	*vring = (struct rte_vhost_vring){
-		.desc = guest[queue].desc,
-		.avail = guest[queue].avail,
-		.used = guest[queue].used,
-		.size = (uint16_t)ring_entries,
-		.kickfd = kickfd,
-		.callfd = callfd[queue],
-	};
-	return vring_result;
-}
-
-STAND_IN(rte_vhost_get_mem_table, (int vid, struct rte_vhost_memory **out))
-{
-	unsigned count = guest_regions.count;
-	struct rte_vhost_memory *memory =
-		calloc(1, sizeof(*memory) + (count + more_regions) * sizeof(memory->regions[0]));
-
-	cr_assert_eq(vid, VID);
-	memory->nregions = count + more_regions;
-	for (unsigned i = 0; i < count; i++)
-		memory->regions[i] = (struct rte_vhost_mem_region){
-			.guest_phys_addr = guest_regions.region[i].guest_address,
-			.host_user_addr = (uintptr_t)guest_regions.region[i].mapped,
-			.size = guest_regions.region[i].bytes,
-		};
-	if (fails("get_mem_table")) {
-		free(memory);
-		return -1;
-	}
-	*out = memory;
-	return 0;
-}
-
-STAND_IN(rte_vhost_get_negotiated_features, (int vid, uint64_t *out))
-{
-	cr_assert_eq(vid, VID);
-	*out = negotiated;
-	return fails("get_negotiated_features");
-}
-
-STAND_IN(rte_vhost_get_vring_base, (int vid, uint16_t queue, uint16_t *available, uint16_t *used))
-{
-	cr_assert_eq(vid, VID);
-	*available = *used = base[queue];
-	return fails("get_vring_base");
-}
-
-STAND_IN(rte_vhost_set_vring_base, (int vid, uint16_t queue, uint16_t available, uint16_t used))
-{
-	cr_assert_eq(vid, VID);
-	cr_assert_eq(available, used);
-	base[queue] = used;
-	return 0;
-}
-
-STAND_IN(rte_vhost_get_vhost_ring_inflight,
-	 (int vid, uint16_t queue, struct rte_vhost_ring_inflight *out))
-{
-	cr_assert(vid == VID && queue == VHOST_QUEUE_TRANSMIT);
-	if (has_inflight)
-		*out = (struct rte_vhost_ring_inflight){.inflight_split = &inflight.split};
-	return has_inflight ? 0 : -1;
-}
-
-STAND_IN(rte_vhost_extern_callback_register,
-	 (int vid, struct rte_vhost_user_extern_ops const *const ops, void *context))
-{
-	cr_assert_eq(vid, VID);
-	(void)context;
-	message_ops = ops;
-	return fails("extern_callback_register");
-}
-
-/* A message of the guest's that changes nothing. */
-static void message(void)
-{
-	cr_expect_eq(message_ops->pre_msg_handle(VID, NULL), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
-	cr_expect_eq(message_ops->post_msg_handle(VID, NULL), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
-}
-
 /* ---- Tests ---------------------------------------------------------------------- */
 
 static void eal_begin(void)
@@ -240,10 +79,11 @@ static void eal_begin(void)
 	cr_assert_not_null(pool);
 	close(mkstemp(path));
 	unlink(path);
-	kickfd = eventfd(0, EFD_NONBLOCK);
+	played.path = path;
+	played.kickfd = eventfd(0, EFD_NONBLOCK);
 	for (unsigned queue = 0; queue < VHOST_QUEUES; queue++) {
-		callfd[queue] = eventfd(0, EFD_NONBLOCK);
-		guest[queue] = guest_ring(queue);
+		played.callfd[queue] = eventfd(0, EFD_NONBLOCK);
+		played.guest[queue] = guest_ring(queue);
 	}
 	env = (struct adj_env){
 		.name = "test",
@@ -267,9 +107,9 @@ static void close_all(void)
 		port->ops->close(port);
 	cr_expect_eq(watched, 0);
 	cr_expect_eq(rte_mempool_in_use_count(pool), 0);
-	close(kickfd);
-	close(callfd[0]);
-	close(callfd[1]);
+	close(played.kickfd);
+	close(played.callfd[0]);
+	close(played.callfd[1]);
 	unlink(path);
 }
 
@@ -294,13 +134,13 @@ Test(vhost_open, opens_or_says_why)
 		}
 	}
 	for (unsigned i = 0; i < 4; i++) {
-		failing = calls_that_fail[i];
+		played.failing = calls_that_fail[i];
 		errors = 0;
 		cr_expect_lt(port_vhost_open(&env, pool, &port), 0);
 		cr_expect_eq(errors, 1u);
 		cr_expect_eq(watched, 0);
 	}
-	failing = NULL;
+	played.failing = NULL;
 	watch_error = -ENOSPC;
 	cr_expect_eq(port_vhost_open(&env, pool, &port), -ENOSPC);
 	watch_error = watched = 0;
@@ -326,13 +166,13 @@ Test(vhost_open, a_socket_in_the_way_is_removed_and_nothing_else)
 	close(fd);
 	/* A file is left alone; librte_vhost finds it in its way. */
 	fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
-	notice_result = -EIO;
+	played.notice_result = -EIO;
 	warnings = 0;
 	cr_assert_eq(port_vhost_open(&env, pool, &port), 0);
 	cr_expect_eq(warnings, 1u, "it may answer late");
 	cr_expect_not(lstat(path, &status));
 	close(fd);
-	unregister_result = -1;
+	played.unregister_result = -1;
 	port->ops->close(port);
 	cr_expect_eq(warnings, 2u);
 	port = NULL;
@@ -369,20 +209,20 @@ static unsigned rings_of(int fd)
 
 static void guest_comes(void)
 {
-	cr_assert_eq(callbacks->new_connection(VID), 0);
-	cr_assert_eq(callbacks->new_device(VID), 0);
+	cr_assert_eq(played.callbacks->new_connection(PLAYED_VID), 0);
+	cr_assert_eq(played.callbacks->new_device(PLAYED_VID), 0);
 }
 
 static bool kicks_wanted(enum vhost_queue queue)
 {
-	return !(guest[queue].used->flags & VRING_USED_F_NO_NOTIFY);
+	return !(played.guest[queue].used->flags & VRING_USED_F_NO_NOTIFY);
 }
 
 Test(vhost_port, a_guest_is_called_watched_and_let_go)
 {
 	guest_comes();
-	cr_expect_eq(rings_of(callfd[0]), 1u, "T08: whatever a predecessor left unsaid");
-	cr_expect_eq(rings_of(callfd[1]), 1u);
+	cr_expect_eq(rings_of(played.callfd[0]), 1u, "T08: whatever a predecessor left unsaid");
+	cr_expect_eq(rings_of(played.callfd[1]), 1u);
 	cr_expect_eq(port->counters.doorbells, 2u);
 	cr_expect_eq(infos, 1u);
 	cr_expect_eq(watched, 1, "kicks are watched before the next sleep");
@@ -398,15 +238,15 @@ Test(vhost_port, a_guest_is_called_watched_and_let_go)
 		port->ops->interrupt(port, fd);
 	port->ops->interrupt(port, -2);
 	/* The guest replaces its kicks; of queues there are two. */
-	close(kickfd);
-	kickfd = eventfd(1, EFD_NONBLOCK);
-	cr_expect_eq(callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 1), 0);
-	cr_expect_eq(callbacks->vring_state_changed(VID, VHOST_QUEUES, 1), 0);
+	close(played.kickfd);
+	played.kickfd = eventfd(1, EFD_NONBLOCK);
+	cr_expect_eq(played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_TRANSMIT, 1), 0);
+	cr_expect_eq(played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUES, 1), 0);
 	cr_expect_eq(port->ops->arm(port, true, true), 0);
 	for (int fd = 3; fd < 64; fd++)
 		port->ops->interrupt(port, fd);
-	cr_expect_eq(rings_of(kickfd), 0u, "the kick was read by its duplicate");
-	callbacks->destroy_device(VID);
+	cr_expect_eq(rings_of(played.kickfd), 0u, "the kick was read by its duplicate");
+	played.callbacks->destroy_device(PLAYED_VID);
 	cr_expect_eq(infos, 2u);
 	cr_expect_eq(port->ops->arm(port, true, true), 0);
 	cr_expect_eq(watched, 1);
@@ -414,17 +254,17 @@ Test(vhost_port, a_guest_is_called_watched_and_let_go)
 
 Test(vhost_port, a_guest_without_kicks_is_polled)
 {
-	vring_result = -1;
+	played.vring_result = -1;
 	guest_comes();
 	cr_expect_eq(port->ops->arm(port, true, true), 0);
 	cr_expect_eq(watched, 1);
-	vring_result = 0;
-	close(kickfd);
-	kickfd = -1;
-	callbacks->vring_state_changed(VID, VHOST_QUEUE_RECEIVE, 1);
+	played.vring_result = 0;
+	close(played.kickfd);
+	played.kickfd = -1;
+	played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_RECEIVE, 1);
 	cr_expect_eq(port->ops->arm(port, true, true), 0);
 	cr_expect_eq(watched, 1);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, kicks_that_cannot_be_watched_shut_the_port)
@@ -435,7 +275,7 @@ Test(vhost_port, kicks_that_cannot_be_watched_shut_the_port)
 	cr_expect(port->shut);
 	cr_expect_eq(errors, 1u);
 	watch_error = 0;
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 	port->ops->arm(port, true, true);
 	watched = 1; /* what could not be watched was let go all the same */
 }
@@ -443,7 +283,7 @@ Test(vhost_port, kicks_that_cannot_be_watched_shut_the_port)
 static void expect_served(bool served, const char *what)
 {
 	struct rte_mbuf *frames[BURST_FRAMES];
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT];
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT];
 	uint16_t before = transmit->used->idx;
 
 	guest_send(transmit, 0, 60, 1);
@@ -461,24 +301,24 @@ static void expect_served(bool served, const char *what)
 
 Test(vhost_port, rings_that_cannot_be_are_not_served)
 {
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT], well = *transmit;
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT], well = *transmit;
 	static const char *const calls_that_fail[] = {"get_mem_table", "get_negotiated_features"};
 
 	guest_comes();
 	expect_served(true, "well");
 	for (unsigned i = 0; i < 2; i++) {
-		failing = calls_that_fail[i];
-		message();
-		expect_served(false, failing);
+		played.failing = calls_that_fail[i];
+		played_message();
+		expect_served(false, played.failing);
 	}
-	failing = NULL;
-	ring_entries = 0;
-	message();
+	played.failing = NULL;
+	played.ring_entries = 0;
+	played_message();
 	expect_served(false, "no entries");
-	ring_entries = GUEST_RING - 1;
-	message();
+	played.ring_entries = GUEST_RING - 1;
+	played_message();
 	expect_served(false, "not a power of two");
-	ring_entries = GUEST_RING;
+	played.ring_entries = GUEST_RING;
 	for (unsigned i = 0; i < 6; i++) {
 		void *const wrong[] = {NULL, NULL, NULL, (char *)well.desc + 8,
 				       (char *)well.avail + 1, (char *)well.used + 2};
@@ -486,27 +326,27 @@ Test(vhost_port, rings_that_cannot_be_are_not_served)
 		transmit->desc = i % 3 == 0 ? wrong[i] : well.desc;
 		transmit->avail = i % 3 == 1 ? wrong[i] : well.avail;
 		transmit->used = i % 3 == 2 ? wrong[i] : well.used;
-		message();
+		played_message();
 		*transmit = well;
 		expect_served(false, "a place that is none");
 	}
-	callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 0);
+	played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_TRANSMIT, 0);
 	expect_served(false, "not enabled");
-	callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 1);
-	message();
+	played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_TRANSMIT, 1);
+	played_message();
 	expect_served(true, "well again");
-	callbacks->destroy_device(VID);
-	message();
+	played.callbacks->destroy_device(PLAYED_VID);
+	played_message();
 	expect_served(false, "nobody is here");
-	failing = "get_vring_base";
+	played.failing = "get_vring_base";
 	guest_comes();
-	failing = NULL;
-	callbacks->destroy_device(VID);
+	played.failing = NULL;
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, impossible_words_end_the_service_until_the_rings_begin_anew)
 {
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT];
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT];
 	struct rte_mbuf *frames[BURST_FRAMES];
 
 	guest_comes();
@@ -515,27 +355,27 @@ Test(vhost_port, impossible_words_end_the_service_until_the_rings_begin_anew)
 	cr_expect_eq(protocol_breaks, 1u);
 	transmit->avail->idx = 0;
 	expect_served(false, "broken");
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 	guest_comes();
 	guest_offer(transmit, GUEST_RING);
 	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), 0);
 	cr_expect_eq(protocol_breaks, 2u);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 	transmit->avail->idx = 0;
 	guest_comes();
 	expect_served(true, "another one");
-	guest[VHOST_QUEUE_RECEIVE].avail->idx = 5000;
+	played.guest[VHOST_QUEUE_RECEIVE].avail->idx = 5000;
 	frames_make(frames, 1, 60);
 	cr_expect_eq(port->ops->give(port, frames, 1), 0u);
 	cr_expect_eq(protocol_breaks, 3u);
 	rte_pktmbuf_free(frames[0]);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, frames_of_a_wrong_length_are_dropped_both_ways)
 {
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT];
-	struct vhost_ring *receive = &guest[VHOST_QUEUE_RECEIVE];
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT];
+	struct vhost_ring *receive = &played.guest[VHOST_QUEUE_RECEIVE];
 	struct rte_mbuf *frames[BURST_FRAMES], *second;
 
 	guest_comes();
@@ -564,7 +404,7 @@ Test(vhost_port, frames_of_a_wrong_length_are_dropped_both_ways)
 	cr_expect_eq(port->ops->give(port, frames, frames_make(frames, 2, FRAME_MAX + 1)), 2u);
 	cr_expect_eq(port->ops->give(port, frames, frames_make(frames, 2, 60)), 0u, "no room");
 	rte_pktmbuf_free_bulk(frames, 2);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, a_frame_that_cannot_be_one_piece_is_dropped_alone)
@@ -573,7 +413,7 @@ Test(vhost_port, a_frame_that_cannot_be_one_piece_is_dropped_alone)
 
 	guest_comes();
 	for (unsigned slot = 0; slot < 4; slot++)
-		guest_room(&guest[VHOST_QUEUE_RECEIVE], slot, 2048);
+		guest_room(&played.guest[VHOST_QUEUE_RECEIVE], slot, 2048);
 	frames_make(frames, 3, 60);
 	/* Its first piece lies at the end of its buffer. */
 	cr_assert_not_null(rte_pktmbuf_append(frames[1], 1900));
@@ -584,28 +424,28 @@ Test(vhost_port, a_frame_that_cannot_be_one_piece_is_dropped_alone)
 	cr_expect_eq(port->ops->give(port, frames + 1, 2), 2u, "one dropped, one given");
 	cr_expect_eq(port->counters.rx_dropped, 1u);
 	cr_expect_eq(port->counters.rx_frames, 2u);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, a_driver_of_before_version_1_has_a_shorter_header)
 {
 	struct rte_mbuf *frames[BURST_FRAMES];
 
-	negotiated = 0;
+	played.features = 0;
 	guest_comes();
-	guest_send(&guest[VHOST_QUEUE_TRANSMIT], 0, 60, 7);
+	guest_send(&played.guest[VHOST_QUEUE_TRANSMIT], 0, 60, 7);
 	cr_assert_eq(port->ops->take(port, frames, BURST_FRAMES), 1);
 	cr_expect_eq(frames[0]->pkt_len, 62u, "what follows its ten octets is the frame");
 	rte_pktmbuf_free(frames[0]);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, T02_more_memory_than_there_can_be_is_left_out)
 {
-	more_regions = VHOST_REGIONS_MAX;
+	played.more_regions = VHOST_REGIONS_MAX;
 	guest_comes();
 	expect_served(true, "what was there first is reached");
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, without_mbufs_nothing_is_taken)
@@ -614,14 +454,14 @@ Test(vhost_port, without_mbufs_nothing_is_taken)
 	unsigned count = 0;
 
 	guest_comes();
-	guest_send(&guest[VHOST_QUEUE_TRANSMIT], 0, 60, 1);
+	guest_send(&played.guest[VHOST_QUEUE_TRANSMIT], 0, 60, 1);
 	while (!rte_mempool_get(pool, (void **)&all[count]))
 		count++;
 	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), -ENOBUFS);
 	rte_mempool_put_bulk(pool, (void **)all, count);
 	cr_expect_eq(port->ops->take(port, frames, BURST_FRAMES), 1);
 	rte_pktmbuf_free(frames[0]);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 /* ---- T07: who goes on where -------------------------------------------------------- */
@@ -629,12 +469,12 @@ Test(vhost_port, without_mbufs_nothing_is_taken)
 /* The port's process has died: another begins, with what the device has counted. */
 static void successor(uint32_t device_taken, bool counts)
 {
-	uint16_t used = guest[VHOST_QUEUE_TRANSMIT].used->idx;
-	struct adj_inflight kept = *record();
+	uint16_t used = played.guest[VHOST_QUEUE_TRANSMIT].used->idx;
+	struct adj_inflight kept = *played_record();
 
-	callbacks->destroy_device(VID); /* which a death leaves out */
-	*record() = kept;
-	base[VHOST_QUEUE_TRANSMIT] = used;
+	played.callbacks->destroy_device(PLAYED_VID); /* which a death leaves out */
+	*played_record() = kept;
+	played.base[VHOST_QUEUE_TRANSMIT] = used;
 	port->ops->close(port);
 	env.device_taken = device_taken;
 	env.device_counts = counts;
@@ -655,7 +495,7 @@ static unsigned take_and_drop(void)
 
 Test(vhost_port, T07_a_successor_goes_on_at_the_next_frame)
 {
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT];
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT];
 
 	port->device_taken = UINT32_MAX - 1; /* round its end */
 	guest_comes();
@@ -672,7 +512,7 @@ Test(vhost_port, T07_a_successor_goes_on_at_the_next_frame)
 	cr_expect_eq(transmit->used->ring[4].id, 4u);
 	cr_expect_eq(take_and_drop(), 1u);
 	/* It recorded the last one, and died before it used the entry. */
-	atomic_store(&record()->transmit, 6ull << 32 | 4);
+	atomic_store(&played_record()->transmit, 6ull << 32 | 4);
 	successor(4, true);
 	cr_expect_eq(transmit->used->idx, 6u);
 	cr_expect_eq(take_and_drop(), 0u);
@@ -681,12 +521,12 @@ Test(vhost_port, T07_a_successor_goes_on_at_the_next_frame)
 	successor(0, false);
 	cr_expect_eq(take_and_drop(), 1u);
 	cr_expect_eq(transmit->used->idx, 6u);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, T07_a_record_of_another_ring_is_not_believed)
 {
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT];
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT];
 
 	guest_comes();
 	for (unsigned slot = 0; slot < 4; slot++)
@@ -697,61 +537,61 @@ Test(vhost_port, T07_a_record_of_another_ring_is_not_believed)
 	} rows[] = {{33, 0, 0}, {65535, 0, 0}, {0, 0, 33}, {0, 5, 4}, {0, 0, 5}, {5, 0, 0}};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		atomic_store(&record()->version, ADJ_INFLIGHT_VERSION);
-		atomic_store(&record()->transmit,
+		atomic_store(&played_record()->version, ADJ_INFLIGHT_VERSION);
+		atomic_store(&played_record()->transmit,
 			     (uint64_t)rows[i].position << 32 | rows[i].taken);
 		transmit->used->idx = 0;
 		successor(rows[i].device, true);
 		cr_expect_eq(transmit->used->idx, 0u, "row %u", i);
 		cr_expect_eq(take_and_drop(), 4u, "row %u", i);
-		cr_expect_eq(atomic_load(&record()->transmit), rows[i].device, "row %u", i);
+		cr_expect_eq(atomic_load(&played_record()->transmit), rows[i].device, "row %u", i);
 	}
-	callbacks->destroy_device(VID);
-	cr_expect_eq(atomic_load(&record()->version), 0u, "an orderly end needs none");
+	played.callbacks->destroy_device(PLAYED_VID);
+	cr_expect_eq(atomic_load(&played_record()->version), 0u, "an orderly end needs none");
 }
 
 Test(vhost_port, T07_a_record_waits_for_its_ring)
 {
 	guest_comes();
 	for (unsigned slot = 0; slot < 4; slot++)
-		guest_send(&guest[VHOST_QUEUE_TRANSMIT], slot, 60, 1);
-	vring_result = -1;
+		guest_send(&played.guest[VHOST_QUEUE_TRANSMIT], slot, 60, 1);
+	played.vring_result = -1;
 	successor(0, true);
 	cr_expect_eq(take_and_drop(), 0u);
-	vring_result = 0;
-	cr_assert_eq(callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 1), 0);
+	played.vring_result = 0;
+	cr_assert_eq(played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_TRANSMIT, 1), 0);
 	cr_expect_eq(take_and_drop(), 4u);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, T07_what_was_taken_of_a_ring_that_stopped_is_the_guests_again)
 {
-	struct vhost_ring *transmit = &guest[VHOST_QUEUE_TRANSMIT];
+	struct vhost_ring *transmit = &played.guest[VHOST_QUEUE_TRANSMIT];
 
-	has_inflight = false; /* nobody keeps one */
+	played.has_inflight = false; /* nobody keeps one */
 	guest_comes();
 	guest_send(transmit, 0, 60, 1);
 	guest_send(transmit, 1, 60, 1);
 	cr_assert_eq(take_and_drop(), 2u);
 	/* While a message is looked at, not now; and the device may have no room. */
-	message_ops->pre_msg_handle(VID, NULL);
+	played.message_ops->pre_msg_handle(PLAYED_VID, NULL);
 	cr_expect_eq(port->ops->passing(port), 0);
-	message_ops->post_msg_handle(VID, NULL);
+	played.message_ops->post_msg_handle(PLAYED_VID, NULL);
 	cr_assert_eq(port->ops->passing(port), 1);
 	port->ops->passed(port, 0);
-	callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 0);
+	played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_TRANSMIT, 0);
 	cr_expect_eq(port->ops->passing(port), 0, "it may be enabled again");
-	callbacks->vring_state_changed(VID, VHOST_QUEUE_TRANSMIT, 1);
+	played.callbacks->vring_state_changed(PLAYED_VID, VHOST_QUEUE_TRANSMIT, 1);
 	cr_assert_eq(port->ops->passing(port), 1);
 	port->device_taken++;
 	port->ops->passed(port, 1);
-	callbacks->destroy_device(VID);
-	cr_expect_eq(base[VHOST_QUEUE_TRANSMIT], 1u, "the guest is told");
+	played.callbacks->destroy_device(PLAYED_VID);
+	cr_expect_eq(played.base[VHOST_QUEUE_TRANSMIT], 1u, "the guest is told");
 	cr_expect_eq(port->ops->passing(port), -ECANCELED);
 	guest_comes();
 	cr_expect_eq(port->ops->passing(port), -ECANCELED, "these are other rings");
 	cr_expect_eq(take_and_drop(), 1u);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 Test(vhost_port, T08_who_could_not_ask_for_kicks_is_woken)
@@ -759,13 +599,13 @@ Test(vhost_port, T08_who_could_not_ask_for_kicks_is_woken)
 	guest_comes();
 	rings_of(wake_fd);
 	/* It goes to sleep while a message is looked at: the guest is not asked for kicks. */
-	message_ops->pre_msg_handle(VID, NULL);
+	played.message_ops->pre_msg_handle(PLAYED_VID, NULL);
 	cr_expect_eq(port->ops->arm(port, true, true), 0);
 	cr_expect_not(kicks_wanted(VHOST_QUEUE_TRANSMIT));
 	cr_expect_eq(rings_of(wake_fd), 0u);
-	message_ops->post_msg_handle(VID, NULL);
+	played.message_ops->post_msg_handle(PLAYED_VID, NULL);
 	cr_expect_neq(rings_of(wake_fd), 0u);
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 }
 
 /* T09: nothing is unmapped under a burst. The burst ends while the library waits. */
@@ -800,14 +640,14 @@ Test(vhost_open, T09_a_guest_leaves_when_the_burst_is_over)
 	cr_assert_not_null(vhost_session_enter(session));
 	in_burst = session;
 	/* Nor does memory move. */
-	message_ops->pre_msg_handle(VID, NULL);
+	played.message_ops->pre_msg_handle(PLAYED_VID, NULL);
 	cr_expect_null(in_burst, "it waited");
 	cr_expect_null(vhost_session_enter(session));
 	cr_expect_not(vhost_session_over(session));
-	message_ops->post_msg_handle(VID, NULL);
+	played.message_ops->post_msg_handle(PLAYED_VID, NULL);
 	cr_assert_not_null(vhost_session_enter(session));
 	in_burst = session;
-	callbacks->destroy_device(VID);
+	played.callbacks->destroy_device(PLAYED_VID);
 	cr_expect_null(in_burst, "it waited");
 	cr_expect_null(vhost_session_enter(session));
 	cr_expect(vhost_session_over(session));
