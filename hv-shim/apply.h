@@ -56,6 +56,11 @@ int plan_check_memory(const struct shim *shim, const struct document *document,
  */
 int plan_resolve_client(const struct shim *shim, const struct plan *plan, const char *name,
 			struct doc_device *device, struct plan_error *error);
+/* One more change, to be filled in; NULL: no memory. */
+struct change *plan_add(struct plan *plan, enum change_action action, enum change_object object,
+			const char *name);
+/* Deletes what is there and not in the document. 0 or -ENOMEM. */
+int plan_delete_rest(const struct shim *shim, const struct document *document, struct plan *out);
 /* Deletes one partition, or (NULL) everything. */
 int plan_delete(const struct shim *shim, const char *partition, struct plan *out);
 void plan_free(struct plan *plan);

@@ -16,7 +16,6 @@ static const char *const yes_no[] = {"no", "yes"};
 struct planner {
 	const struct shim *shim;
 	const struct document *document;
-	bool prune;
 	struct plan *plan;
 	struct plan_error *error;
 	/* Who will have each function once the plan is done: "red/net0". */
@@ -40,24 +39,6 @@ static int refuse(struct planner *planner, const char *error, const char *format
 	return -EINVAL;
 }
 
-/* NULL: no memory. */
-static struct change *plan_add(struct plan *plan, enum change_action action,
-			       enum change_object object, const char *name)
-{
-	if (plan->count == plan->capacity) {
-		size_t capacity = plan->capacity ? 2 * plan->capacity : 16;
-		struct change *changes = reallocarray(plan->changes, capacity, sizeof(*changes));
-		if (!changes)
-			return NULL;
-		plan->changes = changes;
-		plan->capacity = capacity;
-	}
-	struct change *change = &plan->changes[plan->count++];
-	*change = (struct change){.action = action, .object = object};
-	snprintf(change->name, sizeof(change->name), "%s", name);
-	return change;
-}
-
 void plan_free(struct plan *plan)
 {
 	free(plan->changes);
@@ -77,93 +58,6 @@ static void add_detail(char detail[SHIM_MESSAGE_BYTES], const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(detail + used, SHIM_MESSAGE_BYTES - used, format, arguments);
 	va_end(arguments);
-}
-
-static const struct doc_partition *document_partition(const struct document *document,
-						      const char *name)
-{
-	for (size_t i = 0; i < document->partition_count; i++)
-		if (!strcmp(document->partitions[i].name, name))
-			return &document->partitions[i];
-	return NULL;
-}
-
-static const struct doc_device *document_device(const struct document *document,
-						const char *partition, const char *name)
-{
-	const struct doc_partition *found = document_partition(document, partition);
-
-	for (size_t i = 0; found && i < found->device_count; i++)
-		if (!strcmp(found->devices[i].name, name))
-			return &found->devices[i];
-	return NULL;
-}
-
-static const struct doc_adapter *document_adapter(const struct document *document, const char *name)
-{
-	for (size_t i = 0; i < document->adapter_count; i++)
-		if (!strcmp(document->adapters[i].name, name))
-			return &document->adapters[i];
-	return NULL;
-}
-
-/* ---- Deletions ---------------------------------------------------------------- */
-
-static int delete_device(struct plan *plan, const struct device *device)
-{
-	char name[2 * DOC_NAME_BYTES];
-
-	snprintf(name, sizeof(name), "%s/%s", device->partition->name, device->spec.name);
-	struct change *change = plan_add(plan, CHANGE_DELETE, OBJECT_DEVICE, name);
-	if (!change)
-		return -ENOMEM;
-	strcpy(change->partition, device->partition->name);
-	change->device = device->spec;
-	return 0;
-}
-
-static int delete_partition(struct plan *plan, const struct partition *partition)
-{
-	for (const struct device *device = partition->devices; device; device = device->next)
-		if (delete_device(plan, device))
-			return -ENOMEM;
-	return plan_add(plan, CHANGE_DELETE, OBJECT_PARTITION, partition->name) ? 0 : -ENOMEM;
-}
-
-int plan_delete(const struct shim *shim, const char *partition, struct plan *out)
-{
-	int error = 0;
-
-	for (const struct partition *p = shim->partitions; p && !error; p = p->next)
-		if (!partition || !strcmp(p->name, partition))
-			error = delete_partition(out, p);
-	for (const struct adapter *a = shim->adapters; a && !partition && !error; a = a->next)
-		if (!plan_add(out, CHANGE_DELETE, OBJECT_ADAPTER, a->spec.name))
-			error = -ENOMEM;
-	return error;
-}
-
-static int plan_prune(struct planner *planner)
-{
-	const struct document *document = planner->document;
-	int error = 0;
-
-	if (!planner->prune)
-		return 0;
-	for (const struct partition *p = planner->shim->partitions; p && !error; p = p->next) {
-		if (!document_partition(document, p->name)) {
-			error = delete_partition(planner->plan, p);
-			continue;
-		}
-		for (const struct device *d = p->devices; d && !error; d = d->next)
-			if (!document_device(document, p->name, d->spec.name))
-				error = delete_device(planner->plan, d);
-	}
-	for (const struct adapter *a = planner->shim->adapters; a && !error; a = a->next)
-		if (!document_adapter(document, a->spec.name) &&
-		    !plan_add(planner->plan, CHANGE_DELETE, OBJECT_ADAPTER, a->spec.name))
-			error = -ENOMEM;
-	return error;
 }
 
 static bool is_deleted(const struct planner *planner, enum change_object object, const char *name)
@@ -578,8 +472,8 @@ int plan_document(const struct shim *shim, const struct document *document, bool
 	if (result)
 		return result;
 	*planner = (struct planner){
-		.shim = shim, .document = document, .prune = prune, .plan = out, .error = error};
-	result = plan_prune(planner);
+		.shim = shim, .document = document, .plan = out, .error = error};
+	result = prune ? plan_delete_rest(shim, document, out) : 0;
 	if (!result)
 		result = claims_from_live(planner);
 	for (size_t i = 0; i < document->adapter_count && !result; i++)

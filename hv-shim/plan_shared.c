@@ -31,6 +31,36 @@ static const struct doc_device *find(const struct shim *shim, const struct plan 
 	return device ? &device->spec : NULL;
 }
 
+static bool has_change(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->changes[i].object == OBJECT_DEVICE && !strcmp(plan->changes[i].name, name))
+			return true;
+	return false;
+}
+
+/* Who shares it besides the device of that name. */
+static unsigned count_clients(const struct shim *shim, const struct plan *plan, const char *shared,
+			      const char *besides)
+{
+	char name[2 * DOC_NAME_BYTES];
+	unsigned count = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct change *change = &plan->changes[i];
+
+		count += change->object == OBJECT_DEVICE && change->action != CHANGE_DELETE &&
+			 !strcmp(change->device.shared, shared);
+	}
+	for (const struct partition *p = shim->partitions; p; p = p->next)
+		for (const struct device *d = p->devices; d; d = d->next) {
+			snprintf(name, sizeof(name), "%s/%s", p->name, d->spec.name);
+			count += !strcmp(d->spec.shared, shared) && strcmp(name, besides) &&
+				 !has_change(plan, name);
+		}
+	return count;
+}
+
 __attribute__((format(printf, 3, 4)))
 static int refuse(struct plan_error *error, const char *name, const char *format, ...)
 {
@@ -61,6 +91,9 @@ int plan_resolve_client(const struct shim *shim, const struct plan *plan, const 
 	if (device->mtu > global->mtu)
 		return refuse(error, name, "mtu: %lld is more than the %lld of %s",
 			      (long long)device->mtu, (long long)global->mtu, device->shared);
+	if (count_clients(shim, plan, device->shared, name) >= ADJ_CLIENTS_MAX)
+		return refuse(error, name, "%s is shared by %d devices already, which is as many as may",
+			      device->shared, ADJ_CLIENTS_MAX);
 	device->vf = global->vf;
 	device->adjunct = (struct doc_adjunct){0};
 	return 0;

@@ -136,6 +136,11 @@ int document_load(const char *text, size_t text_bytes, struct document *out,
 /* One element of `partitions`, from the socket. As document_load(). */
 int document_load_partition(json_t *object, struct doc_partition *out, struct doc_error *error);
 void document_free(struct document *document);
+/* By name; NULL: it says nothing of it. */
+const struct doc_adapter *document_adapter(const struct document *document, const char *name);
+const struct doc_partition *document_partition(const struct document *document, const char *name);
+const struct doc_device *document_device(const struct document *document, const char *partition,
+					 const char *name);
 void doc_partition_free(struct doc_partition *partition);
 
 /* The way back, for saved state: loads again to equal structs. NULL: no memory. */

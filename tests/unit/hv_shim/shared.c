@@ -171,6 +171,23 @@ Test(shared, scope_changes_with_a_new_adjunct)
 	cr_expect_str_eq(change_of("vios/up")->detail, "scope global -> local");
 }
 
+/* Those that stay as they are, and those that come. */
+Test(shared, by_so_many_and_no_more)
+{
+	char text[8000] = HEAD CLIENT("shared: vios/up");
+
+	make_live();
+	for (int i = 1; i < ADJ_CLIENTS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "  - {name: p%d, devices: [{name: n, kind: native, shared: vios/up}]}\n", i);
+	cr_assert_eq(plan_text(text), 0, "%s", error.message);
+	plan_free(&plan);
+	strcat(text, "  - {name: q, devices: [{name: n, kind: native, shared: vios/up}]}\n");
+	cr_expect_eq(plan_text(text), -EINVAL);
+	cr_expect_str_eq(error.message, "device q/n: vios/up is shared by 16 devices already, which is "
+			 "as many as may");
+}
+
 static const struct {
 	const char *text, *says;
 } refusals[] = {
