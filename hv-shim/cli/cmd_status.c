@@ -104,6 +104,7 @@ static void show_device(struct libscols_line *row, const json_t *device, const j
 	if (!adjunct)
 		output_cell(row, COLUMN_ADJUNCT, PAINT_DIM, "%s",
 			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
+			    value_is_set(device, "shared")  ? value_text(device, "shared") :
 							      "none");
 	else if (value_is_set(adjunct, "uptime_ns") && output_is_wide())
 		output_cell(row, COLUMN_ADJUNCT, PAINT_NONE, "%s, up %s",

@@ -37,6 +37,8 @@ static json_t *device_to_json(const struct device *device)
 				   doc_port_kinds[device->spec.kind], "mac", mac, "mtu",
 				   (json_int_t)device->spec.mtu, "state",
 				   object_state_name(device->state));
+	if (doc_is_client(&device->spec))
+		json_object_set_new(object, "shared", json_string(device->spec.shared));
 	device_label(device, label);
 	if (device->spec.kind == ADJ_PORT_VHOST_USER &&
 	    !shim_path(device->partition->shim, "vhost", label, ".sock", path))

@@ -223,7 +223,7 @@ const char *otr_name(const struct otr *otr)
 
 static int read_device(const json_t *object, struct otr_device *out)
 {
-	json_t *path = json_object_get(object, "path");
+	json_t *path = json_object_get(object, "path"), *shared = json_object_get(object, "shared");
 	json_int_t mtu = json_integer_value(json_object_get(object, "mtu"));
 	int error;
 
@@ -234,6 +234,9 @@ static int read_device(const json_t *object, struct otr_device *out)
 		return error;
 	if (json_is_string(path) &&
 	    (error = copy_string(object, "path", out->path, sizeof(out->path))))
+		return error;
+	if (json_is_string(shared) &&
+	    (error = copy_string(object, "shared", out->shared, sizeof(out->shared))))
 		return error;
 	if (otr_parse_mac(json_string_value(json_object_get(object, "mac")), out->mac) || mtu < 0 ||
 	    mtu > UINT16_MAX)

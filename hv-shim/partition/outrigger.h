@@ -65,6 +65,8 @@ struct otr_device {
 	uint8_t mac[6];
 	uint16_t mtu;
 	char path[108]; /* vhost-user: its socket; else "" */
+	char shared[64]; /* the device of another partition, "vios/uplink", whose adjunct serves
+			    this one as well; else "" */
 };
 
 /*

@@ -109,6 +109,12 @@ Test(open, devices_are_listed)
 	cr_expect_str_eq(device.state, "running");
 	cr_expect_eq(device.mac[3], 0x0a);
 	cr_expect_eq(device.mtu, 1500);
+	cr_expect_str_empty(device.shared);
+	shim.partition = "{\"name\": \"green\", \"devices\": [{\"name\": \"net0\", \"kind\": \"native\", "
+			 "\"mac\": \"02:00:00:00:00:01\", \"mtu\": 1500, \"state\": \"running\", "
+			 "\"shared\": \"vios/uplink\"}]}";
+	cr_expect_eq(otr_devices(otr, &device, 1), 1);
+	cr_expect_str_eq(device.shared, "vios/uplink");
 	otr_detach(otr);
 }
 
