@@ -168,6 +168,7 @@ struct device {
 	struct varlink_call *restart_call; /* who asked for it; or NULL */
 	sd_event_source *recover_timer;
 	bool heartbeat_pending;
+	uint64_t busy_since_ns; /* its adjunct wants to be dispatched (PA_BUSY); 0: it does not */
 	bool unwatched; /* the adjunct's events do not come */
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
@@ -382,6 +383,8 @@ __attribute__((format(printf, 2, 3)))
 void device_recover(struct device *device, const char *format, ...);
 /* org.outrigger.Shim.RestartAdjunct: the same, quiesced first. Answers `call`. */
 void device_restart_adjunct(struct device *device, struct varlink_call *call);
+/* Another adjunct takes over, on the processor that `spec` says. */
+void device_change_cpu(struct device *device, const struct doc_device *spec);
 /* The device came to rest: tells who asked for the restart. */
 void device_restart_answer(struct device *device, const char *problem);
 /* The first adjunct after a restart of the shim, where the earlier one's is of no use; or

@@ -77,6 +77,9 @@ static void get_status_handle(struct varlink_call *call, json_t *parameters, voi
 	if (rt->first_frame_ns)
 		json_object_set_new(answer, "first_frame_ns",
 				    json_integer((json_int_t)rt->first_frame_ns));
+	if (donated_asking_ns(rt))
+		json_object_set_new(answer, "busy_ns",
+				    json_integer((json_int_t)donated_asking_ns(rt)));
 	varlink_reply(call, answer);
 }
 

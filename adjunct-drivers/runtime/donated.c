@@ -69,13 +69,26 @@ static void kick(const struct donated *lent)
 		return;
 }
 
-/* PA_BUSY, once until the next dispatch. Either thread. */
+/*
+ * PA_BUSY, once until the next dispatch. Either thread; but to an event queue it is the
+ * control thread that posts, as the other one may be in the middle of that.
+ */
 static void ask_for_dispatch(struct runtime *rt)
 {
-	if (!rt->lent.cell || atomic_exchange(&rt->lent.pending, 1))
+	struct donated *lent = &rt->lent;
+
+	if (!lent->cell || atomic_exchange(&lent->pending, 1))
 		return;
-	atomic_store(&rt->lent.cell->pending, 1);
-	runtime_ring_partition(rt);
+	atomic_store_explicit(&lent->asked_ns, clock_now_ns(), memory_order_relaxed);
+	atomic_store(&lent->cell->pending, 1);
+	if (!events_has_guest(rt)) {
+		runtime_ring_partition(rt);
+	} else if (on_dispatch_thread) {
+		atomic_store(&lent->post_busy, true);
+		kick(lent);
+	} else {
+		events_busy(rt);
+	}
 }
 
 /* ---- The quantum ---------------------------------------------------------------- */
@@ -108,8 +121,10 @@ static void begin(struct donated *lent)
 {
 	struct service_cell *cell = lent->cell;
 
-	atomic_store_explicit(&lent->pending, 0, memory_order_relaxed);
+	/* Ours last: whoever asks in between is served by this dispatch, or asks again. The
+	 * other way round, what it had told would be gone and never be told again. */
 	atomic_store_explicit(&cell->pending, 0, memory_order_relaxed);
+	atomic_store_explicit(&lent->pending, 0, memory_order_release);
 	follow(lent, atomic_load_explicit(&cell->cpu, memory_order_relaxed));
 	lent->begun_ns = clock_now_ns();
 	lent->hot = lent->begun_ns - lent->handed_back_ns < HOT_NS &&
@@ -374,33 +389,52 @@ bool donated_at_rest(const struct runtime *rt)
 	return !atomic_load(&rt->lent.running) && !rt->lent.preempted;
 }
 
+/* Who lent a predecessor the processor gets it back, and looks what there is. */
+static void hand_back_for_predecessor(struct service_cell *cell, uint32_t number)
+{
+	atomic_store(&cell->handback, number << SERVICE_HANDBACK_BITS | SERVICE_REPLACED);
+	futex_wake(&cell->handback);
+}
+
 void donated_attach(struct runtime *rt, bool recover)
 {
 	struct donated *lent = &rt->lent;
 	struct net_layout layout;
 
-	if (!rt->donated || net_layout_compute(rt->env.port.ring_entries, &layout))
+	if (net_layout_compute(rt->env.port.ring_entries, &layout))
 		return;
 	struct service_cell *cell = (void *)((uint8_t *)rt->env.port.window + layout.cell);
 
-	lent->dispatch = atomic_load(&cell->dispatch) & SERVICE_DISPATCH_MASK;
+	atomic_store(&cell->hot, 0);
+	atomic_store(&cell->pending, 0);
+	/* seq_cst: partner is the partition's dispatch, then its look at this. */
+	atomic_store(&cell->donated, rt->donated);
+	uint32_t number = atomic_load(&cell->dispatch) & SERVICE_DISPATCH_MASK;
+
+	if (recover)
+		hand_back_for_predecessor(cell, number);
+	if (!rt->donated)
+		return;
+	lent->dispatch = number;
 	lent->cell = cell;
 	lent->hot = false;
-	atomic_store(&cell->hot, 0);
-	if (!recover)
-		return;
-	/* Who lent a predecessor the processor gets it back, and hears that there may be
-	 * something left of it. */
-	atomic_store(&cell->handback,
-		     lent->dispatch << SERVICE_HANDBACK_BITS | SERVICE_REPLACED);
-	futex_wake(&cell->handback);
 	atomic_store(&lent->pending, 0);
-	ask_for_dispatch(rt);
+	/* There may be something left of it. */
+	if (recover)
+		ask_for_dispatch(rt);
+}
+
+uint64_t donated_asking_ns(const struct runtime *rt)
+{
+	uint64_t asked_ns = atomic_load_explicit(&rt->lent.asked_ns, memory_order_relaxed);
+
+	return atomic_load(&rt->lent.pending) ? clock_now_ns() - asked_ns : 0;
 }
 
 void donated_detach(struct runtime *rt)
 {
 	rt->lent.cell = NULL;
+	atomic_store(&rt->lent.pending, 0);
 }
 
 int donated_begin(struct runtime *rt)
@@ -461,6 +495,8 @@ static void on_kick(struct runtime *rt)
 	(void)!read(lent->kick_fd, &kicks, sizeof(kicks));
 	for (uint32_t left = atomic_exchange(&lent->posted, 0); left; left &= left - 1)
 		rt->env.post_event(&rt->env, (enum adj_event)__builtin_ctz(left));
+	if (atomic_exchange(&lent->post_busy, false))
+		events_busy(rt);
 	if (atomic_load(&lent->failure) && rt->state == RUNTIME_SERVING &&
 	    !donated_hold(rt))
 		serve_device_failed(rt, atomic_load(&lent->failure));

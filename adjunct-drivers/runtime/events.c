@@ -3,9 +3,12 @@
  * The adjunct as the adapter of seed 004: posts completions of the native port and
  * asynchronous events of the device to the event queues in the adapter storage that
  * the shim attached (event-queues/eq_adapter.h). Until one is attached, and for ports
- * that no guest has taken, the partition is rung directly. Serving thread.
+ * that no guest has taken, the partition is rung directly. Serving thread; of an adjunct
+ * without a processor of its own the dispatch thread posts completions, and the control
+ * thread everything else, also while the first is in the middle of it.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,20 +33,53 @@ static void ring(int fd)
 		return;
 }
 
-/* FIG. 5 and 6, and the alert if the forwarder sleeps. */
-static void signal_events(struct runtime *rt)
+/* What both threads post to: one at a time, and not preempted by the quantum's end, which
+ * would keep the other one out until the next dispatch. */
+static pthread_mutex_t posting = PTHREAD_MUTEX_INITIALIZER;
+
+static void post_begin(const struct runtime *rt)
 {
-	if (eq_adapter_signal(&rt->events.adapter, rt->env.now_ns()))
+	if (!rt->donated)
+		return;
+	donated_shield();
+	pthread_mutex_lock(&posting);
+}
+
+/* FIG. 5 and 6, and the alert if the forwarder sleeps. */
+static void post_end(struct runtime *rt)
+{
+	bool alert = eq_adapter_signal(&rt->events.adapter, rt->env.now_ns());
+
+	if (rt->donated) {
+		pthread_mutex_unlock(&posting);
+		donated_unshield();
+	}
+	if (alert)
 		ring(rt->events.alert_fd);
+}
+
+static void post_type2(struct runtime *rt, enum eq_event event)
+{
+	if (!rt->events.storage)
+		return;
+	post_begin(rt);
+	eq_adapter_event(&rt->events.adapter, EQ_RESOURCE_ADAPTER, EQ_HOST_EQ_TYPE2, event);
+	post_end(rt);
 }
 
 void events_post(struct runtime *rt, enum adj_event event)
 {
-	if (!rt->events.storage)
-		return;
-	eq_adapter_event(&rt->events.adapter, EQ_RESOURCE_ADAPTER, EQ_HOST_EQ_TYPE2,
-			 events_by_kind[event]);
-	signal_events(rt);
+	post_type2(rt, events_by_kind[event]);
+}
+
+void events_busy(struct runtime *rt)
+{
+	post_type2(rt, EQ_PA_BUSY);
+}
+
+bool events_has_guest(const struct runtime *rt)
+{
+	return rt->events.storage && rt->events.cq[ADJ_RECEIVE] != EQ_NONE;
 }
 
 bool events_complete(struct runtime *rt, enum adj_direction direction)
@@ -52,8 +88,9 @@ bool events_complete(struct runtime *rt, enum adj_direction direction)
 
 	if (cq == EQ_NONE)
 		return false;
+	post_begin(rt);
 	eq_adapter_complete(&rt->events.adapter, cq);
-	signal_events(rt);
+	post_end(rt);
 	return true;
 }
 
@@ -131,6 +168,8 @@ static void wake_everybody(struct runtime *rt)
 		ring(rt->env.port.bell_partition_fd);
 	for (unsigned direction = 0; direction < ADJ_DIRECTIONS; direction++)
 		events_complete(rt, direction);
+	if (donated_asking_ns(rt))
+		events_busy(rt);
 }
 
 void events_attach_handle(struct varlink_call *call, json_t *parameters, void *context)

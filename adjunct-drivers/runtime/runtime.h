@@ -29,7 +29,7 @@
 #define MESSAGE_BYTES_MAX 256
 /* Of one dispatch. */
 #define BUDGET_FRAMES 64
-#define BUDGET_REQUESTS 16
+#define BUDGET_REQUESTS SERVICE_SLOTS
 
 enum runtime_state { RUNTIME_EMPTY, RUNTIME_PREPARED, RUNTIME_SERVING, RUNTIME_FAILED };
 
@@ -75,6 +75,8 @@ struct donated {
 	_Atomic uint32_t hold, held;
 	_Atomic uint32_t ready;	  /* slots of `watched` whose descriptor is, by bit */
 	_Atomic uint32_t pending; /* the partition was told that we want to be dispatched */
+	_Atomic uint64_t asked_ns; /* and when */
+	_Atomic bool post_busy;	   /* its guest is to be */
 	_Atomic uint32_t running; /* dispatched, and not preempted */
 	_Atomic uint32_t posted;  /* events to tell, by bit */
 	_Atomic int failure;	  /* of the driver's dispatch */
@@ -195,6 +197,9 @@ void events_attach_handle(struct varlink_call *call, json_t *parameters, void *c
 void events_detach(struct runtime *rt);
 void events_post(struct runtime *rt, enum adj_event event);
 bool events_complete(struct runtime *rt, enum adj_direction direction);
+/* PA_BUSY, to the guest that has taken the native port, if any has. */
+void events_busy(struct runtime *rt);
+bool events_has_guest(const struct runtime *rt);
 bool events_tick(struct runtime *rt);
 
 /*
@@ -245,7 +250,10 @@ int donated_begin(struct runtime *rt);
 int donated_hold(struct runtime *rt);
 void donated_release(struct runtime *rt);
 bool donated_at_rest(const struct runtime *rt); /* it need not be waited for long */
-/* While it is held: `recover` as above. */
+/* How long PA_BUSY has been pending; 0: it is not. */
+uint64_t donated_asking_ns(const struct runtime *rt);
+/* While it is held, and of an adjunct with a processor of its own, which says so to the
+ * partition: `recover` as above. */
 void donated_attach(struct runtime *rt, bool recover);
 void donated_detach(struct runtime *rt);
 /* The control thread's whole work, once. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory format of a native net device, version 2: the window between
+ * Shared-memory format of a native net device, version 3: the window between
  * a program linked with liboutrigger and its adjunct (000, FIG. 7, step 775:
  * the virtual input/output request queuing interface).
  *
@@ -28,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NET_LAYOUT_VERSION 2
+#define NET_LAYOUT_VERSION 3
 
 enum net_bell { NET_BELL_ADJUNCT, NET_BELL_PARTITION, NET_BELLS };
 

@@ -23,6 +23,11 @@
  *   waiting = 1, sleeps if handback        handback = n and how, fence, waiting?
  *     is not n                               yes: wakes the partition
  *
+ * `donated` is the adjunct's word for how it wants to be called: by a dispatch, or by its
+ * doorbell. Another adjunct may take over that wants it the other way. It says so first,
+ * then hands back the dispatch it finds; the partition dispatches, then looks whether it
+ * still has to (tests/model/cpu_mode.pml).
+ *
  * The words are Linux futexes, so that the kernel switches on the spot; it fences before
  * it compares, which is why who is about to sleep need not.
  */
@@ -92,7 +97,8 @@ struct service_cell {
 	_Atomic uint32_t handback; /* number << SERVICE_HANDBACK_BITS | how; a futex */
 	_Atomic uint32_t hot;	   /* its dispatch thread need not be woken */
 	_Atomic uint32_t pending;  /* PA_BUSY: it wants to be dispatched */
-	uint8_t adjunct_line[52];
+	_Atomic uint32_t donated;  /* it has no processor but what it is lent */
+	uint8_t adjunct_line[48];
 };
 static_assert(offsetof(struct service_cell, handback) == 64, "a line for each side");
 static_assert(sizeof(struct service_cell) == 128, "two lines");

@@ -93,6 +93,9 @@ static void show_adjunct(const json_t *adjunct)
 	if (value_is_set(adjunct, "uptime_ns"))
 		output_fact(facts, "up", PAINT_NONE, "%s",
 			    unit_duration(value_number(adjunct, "uptime_ns")).text);
+	if (value_is_set(adjunct, "busy_ns"))
+		output_fact(facts, "PA_BUSY", PAINT_BUSY, "for %s: its partition does not yield",
+			    unit_duration(value_number(adjunct, "busy_ns")).text);
 	if (value_is_set(adjunct, "start_ns"))
 		output_fact(facts, "started in", PAINT_NONE, "%s",
 			    unit_duration(value_number(adjunct, "start_ns")).text);

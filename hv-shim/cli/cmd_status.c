@@ -106,6 +106,11 @@ static void show_device(struct libscols_line *row, const json_t *device, const j
 			    value_is_set(device, "adjunct") ? value_text(device, "adjunct") :
 			    value_is_set(device, "shared")  ? value_text(device, "shared") :
 							      "none");
+	else if (value_is_set(adjunct, "busy_ns"))
+		/* It waits for its partition's processor, and does not get it. */
+		output_cell(row, COLUMN_ADJUNCT, PAINT_BUSY, "%s, PA_BUSY for %s",
+			    value_text(adjunct, "image"),
+			    unit_duration(value_number(adjunct, "busy_ns")).text);
 	else if (value_is_set(adjunct, "uptime_ns") && output_is_wide())
 		output_cell(row, COLUMN_ADJUNCT, PAINT_NONE, "%s, up %s",
 			    value_text(adjunct, "image"),

@@ -215,6 +215,9 @@ json_t *status_adjunct(const struct device *device, bool detailed)
 	if (device->first_frame_ns)
 		json_object_set_new(object, "first_frame_ns",
 				    json_integer((json_int_t)device->first_frame_ns));
+	if (device->busy_since_ns)
+		json_object_set_new(object, "busy_ns",
+				    json_integer((json_int_t)(clock_now_ns() - device->busy_since_ns)));
 	if (device->adjunct)
 		json_object_set_new(object, "uptime_ns",
 				    json_integer(process_uptime_ns(peer_identity(device->adjunct))));

@@ -199,10 +199,10 @@ static void on_attached(void *data, const char *problem, struct varlink_answer *
 	/* Before the program has its window: a shim that restarts must know who has it. */
 	state_save(device->partition->shim);
 	varlink_reply_fds(call,
-			  json_pack("{s:s,s:I,s:I,s:i,s:s}", "mac", mac, "mtu",
+			  json_pack("{s:s,s:I,s:I,s:i}", "mac", mac, "mtu",
 				    (json_int_t)device->spec.mtu, "ring_entries",
 				    (json_int_t)device->spec.ring_entries, "layout_version",
-				    NET_LAYOUT_VERSION, "cpu", doc_cpus[device->spec.adjunct.cpu]),
+				    NET_LAYOUT_VERSION),
 			  attachment->fds, PROGRAM_FDS);
 	standby_attach(device, attachment->fds, ATTACHMENT_FDS);
 	close_descriptors(attachment);

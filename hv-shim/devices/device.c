@@ -107,7 +107,7 @@ void device_running(struct device *device)
 	device->message[0] = '\0';
 	device->running_since_ns = clock_now_ns();
 	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
-	device->first_frame_ns = 0;
+	device->first_frame_ns = device->busy_since_ns = 0;
 	if (taken_over) {
 		char text[160];
 

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guests: one wait for many native devices, through the event queues of seed 004
- * (event-queues/eq_queue.h; base/guest_layout.h says where they lie). Runs on the
- * thread that owns the guest.
- *
- * A device's rings are armed while the guest waits for it; who posts an event takes the
- * arming back. So a device is looked into only after an event, and from then on until it
- * is found empty and armed again: it is on the `awake` list meanwhile.
+ * (event-queues/eq_queue.h; base/guest_layout.h says where they lie). Here the shim is
+ * asked for one, and devices come and go; guest_wait.c waits. Runs on the thread that
+ * owns the guest.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,141 +15,13 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "eq_queue.h"
-#include "guest_layout.h"
-#include "otr_internal.h"
+#include "otr_guest.h"
 
 #define POLLING_MAX_NS (20 * NS_PER_US)
-#define POLLING_START_NS (1 * NS_PER_US)
-#define POLLS_PER_CLOCK_READ 32
 /* Without a shim. */
-#define LOOK_AGAIN_NS (1 * NS_PER_MS)
 #define RECONNECT_NS (50 * NS_PER_MS)
 #define GUEST_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define ISCS (1u << GUEST_ISC)
-
-struct member {
-	struct otr_net *net; /* NULL: free */
-	void *user;
-	unsigned what;
-	int queue; /* -1: the shim does not know of it yet */
-	bool awake;
-	uint32_t events; /* by enum eq_event, not reported yet */
-};
-
-struct otr_guest {
-	char path[108]; /* of the partition's socket */
-	struct varlink_conn *conn; /* NULL: the shim is lost */
-	struct guest_layout layout;
-	uint8_t *storage;
-	int storage_fd, alert_fd, kick_fd, epoll_fd;
-	struct eq_interrupts *interrupts;
-	struct eq_consumer *consumers; /* of each queue */
-	int *member_of;                /* queue to member, -1: none */
-
-	struct member *members;
-	unsigned members_max;
-	unsigned *awake; /* indexes of members */
-	unsigned awake_count, awake_next;
-
-	uint64_t reconnect_ns;
-	uint64_t polling_ns, polling_max_ns;
-	struct otr_guest_stats stats;
-};
-
-static const char *const event_names[EQ_EVENTS_MAX] = {
-	[EQ_LINK_DOWN] = "link-down",
-	[EQ_LINK_UP] = "link-up",
-	[EQ_DEVICE_RESET] = "device-reset",
-	[EQ_DEVICE_FAILED] = "device-failed",
-	[EQ_PROTOCOL_ERROR] = "partition-protocol",
-	[EQ_QP_ERROR] = "queue-pair-error",
-	[EQ_CQ_ERROR] = "completion-queue-error",
-	[EQ_PA_BUSY] = "adjunct-busy",
-};
-
-/* ---- The awake -------------------------------------------------------------------- */
-
-static void wake(struct otr_guest *guest, unsigned index)
-{
-	struct member *member = &guest->members[index];
-
-	if (member->awake)
-		return;
-	member->awake = true;
-	guest->awake[guest->awake_count++] = index;
-}
-
-static void drop_awake(struct otr_guest *guest, unsigned place)
-{
-	guest->members[guest->awake[place]].awake = false;
-	guest->awake[place] = guest->awake[--guest->awake_count];
-}
-
-static void wake_all(struct otr_guest *guest)
-{
-	for (unsigned i = 0; i < guest->members_max; i++) {
-		if (guest->members[i].net)
-			wake(guest, i);
-	}
-}
-
-/* ---- Event queues ------------------------------------------------------------------ */
-
-static void ring(int fd)
-{
-	const uint64_t one = 1;
-
-	/* EAGAIN: its counter is full, so it has been rung enough. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
-static void take_entry(struct otr_guest *guest, unsigned queue, const struct eq_entry *entry)
-{
-	int index = guest->member_of[queue];
-
-	guest->stats.events++;
-	if (index < 0)
-		return; /* of a device that was just removed */
-	if (entry->slot == GUEST_SLOT_SELF && entry->event != EQ_EQ_OVERRUN)
-		guest->members[index].events |= 1u << entry->event;
-	wake(guest, (unsigned)index);
-}
-
-static void drain(struct otr_guest *guest, unsigned queue)
-{
-	struct eq_consumer *consumer = &guest->consumers[queue];
-	struct eq_entry entry;
-
-	if (!eq_consumer_begin(consumer))
-		return;
-	do {
-		while (eq_consume(consumer, &entry))
-			take_entry(guest, queue, &entry);
-	} while (eq_consumer_end(consumer));
-	if (eq_consumer_must_wake_poster(consumer))
-		ring(guest->kick_fd);
-}
-
-/* Looks at all summary bytes, eight at a time. */
-static void scan(struct otr_guest *guest)
-{
-	const uint8_t *summaries = guest->storage + guest->layout.summaries;
-
-	if (eq_interrupt_pending(guest->interrupts, ISCS))
-		eq_interrupt_take(guest->interrupts, ISCS);
-	for (uint32_t first = 0; first < guest->layout.queues; first += 8) {
-		/* acquire: partner is the forwarder's store. The bytes are padded to eight. */
-		uint64_t eight = __atomic_load_n((const uint64_t *)(const void *)(summaries + first),
-						 __ATOMIC_ACQUIRE);
-
-		for (uint32_t queue = first; eight; eight >>= 8, queue++) {
-			if ((eight & 0xff) && queue < guest->layout.queues)
-				drain(guest, queue);
-		}
-	}
-}
+#define WATCHED ((unsigned)(OTR_RX | OTR_TX | OTR_COMPLETION | OTR_PA_BUSY))
 
 static int open_queue(struct otr_guest *guest, unsigned queue)
 {
@@ -276,12 +144,11 @@ static int associate(struct otr_guest *guest, unsigned index)
 		return otr_fail(error, "an event queue cannot be opened: %s", strerror(-error));
 	member->queue = (int)queue;
 	guest->member_of[queue] = (int)index;
-	wake(guest, index);
+	otr_guest_wake_member(guest, index);
 	return 0;
 }
 
-/* Tries to have a guest again, and to have all nets in it. */
-static void recover(struct otr_guest *guest)
+void otr_guest_recover(struct otr_guest *guest)
 {
 	if (clock_now_ns() < guest->reconnect_ns)
 		return;
@@ -296,11 +163,10 @@ static void recover(struct otr_guest *guest)
 		    !guest->conn)
 			return;
 	}
-	wake_all(guest);
+	otr_guest_wake_all(guest);
 }
 
-/* Every net is in the guest, and the guest at the shim. */
-static bool is_whole(const struct otr_guest *guest)
+bool otr_guest_is_whole(const struct otr_guest *guest)
 {
 	if (!guest->conn)
 		return false;
@@ -311,8 +177,7 @@ static bool is_whole(const struct otr_guest *guest)
 	return true;
 }
 
-/* The shim says nothing here unasked: what is readable is the connection's end. */
-static void look_at_connection(struct otr_guest *guest)
+void otr_guest_look_at_shim(struct otr_guest *guest)
 {
 	struct varlink_message message;
 
@@ -322,146 +187,6 @@ static void look_at_connection(struct otr_guest *guest)
 		unmap(guest);
 		guest->reconnect_ns = 0;
 	}
-}
-
-/* ---- Waiting ----------------------------------------------------------------------------- */
-
-static void report(struct member *member, unsigned what, enum eq_event event,
-		   struct otr_guest_event *out)
-{
-	const char *name = (what & OTR_EVENT) ? event_names[event] : "";
-
-	*out = (struct otr_guest_event){.net = member->net, .user = member->user, .what = what};
-	strcpy(out->event, name ? name : "unknown");
-}
-
-/* What the awake have, each in its turn; who has nothing is armed and goes to sleep. */
-static unsigned look_at_awake(struct otr_guest *guest, struct otr_guest_event *events,
-			      unsigned events_max)
-{
-	unsigned count = 0, looked = 0, awake = guest->awake_count;
-
-	while (looked++ < awake && count < events_max && guest->awake_count) {
-		if (guest->awake_next >= guest->awake_count)
-			guest->awake_next = 0;
-		struct member *member = &guest->members[guest->awake[guest->awake_next]];
-
-		if (member->events) {
-			enum eq_event event = (enum eq_event)__builtin_ctz(member->events);
-
-			member->events &= member->events - 1;
-			report(member, OTR_EVENT, event, &events[count++]);
-			guest->awake_next += !member->events;
-			looked -= member->events != 0;
-			continue;
-		}
-		int ready = otr_net_arm(member->net, member->what);
-		if (ready == 0) {
-			drop_awake(guest, guest->awake_next);
-			continue;
-		}
-		/* An error: whatever the program does with the net tells it. */
-		report(member, ready < 0 ? member->what : (unsigned)ready, 0, &events[count++]);
-		guest->awake_next++;
-	}
-	return count;
-}
-
-static unsigned look(struct otr_guest *guest, struct otr_guest_event *events, unsigned events_max)
-{
-	if (!is_whole(guest)) {
-		recover(guest);
-		wake_all(guest);
-	}
-	if (guest->conn)
-		scan(guest);
-	return look_at_awake(guest, events, events_max);
-}
-
-static unsigned poll_for_a_while(struct otr_guest *guest, struct otr_guest_event *events,
-				 unsigned events_max, uint64_t deadline_ns)
-{
-	uint64_t now_ns = clock_now_ns();
-	uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-	uint64_t until_ns = now_ns + (guest->polling_ns < left_ns ? guest->polling_ns : left_ns);
-
-	while (now_ns < until_ns && guest->conn) {
-		for (unsigned i = 0; i < POLLS_PER_CLOCK_READ; i++) {
-			scan(guest);
-			unsigned count = guest->awake_count ? look_at_awake(guest, events, events_max) : 0;
-			if (count) {
-				guest->polling_ns = 2 * guest->polling_ns < guest->polling_max_ns
-							    ? 2 * guest->polling_ns
-							    : guest->polling_max_ns;
-				return count;
-			}
-			otr_pause();
-		}
-		now_ns = clock_now_ns();
-	}
-	if (guest->polling_max_ns != OTR_FOREVER && guest->polling_ns > POLLING_START_NS)
-		guest->polling_ns /= 2;
-	return 0;
-}
-
-int otr_guest_arm(struct otr_guest *guest)
-{
-	if (guest->awake_count || !is_whole(guest))
-		return 1;
-	return !eq_interrupt_sleep(guest->interrupts, ISCS);
-}
-
-static void woken(struct otr_guest *guest)
-{
-	uint64_t count;
-
-	if (!guest->conn)
-		return;
-	eq_interrupt_run(guest->interrupts, ISCS);
-	/* EAGAIN: it was not rung. */
-	if (read(guest->alert_fd, &count, sizeof(count)) == sizeof(count))
-		guest->stats.wakes++;
-	look_at_connection(guest);
-}
-
-/* 0, or -errno. */
-static int sleep_until(struct otr_guest *guest, uint64_t deadline_ns)
-{
-	struct pollfd polled = {.fd = guest->epoll_fd, .events = POLLIN};
-	uint64_t now_ns = clock_now_ns();
-	uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-
-	if (!is_whole(guest) && left_ns > LOOK_AGAIN_NS)
-		left_ns = LOOK_AGAIN_NS;
-	struct timespec timeout = {.tv_sec = (time_t)(left_ns / NS_PER_S),
-				   .tv_nsec = (long)(left_ns % NS_PER_S)};
-	bool forever = deadline_ns == OTR_FOREVER && is_whole(guest);
-	guest->stats.sleeps++;
-	if (ppoll(&polled, 1, forever ? NULL : &timeout, NULL) < 0)
-		return otr_fail(-errno, "waiting was interrupted: %s", strerror(errno));
-	return 0;
-}
-
-int otr_guest_wait(struct otr_guest *guest, struct otr_guest_event *events, unsigned events_max,
-		   uint64_t deadline_ns)
-{
-	woken(guest);
-	unsigned count = look(guest, events, events_max);
-	if (!count)
-		count = poll_for_a_while(guest, events, events_max, deadline_ns);
-	while (!count) {
-		int error = 0;
-
-		if (deadline_ns != OTR_FOREVER && clock_now_ns() >= deadline_ns)
-			return 0;
-		if (!is_whole(guest) || eq_interrupt_sleep(guest->interrupts, ISCS))
-			error = sleep_until(guest, deadline_ns);
-		woken(guest);
-		count = look(guest, events, events_max);
-		if (!count && error)
-			return error;
-	}
-	return (int)count;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------- */
@@ -487,6 +212,10 @@ void otr_guest_close(struct otr_guest *guest)
 	if (!guest)
 		return;
 	unmap(guest); /* the shim takes the nets back, and rings them by themselves again */
+	for (unsigned i = 0; i < guest->members_max; i++) {
+		if (guest->members[i].net)
+			guest->members[i].net->guest = NULL;
+	}
 	if (guest->epoll_fd >= 0)
 		close(guest->epoll_fd);
 	free(guest->members);
@@ -542,12 +271,13 @@ int otr_guest_add(struct otr_guest *guest, struct otr_net *net, unsigned what, v
 {
 	struct member *member = member_of(guest, net);
 
-	if (!what || (what & ~(unsigned)(OTR_RX | OTR_TX)))
-		return otr_fail(-EINVAL, "a guest watches OTR_RX, OTR_TX or both");
+	if (!what || (what & ~WATCHED))
+		return otr_fail(-EINVAL, "a guest watches OTR_RX, OTR_TX, OTR_COMPLETION and "
+				"OTR_PA_BUSY");
 	if (member) {
 		member->what = what;
 		member->user = user;
-		wake(guest, (unsigned)(member - guest->members));
+		otr_guest_wake_member(guest, (unsigned)(member - guest->members));
 		return 0;
 	}
 	member = member_of(guest, NULL);
@@ -560,7 +290,9 @@ int otr_guest_add(struct otr_guest *guest, struct otr_net *net, unsigned what, v
 		member->net = NULL;
 		return error;
 	}
-	wake(guest, index);
+	net->guest = guest;
+	net->guest_member = index;
+	otr_guest_wake_member(guest, index);
 	return 0;
 }
 
@@ -573,9 +305,10 @@ int otr_guest_remove(struct otr_guest *guest, struct otr_net *net)
 		return otr_fail(-ENOENT, "the guest does not have that device");
 	for (unsigned i = 0; i < guest->awake_count; i++) {
 		if (&guest->members[guest->awake[i]] == member)
-			drop_awake(guest, i--);
+			otr_guest_drop(guest, i--);
 	}
 	int queue = member->queue;
+	net->guest = NULL;
 	*member = (struct member){.queue = -1};
 	if (queue < 0 || !guest->conn)
 		return 0;

@@ -3,7 +3,8 @@
 # program outside this tree links it and jansson, and nothing else of ours.
 LIBRARIES += liboutrigger
 liboutrigger_SRCS := hv-shim/partition/attach.c hv-shim/partition/window.c \
-	hv-shim/partition/net.c hv-shim/partition/wait.c hv-shim/partition/region.c hv-shim/partition/service.c hv-shim/partition/yield.c hv-shim/partition/guest.c \
+	$(addprefix hv-shim/partition/,net.c net_events.c wait.c region.c service.c \
+	yield.c guest.c guest_wait.c) \
 	$(addprefix hv-shim/base/,net_layout.c guest_layout.c unix_socket.c varlink.c varlink_client.c) \
 	event-queues/eq_ring.c event-queues/eq_queue.c
 liboutrigger_PKGS := jansson

@@ -11,7 +11,7 @@
 #include "net_copy.h"
 #include "otr_internal.h"
 
-static int broken(struct otr_net *net, const char *what)
+int otr_break(struct otr_net *net, const char *what)
 {
 	net->error = -EPROTO;
 	return otr_fail(-EPROTO, "device %s: the adjunct %s", net->device, what);
@@ -32,7 +32,7 @@ static int tx_room(struct otr_net *net, unsigned count)
 		count = net->layout.ring_entries;
 	int space = eq_ring_space(&net->tx, count);
 	if (space < 0)
-		return broken(net, "consumed frames that were never sent");
+		return otr_break(net, "consumed frames that were never sent");
 	return space < (int)count ? space : (int)count;
 }
 
@@ -75,8 +75,7 @@ int otr_net_send(struct otr_net *net, const struct otr_frame *frames, unsigned c
 		net_copy_out(tx_buffer(net, 0), frames[i].data, frames[i].length_bytes);
 		tx_put(net, frames[i].length_bytes);
 	}
-	if (eq_ring_must_wake_consumer(&net->tx))
-		otr_ring_adjunct(net);
+	otr_tell_adjunct(net, eq_ring_must_wake_consumer(&net->tx));
 	return room;
 }
 
@@ -101,8 +100,8 @@ int otr_net_commit(struct otr_net *net, const struct otr_frame *frames, unsigned
 	net->reserved = 0;
 	for (unsigned i = 0; i < count; i++)
 		tx_put(net, frames[i].length_bytes);
-	if (count && eq_ring_must_wake_consumer(&net->tx))
-		otr_ring_adjunct(net);
+	if (count)
+		otr_tell_adjunct(net, eq_ring_must_wake_consumer(&net->tx));
 	return (int)count;
 }
 
@@ -126,7 +125,7 @@ int otr_net_receive(struct otr_net *net, struct otr_frame *frames, unsigned fram
 		if (entry.length_bytes < NET_FRAME_MIN || entry.length_bytes > NET_FRAME_MAX ||
 		    entry.flags || entry.reserved[0] || entry.reserved[1]) {
 			/* The good frames before it are delivered; the next call fails. */
-			error = broken(net, "delivered a frame with a wrong length or flags");
+			error = otr_break(net, "delivered a frame with a wrong length or flags");
 			break;
 		}
 		frames[count++] = (struct otr_frame){
@@ -148,7 +147,7 @@ int otr_net_release(struct otr_net *net, unsigned count)
 		return 0;
 	eq_ring_release(&net->rx, count);
 	if (eq_ring_must_wake_producer(&net->rx))
-		otr_ring_adjunct(net);
+		otr_tell_adjunct(net, true);
 	return 0;
 }
 

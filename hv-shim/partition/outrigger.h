@@ -188,16 +188,19 @@ enum otr_ready {
 };
 
 /*
- * Waits until one of `what` (a combination of enum otr_ready) is ready, or the
- * deadline passes. It polls for a short while that adapts to how often that
- * helps, then sleeps. Returns what is ready; 0: the deadline passed; -EINTR: a
- * signal handler ran.
+ * Waits until one of `what` (a combination of enum otr_ready, and of enum
+ * otr_service_ready below) is ready, or the deadline passes. It polls for a short while
+ * that adapts to how often that helps, then sleeps. An adjunct without a processor of
+ * its own (`cpu: donated`, see Services) it yields to instead of polling, and whenever
+ * that one wants time: a program that only waits for frames need not know.
+ * Returns what is ready; 0: the deadline passed; -EINTR: a signal handler ran.
  */
 OTR_API int otr_net_wait(struct otr_net *net, unsigned what, uint64_t deadline_ns);
 
 /*
- * Longest time that otr_net_wait() polls before it sleeps; 20 us unless set.
- * 0: never polls. OTR_FOREVER: never sleeps, which occupies a processor.
+ * Longest time that otr_net_wait() polls, or yields, before it sleeps; 20 us unless set.
+ * 0: never polls, and yields only for what there is to do. OTR_FOREVER: never sleeps,
+ * which occupies a processor.
  */
 OTR_API void otr_net_set_polling(struct otr_net *net, uint64_t polling_max_ns);
 
@@ -226,7 +229,9 @@ OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
  * nothing is left to do, or is preempted wherever it is, keeps its state, and goes on
  * there in the next yield. That it wants time, because a quantum was too short or its
  * device interrupted, is told as PA_BUSY; when to yield is the program's to decide
- * (000, FIG. 10, 11 and 23). This holds for frames, too: they move when it yields.
+ * (000, FIG. 10, 11 and 23). This holds for frames, too: they move when it yields. The
+ * document can be changed meanwhile: the same handle then reaches an adjunct that has a
+ * processor, or has none any more, and nothing of what was asked is lost.
  *
  *	otr_service_open(otr, "net0", &service);
  *	otr_submit(service, &(struct otr_request){.id = 1, .opcode = OTR_ECHO, ...});
@@ -304,7 +309,7 @@ enum otr_yielded { OTR_IDLE, OTR_BUSY };
  * the very processor, bind the thread to one.
  */
 OTR_API int otr_yield(struct otr_service *service, uint64_t quantum_ns, uint64_t *used_ns);
-/* Of otr_submit() with `invoke`, and otr_wait(): 1 ms unless set. */
+/* Of otr_submit() with `invoke`, and of all waiting: 1 ms unless set. */
 OTR_API void otr_service_set_quantum(struct otr_service *service, uint64_t quantum_ns);
 
 /* Takes one completion: 1, or 0: there is none. Never blocks. */
@@ -323,10 +328,10 @@ enum otr_service_ready {
 };
 
 /*
- * Waits for OTR_COMPLETION, OTR_PA_BUSY or OTR_EVENT (otr_net_event()), or the deadline:
- * what is ready; 0: the deadline passed; -EINTR. Not asked for OTR_PA_BUSY, it yields by
- * itself whenever the adjunct wants time; asked for it, it never yields. For loops of the
- * program's own: otr_net_fd() becomes readable for PA_BUSY, too.
+ * otr_net_wait() of the service's net. Not asked for OTR_PA_BUSY, it yields by itself
+ * whenever the adjunct wants time; asked for it, it never yields, and neither does
+ * otr_net_arm(). For loops of the program's own: otr_net_fd() becomes readable for PA_BUSY,
+ * too. Completions are told of once for a burst of requests.
  */
 OTR_API int otr_wait(struct otr_service *service, unsigned what, uint64_t deadline_ns);
 
@@ -346,6 +351,11 @@ OTR_API int otr_wait(struct otr_service *service, unsigned what, uint64_t deadli
  * Level-triggered: what was reported and is still ready is reported again. A net that
  * belongs to a guest must not be waited for with otr_net_wait() or otr_net_arm().
  *
+ * Completions of a service come in the same way, and that its adjunct wants the processor:
+ * PA_BUSY, on an event queue of its own for each adjunct. Asked for it, as a program does
+ * that has priorities of its own (examples/otr-yield.c), the guest never yields; else it
+ * lends whatever is wanted while it waits.
+ *
  * After a restart of the shim the guest is made anew by the next otr_guest_wait(), which
  * then looks into every device once; until that is done it looks into all of them every
  * millisecond.
@@ -355,7 +365,7 @@ struct otr_guest;
 struct otr_guest_event {
 	struct otr_net *net;
 	void *user;
-	unsigned what; /* enum otr_ready */
+	unsigned what; /* enum otr_ready and enum otr_service_ready */
 	/* With OTR_EVENT, its name, as in struct otr_event; otr_net_event() has the sentence
 	 * for people, a moment later. Else "". */
 	char event[32];
@@ -371,12 +381,12 @@ OTR_API int otr_guest_open(struct otr *otr, unsigned devices_max, struct otr_gue
 OTR_API void otr_guest_close(struct otr_guest *guest);
 
 /*
- * The guest takes a net that this process has open; `what` is OTR_RX, OTR_TX or both.
- * A second time: changes `what` and `user`. -EBUSY: devices_max are there, or it is
+ * The guest takes a net that this process has open; `what` is some of OTR_RX, OTR_TX,
+ * OTR_COMPLETION and OTR_PA_BUSY. A second time: changes `what` and `user`. -EBUSY: devices_max are there, or it is
  * another guest's; -EINVAL: `what`.
  */
 OTR_API int otr_guest_add(struct otr_guest *guest, struct otr_net *net, unsigned what, void *user);
-/* Before the net is closed. -ENOENT: it is not this guest's. */
+/* -ENOENT: it is not this guest's. To close a net takes it out, too. */
 OTR_API int otr_guest_remove(struct otr_guest *guest, struct otr_net *net);
 
 /*

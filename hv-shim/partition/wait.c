@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Waiting for the adjunct, and the device's events. A waiter first polls the
- * rings for about as long as a wake-up costs, then arms them and sleeps; that
- * no wake-up is lost in between is argued in eq.h. Runs on the thread that owns
- * the handle.
+ * Waiting for the adjunct. A waiter first polls the rings for about as long as a wake-up
+ * costs, then arms them and sleeps; that no wake-up is lost in between is argued in eq.h.
+ * An adjunct without a processor of its own is yielded to instead, and tells by its
+ * doorbell when it wants more (PA_BUSY). Runs on the thread that owns the handle.
  */
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -19,20 +15,19 @@
 
 #define POLLING_START_NS (1 * NS_PER_US)
 #define POLLS_PER_CLOCK_READ 32
-/* Between attempts to find the shim again. */
-#define RETRY_FIRST_NS (50 * NS_PER_MS)
-#define RETRY_MAX_NS (2 * NS_PER_S)
 
-void otr_ring_adjunct(struct otr_net *net)
+static bool ring(int fd)
 {
 	const uint64_t one = 1;
 
-	if (net->donated)
-		return; /* it looks when it is dispatched */
 	/* EAGAIN, the counter being full, means that it is rung already; no other
 	 * failure is possible for an eventfd that we hold. */
-	if (write(net->bells[NET_BELL_ADJUNCT], &one, sizeof(one)) == sizeof(one))
-		net->stats.doorbells++;
+	return write(fd, &one, sizeof(one)) == sizeof(one);
+}
+
+void otr_ring_adjunct(struct otr_net *net)
+{
+	net->stats.doorbells += ring(net->bells[NET_BELL_ADJUNCT]);
 }
 
 static void clear_bell(struct otr_net *net)
@@ -44,189 +39,7 @@ static void clear_bell(struct otr_net *net)
 		return;
 }
 
-/* ---- Events -------------------------------------------------------------- */
-
-static void keep_event(struct otr_net *net, const char *event, const char *message)
-{
-	if (net->event_count == OTR_EVENTS_KEPT) { /* the oldest goes */
-		net->event_first = (net->event_first + 1) % OTR_EVENTS_KEPT;
-		net->event_count--;
-	}
-	struct otr_event *last =
-		&net->events[(net->event_first + net->event_count++) % OTR_EVENTS_KEPT];
-	snprintf(last->event, sizeof(last->event), "%s", event);
-	snprintf(last->message, sizeof(last->message), "%s", message ? message : "");
-}
-
-/* The next attempt comes by itself, later each time: the timer wakes a sleeper. */
-static void try_later(struct otr_net *net)
-{
-	uint64_t wait_ns = net->retry_after_ns;
-	struct itimerspec once = {.it_value = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
-					       .tv_nsec = (long)(wait_ns % NS_PER_S)}};
-
-	net->retry_at_ns = clock_now_ns() + wait_ns;
-	net->retry_after_ns = 2 * wait_ns < RETRY_MAX_NS ? 2 * wait_ns : RETRY_MAX_NS;
-	/* It cannot fail with these arguments; arming it also quiets it. */
-	timerfd_settime(net->retry_fd, 0, &once, NULL);
-}
-
-static void shim_lost(struct otr_net *net, const char *why)
-{
-	const struct itimerspec never = {0};
-
-	varlink_conn_free(net->conn); /* its descriptor leaves the epoll set by closing */
-	net->conn = NULL;
-	net->resuming = false;
-	if (!net->lost) {
-		net->lost = true;
-		net->retry_after_ns = RETRY_FIRST_NS;
-		keep_event(net, "shim-lost", why);
-	}
-	if (net->gave_up || net->error)
-		timerfd_settime(net->retry_fd, 0, &never, NULL);
-	else
-		try_later(net);
-}
-
-/* The answer of ResumeNet. 0, or -errno: this connection is of no use. */
-static int take_resumed(struct otr_net *net, const struct varlink_answer *answer)
-{
-	if (answer->error && !strcmp(answer->error, "org.outrigger.Partition.NotFound")) {
-		net->error = -ENODEV;
-		keep_event(net, "device-closed", "the device was taken away while outriggerd was");
-		return -ENODEV;
-	}
-	if (answer->error) {
-		net->gave_up = !strncmp(answer->error, "org.varlink.service.",
-					strlen("org.varlink.service."));
-		return -EAGAIN;
-	}
-	const json_t *link = json_object_get(answer->parameters, "link");
-	if (!json_is_boolean(link))
-		return -EPROTO;
-	net->resuming = net->lost = false;
-	keep_event(net, "shim-back", "events may have been missed");
-	keep_event(net, json_is_true(link) ? "link-up" : "link-down", "as it is now");
-	return 0;
-}
-
-/* One answer of Monitor: an event of ours is kept. 0, or -errno: no more will come. */
-static int take_answer(struct otr_net *net, struct varlink_message *message)
-{
-	struct varlink_answer answer;
-
-	if (varlink_answer_from(message, &answer))
-		return -EPROTO;
-	if (net->resuming) {
-		int resumed = take_resumed(net, &answer);
-
-		varlink_answer_clear(&answer);
-		return resumed;
-	}
-	const char *device = json_string_value(json_object_get(answer.parameters, "device"));
-	const char *event = json_string_value(json_object_get(answer.parameters, "event"));
-	int error = answer.error || !answer.continues ? -EPROTO : 0;
-	if (!error && device && event && !strcmp(device, net->device)) {
-		keep_event(net, event,
-			   json_string_value(json_object_get(answer.parameters, "message")));
-		if (!strcmp(event, "device-closed"))
-			net->error = -ENODEV;
-	}
-	varlink_answer_clear(&answer);
-	return error;
-}
-
-static int watch_fd(struct otr_net *net, int fd);
-
-static int ask_for_events(struct otr_net *net)
-{
-	return varlink_request(net->conn, "org.outrigger.Partition.Monitor", NULL, VARLINK_MORE,
-			       NULL, 0);
-}
-
-/* Connects and asks, without waiting for anything. */
-static void try_now(struct otr_net *net)
-{
-	int error = varlink_connect(net->path, &net->conn);
-
-	if (error) {
-		try_later(net);
-		return;
-	}
-	net->resuming = true;
-	error = watch_fd(net, varlink_conn_fd(net->conn));
-	if (!error)
-		error = varlink_request(net->conn, "org.outrigger.Partition.ResumeNet",
-					json_pack("{s:s}", "device", net->device), 0, NULL, 0);
-	if (!error)
-		error = ask_for_events(net);
-	if (error)
-		shim_lost(net, "");
-}
-
-/* Takes in what the shim sent; never blocks. */
-static void read_events(struct otr_net *net)
-{
-	struct varlink_message message;
-
-	if (!net->conn && !net->gave_up && !net->error && clock_now_ns() >= net->retry_at_ns)
-		try_now(net);
-	if (!net->conn)
-		return;
-	int flushed = varlink_conn_flush(net->conn);
-	int got = varlink_conn_read(net->conn);
-	int next = 0;
-	while ((next = varlink_conn_next(net->conn, &message)) > 0) {
-		next = take_answer(net, &message);
-		if (next < 0)
-			break;
-	}
-	if (flushed < 0 || got < 0 || next < 0)
-		shim_lost(net, "the connection to outriggerd ended");
-}
-
-static int watch_fd(struct otr_net *net, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-
-	if (epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, fd, &event))
-		return otr_fail(-errno, "cannot watch the device: %s", strerror(errno));
-	return 0;
-}
-
-int otr_events_start(struct otr_net *net)
-{
-	net->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (net->epoll_fd < 0)
-		return otr_fail(-errno, "cannot make an epoll instance: %s", strerror(errno));
-	net->retry_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (net->retry_fd < 0)
-		return otr_fail(-errno, "cannot make a timer: %s", strerror(errno));
-	int error = watch_fd(net, net->bells[NET_BELL_PARTITION]);
-	if (!error)
-		error = watch_fd(net, net->retry_fd);
-	if (!error)
-		error = watch_fd(net, varlink_conn_fd(net->conn));
-	if (error)
-		return error;
-	error = ask_for_events(net);
-	return error ? otr_fail(error, "cannot ask for events: %s", strerror(-error)) : 0;
-}
-
-int otr_net_event(struct otr_net *net, struct otr_event *out)
-{
-	if (!net->event_count)
-		read_events(net);
-	if (!net->event_count)
-		return 0;
-	*out = net->events[net->event_first];
-	net->event_first = (net->event_first + 1) % OTR_EVENTS_KEPT;
-	net->event_count--;
-	return 1;
-}
-
-/* ---- Waiting ------------------------------------------------------------- */
+/* ---- Looking ------------------------------------------------------------- */
 
 int otr_broken(const struct otr_net *net)
 {
@@ -234,6 +47,15 @@ int otr_broken(const struct otr_net *net)
 		return otr_fail(-ENODEV, "device %s was taken down, changed, or failed; close it, and "
 				"open it again when it runs", net->device);
 	return otr_fail(net->error, "device %s broke before; close it", net->device);
+}
+
+int otr_busy(const struct otr_net *net)
+{
+	if (!otr_is_donated(net))
+		return 0;
+	return (net->yields_busy ? OTR_QUANTUM_OVER : 0) |
+	       (atomic_load_explicit(&net->cell->pending, memory_order_relaxed) ? OTR_INTERRUPTED
+										: 0);
 }
 
 /* What of `what` is ready, without asking the kernel; or -EPROTO. */
@@ -247,52 +69,89 @@ static int ready_now(struct otr_net *net, unsigned what)
 		ready |= OTR_RX;
 	if (what & OTR_TX) {
 		int space = eq_ring_space(&net->tx, 1);
-		if (space < 0) {
-			net->error = -EPROTO;
-			return otr_fail(space, "device %s: the adjunct consumed frames that were "
-					       "never sent", net->device);
-		}
+
+		if (space < 0)
+			return otr_break(net, "consumed frames that were never sent");
 		if (space > 0)
 			ready |= OTR_TX;
 	}
 	if ((what & OTR_EVENT) && net->event_count)
 		ready |= OTR_EVENT;
+	if ((what & OTR_COMPLETION) && eq_ring_ready(&net->completions))
+		ready |= OTR_COMPLETION;
+	if ((what & OTR_PA_BUSY) && otr_busy(net))
+		ready |= OTR_PA_BUSY;
 	return ready;
 }
 
-static void disarm(struct otr_net *net)
+/* ---- Calling -------------------------------------------------------------- */
+
+/* Whoever does not want to hear that the adjunct wants time gives it. */
+static bool lends(const struct otr_net *net, unsigned what)
+{
+	return otr_is_donated(net) && !(what & OTR_PA_BUSY);
+}
+
+/*
+ * Calls the adjunct, once, if it was left something to do or wants time: 0, or -errno. If
+ * it wants more we ring for ourselves, so that nobody sleeps over it.
+ */
+static int settle(struct otr_net *net, unsigned what)
+{
+	if (otr_is_donated(net) ? !lends(net, what) || !(net->owed || otr_busy(net)) : !net->owed)
+		return 0;
+	int called = otr_call_adjunct(net, net->quantum_ns, NULL);
+
+	if (called > 0)
+		ring(net->bells[NET_BELL_PARTITION]);
+	/* It is late: the shim has been told, and a successor asks for time itself. */
+	return called < 0 && called != -ETIMEDOUT ? called : 0;
+}
+
+void otr_disarm_rings(struct otr_net *net)
 {
 	eq_ring_disarm(&net->rx);
 	eq_ring_disarm_space(&net->tx);
+	eq_ring_disarm(&net->completions);
+	net->armed = false;
 }
 
 int otr_net_arm(struct otr_net *net, unsigned what)
 {
+	int error = settle(net, what);
 	bool sleep = true;
 
+	if (error)
+		return error;
+	net->armed = true;
 	if (what & OTR_RX)
 		sleep = eq_ring_arm(&net->rx);
 	if (sleep && (what & OTR_TX))
 		sleep = eq_ring_arm_space(&net->tx);
+	if (sleep && (what & OTR_COMPLETION))
+		sleep = eq_ring_arm(&net->completions);
 	/* Not sleeping covers a broken ring too: ready_now() then says so. */
 	int ready = ready_now(net, what);
 	if (!sleep || ready)
-		disarm(net);
+		otr_disarm_rings(net);
 	return ready;
 }
 
 int otr_net_disarm(struct otr_net *net, unsigned what)
 {
-	disarm(net);
+	otr_disarm_rings(net);
 	clear_bell(net);
-	read_events(net);
-	return ready_now(net, what);
+	otr_events_read(net);
+	int error = settle(net, what);
+	return error ? error : ready_now(net, what);
 }
 
 int otr_net_fd(const struct otr_net *net)
 {
 	return net->epoll_fd;
 }
+
+/* ---- Waiting ------------------------------------------------------------- */
 
 void otr_net_set_polling(struct otr_net *net, uint64_t polling_max_ns)
 {
@@ -310,36 +169,65 @@ void otr_pause(void)
 }
 
 /*
- * Polls until something is ready or the time is up. The time grows when polling
- * met something and shrinks when it did not, so that a program whose frames come
- * slowly sleeps at once.
+ * The time to poll grows when polling met something and shrinks when it did not, so
+ * that a program whose frames come slowly sleeps at once.
  */
+static void polling_adapt(struct otr_net *net, bool helped)
+{
+	if (helped)
+		net->polling_ns = 2 * net->polling_ns < net->polling_max_ns ? 2 * net->polling_ns
+									    : net->polling_max_ns;
+	else if (net->polling_max_ns != OTR_FOREVER && net->polling_ns > POLLING_START_NS)
+		net->polling_ns /= 2;
+}
+
+static int poll_once(struct otr_net *net, unsigned what)
+{
+	int ready = 0;
+
+	for (unsigned i = 0; i < POLLS_PER_CLOCK_READ && !ready; i++) {
+		ready = ready_now(net, what);
+		if (!ready)
+			otr_pause();
+	}
+	return ready;
+}
+
+/* The same where it is the adjunct that looks, on our processor. */
+static int yield_once(struct otr_net *net, unsigned what)
+{
+	int yielded = otr_call_adjunct(net, net->quantum_ns, NULL);
+
+	return yielded < 0 && yielded != -ETIMEDOUT ? yielded : ready_now(net, what);
+}
+
+/* Polls until something is ready or the time is up; for as long as it wants that, the
+ * adjunct is yielded to in any case. */
 static int poll_for_a_while(struct otr_net *net, unsigned what, uint64_t deadline_ns)
 {
 	uint64_t now_ns = clock_now_ns();
 	uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 	uint64_t until_ns = now_ns + (net->polling_ns < left_ns ? net->polling_ns : left_ns);
+	bool lent = lends(net, what);
+	int ready = 0;
 
-	while (now_ns < until_ns) {
-		for (unsigned i = 0; i < POLLS_PER_CLOCK_READ; i++) {
-			int ready = ready_now(net, what);
-			if (ready) {
-				net->polling_ns = 2 * net->polling_ns < net->polling_max_ns
-							  ? 2 * net->polling_ns
-							  : net->polling_max_ns;
-				return ready;
-			}
-			otr_pause();
-		}
+	for (;;) {
+		bool wanted = lent && (net->owed || otr_busy(net));
+
+		if (now_ns >= until_ns && !(wanted && now_ns < deadline_ns))
+			break;
+		ready = lent ? yield_once(net, what) : poll_once(net, what);
+		if (ready)
+			break;
 		now_ns = clock_now_ns();
+		lent = lends(net, what);
 	}
-	if (net->polling_max_ns != OTR_FOREVER && net->polling_ns > POLLING_START_NS)
-		net->polling_ns /= 2;
-	return 0;
+	polling_adapt(net, ready > 0);
+	return ready;
 }
 
 /* Sleeps on the bell and the connection, or the time to make it anew: 0, or -errno. */
-int otr_sleep(struct otr_net *net, uint64_t deadline_ns)
+static int sleep_until(struct otr_net *net, uint64_t deadline_ns)
 {
 	struct pollfd polled[3] = {
 		{.fd = net->bells[NET_BELL_PARTITION], .events = POLLIN},
@@ -361,13 +249,15 @@ int otr_net_wait(struct otr_net *net, unsigned what, uint64_t deadline_ns)
 {
 	int ready = ready_now(net, what);
 
+	if (!ready && !lends(net, what))
+		ready = settle(net, what);
 	if (!ready)
 		ready = poll_for_a_while(net, what, deadline_ns);
 	while (!ready) {
 		ready = otr_net_arm(net, what);
 		if (ready)
 			break;
-		int error = otr_sleep(net, deadline_ns);
+		int error = sleep_until(net, deadline_ns);
 		ready = otr_net_disarm(net, what);
 		if (ready)
 			break;

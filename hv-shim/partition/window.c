@@ -19,6 +19,7 @@
 #include "otr_internal.h"
 
 #define POLLING_MAX_NS (20 * NS_PER_US)
+#define QUANTUM_NS (1 * NS_PER_MS)
 #define FRAME_OVERHEAD_BYTES 18 /* Ethernet header and one VLAN tag */
 #define WINDOW_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -50,11 +51,6 @@ static int read_geometry(struct otr_net *net, const json_t *parameters)
 		return otr_fail(-EPROTO, "the shim answered with an impossible MTU");
 	if (otr_parse_mac(json_string_value(json_object_get(parameters, "mac")), net->mac))
 		return otr_fail(-EPROTO, "the shim answered with an impossible MAC address");
-	const char *cpu = json_string_value(json_object_get(parameters, "cpu"));
-
-	if (!cpu)
-		return otr_fail(-EPROTO, "the shim did not say whose processor the adjunct has");
-	net->donated = !strcmp(cpu, "donated");
 	net->mtu = (uint16_t)mtu;
 	net->frame_max = net->mtu + FRAME_OVERHEAD_BYTES;
 	return 0;
@@ -91,6 +87,24 @@ static int check_bell(int fd)
 	return 0;
 }
 
+static int open_rings(struct otr_net *net, uint8_t *window)
+{
+	const struct net_layout *layout = &net->layout;
+	int error = eq_ring_open(&net->tx, window + layout->tx_ring, layout->ring_entries,
+				 NET_ENTRY_BYTES);
+
+	if (!error)
+		error = eq_ring_open(&net->rx, window + layout->rx_ring, layout->ring_entries,
+				     NET_ENTRY_BYTES);
+	if (!error)
+		error = eq_ring_open(&net->requests, window + layout->requests, SERVICE_SLOTS,
+				     SERVICE_ENTRY_BYTES);
+	if (!error)
+		error = eq_ring_open(&net->completions, window + layout->completions, SERVICE_SLOTS,
+				     SERVICE_ENTRY_BYTES);
+	return error;
+}
+
 int otr_window_map(struct otr_net *net, struct varlink_answer *answer)
 {
 	int error = read_geometry(net, answer->parameters);
@@ -113,11 +127,7 @@ int otr_window_map(struct otr_net *net, struct varlink_answer *answer)
 	net->tx_buffers = window + net->layout.tx_buffers;
 	net->rx_buffers = window + net->layout.rx_buffers;
 	net->cell = (struct service_cell *)(window + net->layout.cell);
-	error = eq_ring_open(&net->tx, window + net->layout.tx_ring, net->layout.ring_entries,
-			     NET_ENTRY_BYTES);
-	if (!error)
-		error = eq_ring_open(&net->rx, window + net->layout.rx_ring,
-				     net->layout.ring_entries, NET_ENTRY_BYTES);
+	error = open_rings(net, window);
 	if (error)
 		return otr_fail(error, "the window's rings do not open: %s", strerror(-error));
 	for (unsigned bell = 0; bell < NET_BELLS; bell++) {
@@ -146,7 +156,8 @@ int otr_net_open(struct otr *otr, const char *device, struct otr_net **out)
 
 	if (!net)
 		return otr_fail(-ENOMEM, "out of memory");
-	*net = (struct otr_net){.bells = {-1, -1}, .epoll_fd = -1, .retry_fd = -1};
+	*net = (struct otr_net){.bells = {-1, -1}, .epoll_fd = -1, .retry_fd = -1,
+				.quantum_ns = QUANTUM_NS};
 	otr_net_set_polling(net, POLLING_MAX_NS);
 
 	int error = strlen(device) < sizeof(net->device)
@@ -200,6 +211,8 @@ void otr_net_close(struct otr_net *net)
 {
 	if (!net)
 		return;
+	if (net->guest)
+		otr_guest_remove(net->guest, net);
 	/* A shim that is away, or has only just come, finds out when we open it again, or end. */
 	if (net->conn && !net->resuming)
 		hang_up(net->conn);

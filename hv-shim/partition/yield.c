@@ -66,7 +66,8 @@ static int overdue(struct otr_net *net, uint64_t waited_ns)
 			net->device, error ? ", and outriggerd could not be told" : "");
 }
 
-int otr_yield_net(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
+/* As otr_call_adjunct(); -EAGAIN: another adjunct has come, which needs no processor. */
+static int yield(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
 {
 	struct service_cell *cell = net->cell;
 	uint32_t number = ++net->dispatch & SERVICE_DISPATCH_MASK, word = 0;
@@ -79,6 +80,10 @@ int otr_yield_net(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
 	/* seq_cst, and the look at `hot`: partner is the adjunct's, which says that it must
 	 * be woken, then looks at `dispatch`. */
 	atomic_store(&cell->dispatch, number);
+	/* seq_cst: partner is that of an adjunct with a processor of its own, which says so,
+	 * then hands back what it finds. */
+	if (!atomic_load(&cell->donated))
+		return -EAGAIN;
 	if (atomic_load(&cell->hot)) {
 		for (unsigned i = 0; i < HOT_YIELDS && !back; i++) {
 			sched_yield();
@@ -107,4 +112,26 @@ int otr_yield_net(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
 
 	net->yields_busy = how != SERVICE_IDLE;
 	return net->yields_busy;
+}
+
+int otr_call_adjunct(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
+{
+	int yielded = -EAGAIN;
+
+	net->owed = false;
+	if (otr_is_donated(net)) {
+		/* Nobody waits: what it does need not be told. */
+		if (net->armed)
+			otr_disarm_rings(net);
+		yielded = yield(net, quantum_ns, used_ns);
+	}
+	if (yielded == -EAGAIN) {
+		net->yields_busy = false;
+		yielded = 0;
+		if (eq_ring_must_wake_consumer(&net->requests))
+			otr_ring_adjunct(net);
+	}
+	if (net->guest)
+		otr_guest_wake(net);
+	return yielded;
 }

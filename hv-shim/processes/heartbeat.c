@@ -22,8 +22,11 @@ static void on_adjunct(void *data, const char *problem, struct varlink_answer *a
 {
 	struct device *device = data;
 
-	(void)answer;
 	device->heartbeat_pending = false;
+	json_t *busy_ns = problem ? NULL : json_object_get(answer->parameters, "busy_ns");
+
+	device->busy_since_ns =
+		busy_ns ? clock_now_ns() - (uint64_t)json_integer_value(busy_ns) : 0;
 	if (!problem || device->state != STATE_RUNNING || !device->adjunct)
 		return;
 	/* The end of one that has died is on its way to us. */

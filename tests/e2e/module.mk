@@ -166,6 +166,12 @@ sharer_USES := liboutrigger
 sharer_OUT := tests/e2e/sharer
 sharer_TEST := 1
 
+PROGRAMS += hearer
+hearer_SRCS := tests/e2e/yield/hearer.c
+hearer_USES := liboutrigger
+hearer_OUT := tests/e2e/hearer
+hearer_TEST := 1
+
 PROGRAMS += hog
 hog_SRCS := tests/e2e/yield/hog.c
 hog_USES := adjunct confine base eventqueues

@@ -29,6 +29,7 @@
  *   PLANT_HELD_ONCE         it does not look again whether it is held
  *   PLANT_ONE_WAKE          who holds it wakes it only once
  *   PLANT_NO_ASK            back without a look at what has become ready
+ *   PLANT_TOLD_LAST         dispatched, it forgets first that it has told, then what
  */
 #ifndef YIELDS
 #define YIELDS 2
@@ -55,7 +56,8 @@ bool asleep[WORDS]; /* somebody, on that word's futex */
 
 /* Of the adjunct's process, between its two threads. */
 bool ready, pending, hold, held, held_sleeps, hold_sleeps;
-bool bell;	       /* PA_BUSY was told */
+bool told;	       /* PA_BUSY, in the cell */
+bool bell;	       /* and rung for */
 bool in_driver, has_driver; /* the dispatch thread is; the control thread has it */
 byte expiries, interrupts, holds, timeouts; /* that are still to come */
 byte made; /* dispatches by the partition */
@@ -175,6 +177,14 @@ inline yield()
 	overdue = false
 }
 
+inline yield_if_told()
+{
+	if
+	:: told -> yield()
+	:: else
+	fi
+}
+
 active proctype partition()
 {
 	byte got, left = YIELDS;
@@ -182,10 +192,10 @@ active proctype partition()
 	go;
 	do
 	:: atomic { left > 0 -> left-- }; yield()
-	:: atomic { bell -> bell = false }; yield()
+	:: atomic { bell -> bell = false }; yield_if_told()
 	:: atomic { left == 0 && !bell -> partition_rests = true };
 end:		atomic { bell -> bell = false; partition_rests = false };
-		yield()
+		yield_if_told()
 	od
 }
 
@@ -194,16 +204,24 @@ end:		atomic { bell -> bell = false; partition_rests = false };
 inline ask()
 {
 	atomic {
-		if
-		:: !pending -> pending = true; bell = true
-		:: else
-		fi
-	}
+		asks = !pending;
+		pending = true
+	};
+	if
+	:: asks -> told = true; bell = true
+	:: else
+	fi
 }
 
 inline begin()
 {
+#ifdef PLANT_TOLD_LAST
 	pending = false;
+	told = false;
+#else
+	told = false;
+	pending = false;
+#endif
 	dispatched = true;
 	assert(number == made || overdue || timeouts == 0);
 	store(D, RUNNING, 1)
@@ -357,7 +375,7 @@ inline serve()
 active proctype dispatch()
 {
 	byte number = 0, seen, got, answer, handed = NOTHING;
-	bool dispatched = false, come, in_driver_then;
+	bool dispatched = false, come, in_driver_then, asks;
 
 	go;
 	do
@@ -400,6 +418,7 @@ finished: skip
 active proctype control()
 {
 	byte running;
+	bool asks;
 
 	go;
 	do
@@ -439,6 +458,7 @@ active proctype scenario()
 		:: expiries = 1; holds = 1
 		:: holds = 2
 		:: interrupts = 1; holds = 1
+		:: interrupts = 2
 		fi;
 		go = true
 	}

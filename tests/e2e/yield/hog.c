@@ -19,7 +19,7 @@ static struct hog {
 	const struct adj_env *env;
 	int timer_fd;
 	uint32_t interrupts;
-	bool failed;
+	bool failed, mute;
 } hog;
 
 static int hog_init(const struct adj_env *env, void **state)
@@ -46,6 +46,12 @@ static void keep_the_processor(void)
 		continue;
 }
 
+static void spin(uint64_t ns)
+{
+	for (uint64_t begun_ns = clock_now_ns(); clock_now_ns() - begun_ns < ns;)
+		continue;
+}
+
 static int hog_request(void *state, const struct adj_request *request,
 		       struct adj_response *response)
 {
@@ -68,6 +74,13 @@ static int hog_request(void *state, const struct adj_request *request,
 	case HOG_FAIL:
 		hog.failed = true;
 		return 0;
+	case HOG_MUTE:
+		hog.mute = true;
+		return 0;
+	case HOG_SPIN:
+		memcpy(&ns, request->data, sizeof(ns));
+		spin(ns);
+		return 0;
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -76,8 +89,7 @@ static int hog_request(void *state, const struct adj_request *request,
 static int hog_arm(void *state, bool on)
 {
 	(void)state;
-	(void)on;
-	return 0;
+	return on && hog.mute ? -ENOTSUP : 0;
 }
 
 static void hog_interrupt(void *state, int fd)

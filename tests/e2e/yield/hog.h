@@ -8,6 +8,8 @@ enum hog_opcode {
 	HOG_INTERRUPT,		  /* its device interrupts in so many ns (uint64_t) */
 	HOG_INTERRUPTS,		  /* how often it has, uint32_t */
 	HOG_FAIL,		  /* its device is gone */
+	HOG_MUTE,		  /* its device cannot interrupt from now on, only be looked at */
+	HOG_SPIN,		  /* works for so many ns (uint64_t) */
 };
 
 #endif

@@ -394,6 +394,8 @@ int main(int argc, char **argv)
 
 	WANT(!otr_attach(argv[1], &otr));
 	WANT(!otr_service_open(otr, argv[2], &service));
+	puts("open");
+	fflush(stdout);
 	if (!strcmp(what, "sizes"))
 		run_sizes();
 	else if (!strcmp(what, "order"))

@@ -43,9 +43,9 @@ static void open_net(struct varlink_call *call, json_t *parameters, void *contex
 		return;
 	}
 	varlink_reply_fds(call,
-			  json_pack("{s:s,s:i,s:i,s:i,s:s*}", "mac", shim->mac, "mtu", shim->mtu,
+			  json_pack("{s:s,s:i,s:i,s:i}", "mac", shim->mac, "mtu", shim->mtu,
 				    "ring_entries", shim->ring_entries, "layout_version",
-				    shim->layout_version, "cpu", shim->cpu),
+				    shim->layout_version),
 			  shim->fds, shim->fd_count);
 }
 
@@ -239,7 +239,6 @@ void fake_start(struct fake_shim *shim, uint32_t ring_entries)
 		.mtu = 1500,
 		.ring_entries = (int)ring_entries,
 		.layout_version = NET_LAYOUT_VERSION,
-		.cpu = "shared",
 		.mac = "02:00:00:0a:0b:0c",
 	};
 	cr_assert(mkdtemp(shim->directory));

@@ -30,7 +30,6 @@ struct fake_shim {
 	const char *error; /* NULL: none */
 	int fds[1 + NET_BELLS + 1];
 	unsigned fd_count;
-	const char *cpu; /* NULL: not said */
 	int mtu, ring_entries, layout_version;
 	const char *mac;
 

@@ -220,12 +220,6 @@ Test(open, unknown_layout_versions)
 	}
 }
 
-Test(open, nobody_says_whose_processor)
-{
-	shim.cpu = NULL;
-	expect_refused(-EPROTO, "whose processor");
-}
-
 Test(open, impossible_mtu_or_mac)
 {
 	static const int mtus[] = {-1, 0, 2017, 65536, INT32_MAX};
