@@ -198,6 +198,8 @@ static void change_device(struct shim *shim, struct change *change)
 		device_stop(device);
 	else if (change->action == CHANGE_REPLACE)
 		device_restart(device, &change->device);
+	else if (device->state == STATE_RUNNING && device->spec.adjunct.cpu != change->device.adjunct.cpu)
+		device_change_cpu(device, &change->device);
 	else if (device->state == STATE_RUNNING)
 		device_update_vf(device, &change->device.vf);
 	/* else it settles when the device comes to rest */

@@ -280,7 +280,7 @@ static bool addresses_equal(const struct doc_device *a, const struct doc_device 
 	return true;
 }
 
-/* What only a new adjunct (and perhaps a new interface) can change. */
+/* What only a device that is made anew can change. */
 static void compare_device(const struct doc_device *live, const struct doc_device *want,
 			   char detail[SHIM_MESSAGE_BYTES])
 {
@@ -315,9 +315,6 @@ static void compare_device(const struct doc_device *live, const struct doc_devic
 			   doc_scopes[want->adjunct.scope]);
 	if (strcmp(live->adjunct.image, want->adjunct.image))
 		add_detail(detail, "image %s -> %s", live->adjunct.image, want->adjunct.image);
-	if (live->adjunct.cpu != want->adjunct.cpu)
-		add_detail(detail, "cpu %s -> %s", doc_cpus[live->adjunct.cpu],
-			   doc_cpus[want->adjunct.cpu]);
 	if (strcmp(live->adjunct.donate, want->adjunct.donate))
 		add_detail(detail, "donate %s -> %s", *live->adjunct.donate ? live->adjunct.donate : "none",
 			   *want->adjunct.donate ? want->adjunct.donate : "none");
@@ -328,6 +325,15 @@ static void compare_device(const struct doc_device *live, const struct doc_devic
 		add_detail(detail, "memory %lldM -> %lldM",
 			   (long long)live->adjunct.memory_bytes >> 20,
 			   (long long)want->adjunct.memory_bytes >> 20);
+}
+
+/* For which another adjunct takes over, and the partition keeps what it has. */
+static void compare_cpu(const struct doc_device *live, const struct doc_device *want,
+			char detail[SHIM_MESSAGE_BYTES])
+{
+	if (live->adjunct.cpu != want->adjunct.cpu)
+		add_detail(detail, "cpu %s -> %s", doc_cpus[live->adjunct.cpu],
+			   doc_cpus[want->adjunct.cpu]);
 }
 
 /* What the adapter changes while everything runs. */
@@ -387,6 +393,7 @@ static int plan_device(struct planner *planner, const struct doc_partition *part
 			action = live->state == STATE_RUNNING ? CHANGE_UPDATE : CHANGE_REPLACE;
 			compare_vf(&live->spec.vf, &device.vf, detail);
 		}
+		compare_cpu(&live->spec, &device, detail);
 		/* After a restart of the shim; the change is to wait for it. */
 		if (!*detail && live->state != STATE_RUNNING) {
 			action = CHANGE_UPDATE;

@@ -3,8 +3,8 @@
  * Replacing an adjunct while its partition goes on (design decision 5): the
  * interface, the window or the socket stay; the process, its memory and the
  * state of the function behind them are new. Done when an adjunct dies or loses
- * its device, and on request. One that keeps dying is tried ever less often,
- * then the device has failed. Event-loop thread.
+ * its device, on request, and where it is to have another processor. One that keeps
+ * dying is tried ever less often, then the device has failed. Event-loop thread.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -133,14 +133,19 @@ int device_wait_before_retry(struct device *device)
 	return error < 0 ? error : 0;
 }
 
-void device_recover_adopted(struct device *device)
+static void take_over(struct device *device)
 {
-	log_info("device %s/%s: another adjunct takes over", device->partition->name,
-		 device->spec.name);
 	device->down_since_ns = clock_now_ns();
 	device->deaths = 0;
 	begin(device);
 	device_walk(device);
+}
+
+void device_recover_adopted(struct device *device)
+{
+	log_info("device %s/%s: another adjunct takes over", device->partition->name,
+		 device->spec.name);
+	take_over(device);
 }
 
 static void on_restart_caller_gone(void *data)
@@ -160,8 +165,13 @@ void device_restart_adjunct(struct device *device, struct varlink_call *call)
 	}
 	device->restart_call = call;
 	varlink_call_on_cancel(call, on_restart_caller_gone, device);
-	device->down_since_ns = clock_now_ns();
-	device->deaths = 0;
-	begin(device);
-	device_walk(device);
+	take_over(device);
+}
+
+void device_change_cpu(struct device *device, const struct doc_device *spec)
+{
+	device->spec.adjunct.cpu = spec->adjunct.cpu;
+	device->spec.vf = spec->vf; /* the function is set up anew on the way */
+	standby_end(device);	    /* it was prepared for the other */
+	take_over(device);
 }

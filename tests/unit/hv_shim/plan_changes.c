@@ -109,7 +109,7 @@ Test(changes, each_setting_of_a_device)
 		"address 10.0.0.1/24 -> none");
 	DIFFERS(strcpy(net0.spec.ifname, "eth0"), CHANGE_REPLACE, "ifname eth0 -> net0");
 	DIFFERS(net0.spec.ring_entries = 64, CHANGE_REPLACE, "ring_entries 64 -> 0");
-	DIFFERS(net0.spec.adjunct.cpu = DOC_CPU_DEDICATED, CHANGE_REPLACE, "cpu dedicated -> shared");
+	DIFFERS(net0.spec.adjunct.cpu = DOC_CPU_DEDICATED, CHANGE_UPDATE, "cpu dedicated -> shared");
 	DIFFERS(strcpy(net0.spec.adjunct.donate, "heap"), CHANGE_REPLACE, "donate heap -> none");
 	DIFFERS(net0.spec.adjunct.standby = true, CHANGE_REPLACE, "standby yes -> no");
 	DIFFERS(net0.spec.adjunct.memory_bytes = 16 << 20, CHANGE_REPLACE, "memory 16M -> 32M");
