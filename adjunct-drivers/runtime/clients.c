@@ -150,7 +150,7 @@ static int client_open(struct runtime *client, struct varlink_call *call)
 {
 	struct runtime *rt = client->global;
 	bool window = client->env.port.ring_entries != 0;
-	int result = window ? runtime_window_open(client, call, 0, false) : 0;
+	int result = window ? runtime_window_open(client, call, 0, PAGES_LATER) : 0;
 
 	if (!result)
 		result = rt->ops->client(rt->driver, &client->env, &client->driver);

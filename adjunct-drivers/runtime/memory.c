@@ -108,7 +108,7 @@ static uint8_t *reserve(size_t bytes)
 	return area;
 }
 
-int memory_map_shared(int fd, size_t bytes, bool new, void **out)
+int memory_map_shared(int fd, size_t bytes, enum memory_pages pages, void **out)
 {
 	uint8_t *area = reserve(bytes);
 
@@ -120,9 +120,10 @@ int memory_map_shared(int fd, size_t bytes, bool new, void **out)
 		munmap(area, bytes);
 		return error;
 	}
-	if (new && bytes >= HUGE_PAGE_BYTES)
+	if (pages == PAGES_HUGE && bytes >= HUGE_PAGE_BYTES)
 		gather(area, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES);
-	(void)madvise(area, bytes, MADV_POPULATE_WRITE); /* Linux 5.14; else at the first touch */
+	if (pages != PAGES_LATER) /* Linux 5.14; else at the first touch, too */
+		(void)madvise(area, bytes, MADV_POPULATE_WRITE);
 	*out = area;
 	return 0;
 }

@@ -32,12 +32,13 @@ void runtime_port_close(struct runtime *rt)
 }
 
 /* Maps what others hold too; the mapping keeps the memory, `fd` is closed. */
-static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes, bool new, void **out)
+static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes,
+		      enum memory_pages pages, void **out)
 {
 	int result = descriptor_check_memory(&rt->env, what, fd, bytes);
 
 	if (!result) {
-		result = memory_map_shared(fd, bytes, new, out);
+		result = memory_map_shared(fd, bytes, pages, out);
 		if (result)
 			rt->env.log(&rt->env, ADJ_LOG_ERROR, "cannot map the %s: %s", what,
 				    strerror(-result));
@@ -47,7 +48,8 @@ static int shared_map(struct runtime *rt, const char *what, int fd, size_t bytes
 }
 
 /* Takes the window, doorbells and record that stand from descriptor `first` on. */
-int runtime_window_open(struct runtime *rt, struct varlink_call *call, unsigned first, bool new)
+int runtime_window_open(struct runtime *rt, struct varlink_call *call, unsigned first,
+			enum memory_pages pages)
 {
 	struct adj_port *port = &rt->env.port;
 	struct net_layout layout;
@@ -59,11 +61,11 @@ int runtime_window_open(struct runtime *rt, struct varlink_call *call, unsigned 
 	port->bell_adjunct_fd = varlink_call_take_fd(call, first + 1);
 	port->bell_partition_fd = varlink_call_take_fd(call, first + 2);
 	rt->window_bytes = layout.size_bytes;
-	result = shared_map(rt, "window", varlink_call_take_fd(call, first), layout.size_bytes, new,
+	result = shared_map(rt, "window", varlink_call_take_fd(call, first), layout.size_bytes, pages,
 			    &port->window);
 	if (!result) {
 		result = shared_map(rt, "in-flight record", varlink_call_take_fd(call, first + 3),
-				    ADJ_INFLIGHT_BYTES, new, &inflight);
+				    ADJ_INFLIGHT_BYTES, pages, &inflight);
 		port->inflight = result ? NULL : inflight;
 	}
 	if (!result)
@@ -91,7 +93,7 @@ int runtime_port_open(struct runtime *rt, struct varlink_call *call, unsigned fi
 		break;
 	case ADJ_PORT_NATIVE:
 		if (port->ring_entries)
-			result = runtime_window_open(rt, call, first, false);
+			result = runtime_window_open(rt, call, first, PAGES_NOW);
 		break;
 	}
 	if (result)
@@ -156,8 +158,11 @@ void attach_handle(struct varlink_call *call, json_t *parameters, void *context)
 	runtime_port_detach(rt);
 	rt->env.port.ring_entries = ring_entries;
 	rt->last_error[0] = '\0';
-	/* A standby has it while the program is at work. */
-	int result = runtime_window_open(rt, call, 0, rt->state == RUNTIME_SERVING);
+	/* A standby has it while the program is at work; a client's neighbours wait for us. */
+	enum memory_pages pages = rt->global			 ? PAGES_LATER
+				  : rt->state == RUNTIME_SERVING ? PAGES_HUGE
+								 : PAGES_NOW;
+	int result = runtime_window_open(rt, call, 0, pages);
 
 	if (!result && rt->state == RUNTIME_SERVING)
 		result = rt->ops->attach(rt->driver);

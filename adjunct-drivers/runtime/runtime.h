@@ -176,11 +176,19 @@ void start_handle(struct varlink_call *call, json_t *parameters, void *context);
 void runtime_answer_failed(struct runtime *rt, struct varlink_call *call, int error);
 
 /*
+ * Of memory that others hold too: later, a page comes with its first use, which costs
+ * whoever uses it, and not all who wait meanwhile; now, all of it is there at once; huge,
+ * as nobody uses it yet it may be made of huge pages, which every mapping then has.
+ */
+enum memory_pages { PAGES_LATER, PAGES_NOW, PAGES_HUGE };
+
+/*
  * port.c: the partition's end, from the descriptors that stand in the call from `first`
- * on. Window: of a program; `new`: nobody uses it yet. 0 or -errno, logged.
+ * on. Window: of a program. 0 or -errno, logged.
  */
 int runtime_port_open(struct runtime *rt, struct varlink_call *call, unsigned first);
-int runtime_window_open(struct runtime *rt, struct varlink_call *call, unsigned first, bool new);
+int runtime_window_open(struct runtime *rt, struct varlink_call *call, unsigned first,
+			enum memory_pages pages);
 /* The window's last part, once the driver has the others; as service_open(). */
 int runtime_service_attach(struct runtime *rt, bool recover);
 /* The driver lets go of the window, then we do. Close: only the latter. */
@@ -225,9 +233,8 @@ void client_detach_handle(struct varlink_call *call, json_t *parameters, void *c
 int memory_take(struct runtime *rt, int memory_fd);
 void memory_gather(struct runtime *rt);
 void memory_gather_part(const struct adj_env *env, const void *part, size_t bytes);
-/* Maps what others hold too, all of it there at once. `new`: nobody uses it yet, so that
- * it may be made of huge pages, which every mapping of it then has. 0 or -errno. */
-int memory_map_shared(int fd, size_t bytes, bool new, void **out);
+/* Maps what others hold too. 0 or -errno. */
+int memory_map_shared(int fd, size_t bytes, enum memory_pages pages, void **out);
 
 /* descriptors.c: each returns 0 or -errno and says why with env->log. */
 int descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
