@@ -28,15 +28,18 @@ static json_t *vf_settings(const struct device *device)
 			 "state", doc_link_states[vf->state], "min_tx_rate",
 			 (json_int_t)vf->min_tx_rate, "max_tx_rate", (json_int_t)vf->max_tx_rate,
 			 "promisc", vf->promisc);
-	/* The addresses of those who share it; that each sends with its own is seen to by
-	 * the global adjunct. */
-	if (device->spec.adjunct.scope == DOC_SCOPE_GLOBAL &&
-	    device->adapter->spec.kind == DOC_ADAPTER_EMBEDDED) {
+	if (device->spec.adjunct.scope == DOC_SCOPE_LOCAL)
+		return settings;
+	/* Several share it: that each of them sends with its own address, and hears nothing
+	 * that is not for it, is the global adjunct's doing. */
+	json_object_set_new(settings, "trust", json_true());
+	if (device->adapter->spec.kind == DOC_ADAPTER_EMBEDDED) {
 		json_t *addresses = json_array();
 
 		clients_each((struct device *)device, add_address, addresses);
 		json_object_set_new(settings, "macs", addresses);
-		json_object_set_new(settings, "trust", json_true());
+	} else {
+		json_object_set_new(settings, "spoofchk", json_false());
 	}
 	return settings;
 }

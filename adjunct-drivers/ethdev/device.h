@@ -39,6 +39,8 @@ struct device {
 	 * yet, as a count of those it was handed, and since when; 0: none. */
 	uint32_t unsent;
 	uint64_t unsent_ns;
+	struct rte_ether_addr others[ADJ_CLIENTS_MAX];
+	unsigned other_count;
 	int wake_fd;              /* eventfd: something is pending */
 	_Atomic unsigned pending; /* enum device_pending bits */
 };
@@ -78,7 +80,8 @@ void device_poll(struct device *device, uint32_t handed);
 /* device_queues.c: a probed port to a started one, by env->port. */
 int device_make_pools(struct device *device);
 int device_configure(struct device *device);
-/* Others have addresses of their own behind it. */
-void device_open_to_all(struct device *device);
+/* Somebody else behind it has this address, at most ADJ_CLIENTS_MAX of them; has no more. */
+void device_add_address(struct device *device, const uint8_t mac[6]);
+void device_remove_address(struct device *device, const uint8_t mac[6]);
 
 #endif

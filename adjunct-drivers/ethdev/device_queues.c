@@ -177,13 +177,35 @@ static void set_address(struct device *device)
 			 env->device);
 }
 
-/* The addresses of those who share it: an adapter that is told of them sends these only. */
-void device_open_to_all(struct device *device)
+/* Another address by the filter, else without one. An adapter that is told of the addresses
+ * by others (the embedded one) sends what is for them in either case. */
+static void let_in(struct device *device, const struct rte_ether_addr *address)
 {
-	if (rte_eth_promiscuous_enable(device->port_id))
+	if (rte_eth_dev_mac_addr_add(device->port_id, (struct rte_ether_addr *)(uintptr_t)address, 0) &&
+	    rte_eth_promiscuous_enable(device->port_id))
 		device->env->log(device->env, ADJ_LOG_WARNING,
-				 "%s does not take the addresses of those who share it; it may need "
-				 "trust: yes", device->env->device);
+				 "%s takes neither another address nor promiscuous mode: what comes "
+				 "from elsewhere does not reach who shares it", device->env->device);
+}
+
+void device_add_address(struct device *device, const uint8_t mac[6])
+{
+	struct rte_ether_addr *address = &device->others[device->other_count++];
+
+	memcpy(address->addr_bytes, mac, sizeof(address->addr_bytes));
+	if (device->present)
+		let_in(device, address);
+}
+
+void device_remove_address(struct device *device, const uint8_t mac[6])
+{
+	unsigned i = 0;
+
+	while (memcmp(device->others[i].addr_bytes, mac, sizeof(device->others[i].addr_bytes)))
+		i++;
+	if (device->present)
+		(void)rte_eth_dev_mac_addr_remove(device->port_id, &device->others[i]);
+	device->others[i] = device->others[--device->other_count];
 }
 
 static void find_rx_interrupt(struct device *device)
@@ -222,8 +244,8 @@ int device_configure(struct device *device)
 	if (result)
 		return fail(device, "does not start", result);
 	set_address(device);
-	if (device->env->shared)
-		device_open_to_all(device);
+	for (unsigned i = 0; i < device->other_count; i++)
+		let_in(device, &device->others[i]);
 	/* Multicast groups are the partition's affair; -ENOTSUP: they pass anyway. */
 	(void)rte_eth_allmulticast_enable(device->port_id);
 	find_rx_interrupt(device);

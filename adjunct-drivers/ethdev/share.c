@@ -170,10 +170,9 @@ void share_receive(struct ethdev *host)
 
 void share_add(struct ethdev *host, struct ethdev *client)
 {
-	if (!host->client_count) {
+	if (!host->client_count)
 		host->handed = host->port->device_taken;
-		device_open_to_all(host->device);
-	}
+	device_add_address(host->device, client->env->port.mac);
 	client->host = host;
 	host->clients[host->client_count++] = client;
 }
@@ -186,4 +185,5 @@ void share_remove(struct ethdev *client)
 	while (host->clients[i] != client)
 		i++;
 	host->clients[i] = host->clients[--host->client_count];
+	device_remove_address(host->device, client->env->port.mac);
 }

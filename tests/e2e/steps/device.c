@@ -116,7 +116,14 @@ bool device_link_up(struct device *device)
 }
 
 /* Nobody shares it. */
-void device_open_to_all(struct device *device)
+void device_add_address(struct device *device, const uint8_t mac[6])
 {
 	(void)device;
+	(void)mac;
+}
+
+void device_remove_address(struct device *device, const uint8_t mac[6])
+{
+	(void)device;
+	(void)mac;
 }
