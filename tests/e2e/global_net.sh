@@ -69,6 +69,8 @@ END
 }
 
 need "the daemon starts" daemon_start
+check "the shipped example would come up" outrigger up -n -f hv-shim/examples/shared.yaml
+said "by the global adjunct" 'device red/net0: native, by the global adjunct of vios/uplink'
 need "up: a service partition, three that share its function, a TAP partition" up < <(document auto)
 
 # ---- With another function ---------------------------------------------------------------
