@@ -102,8 +102,8 @@ unit_partition_TEST := 1
 
 PROGRAMS += unit_ethdev
 unit_ethdev_SRCS := tests/unit/fault.c tests/unit/port_support.c \
-	$(addprefix tests/unit/ethdev/,native.c vhost.c played_vhost.c vhost_ring.c guest.c base64.c) \
-	$(addprefix adjunct-drivers/ethdev/,port_native.c port_vhost.c vhost_session.c vhost_ring.c) \
+	$(addprefix tests/unit/ethdev/,native.c tap.c vhost.c played_vhost.c vhost_ring.c guest.c base64.c) \
+	$(addprefix adjunct-drivers/ethdev/,port_native.c port_tap.c port_vhost.c vhost_session.c vhost_ring.c) \
 	adjunct-drivers/runtime/base64.c
 unit_ethdev_PKGS := criterion jansson
 unit_ethdev_USES := base eventqueues
@@ -225,3 +225,11 @@ unit_adjunct_USES := base eventqueues
 unit_adjunct_LDFLAGS := $(FAULT_LDFLAGS)
 unit_adjunct_OUT := tests/unit/adjunct
 unit_adjunct_TEST := 1
+
+PROGRAMS += unit_vf_adapter
+unit_vf_adapter_SRCS := tests/unit/vf_adapter.c vf-manager/adapter/methods.c
+unit_vf_adapter_PKGS := criterion jansson
+unit_vf_adapter_USES := vfmanager base
+unit_vf_adapter_TEXTS := adjunct-drivers/soft-adapter/org.outrigger.Adapter.varlink
+unit_vf_adapter_OUT := tests/unit/vf_adapter
+unit_vf_adapter_TEST := 1
