@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -134,6 +135,23 @@ static int set_descriptors(const struct child *child)
 	return close_range(CHILD_SOCKET_FD + 1, ~0u, 0) ? -errno : 0;
 }
 
+/*
+ * Out of the terminal's reach, and it out of ours: neither Ctrl-C nor TIOCSTI. In the
+ * session of the shim all the same where that can be: to a kernel that schedules by session
+ * (autogroup) an adjunct and the program that lends it the processor are then one group, if
+ * the program is of that session, and only within a group can it be passed on at once.
+ */
+static void leave_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	bool left = fd < 0 ? errno == ENXIO : ioctl(fd, TIOCNOTTY) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!left || setpgid(0, 0))
+		setsid();
+}
+
 /* In the child, on our memory: only system calls, nothing that allocates or locks. */
 static int child_main(void *data)
 {
@@ -148,7 +166,7 @@ static int child_main(void *data)
 	if (!child->error)
 		child->error = set_descriptors(child);
 	if (!child->error) {
-		setsid(); /* Ctrl-C at the shim's terminal is the shim's alone */
+		leave_terminal();
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		execve(child->executable, child->argv, environ);

@@ -30,8 +30,8 @@ struct program {
 #define SPAWN_NAMESPACES 2
 
 /*
- * Runs it with /dev/null as input, `listen_fd` as descriptor 3, in a session of its own,
- * signals at their defaults. The pid and a pidfd (the
+ * Runs it with /dev/null as input, `listen_fd` as descriptor 3, in a process group of its
+ * own and without a terminal, signals at their defaults. The pid and a pidfd (the
  * caller's to close) go to the out parameters; so do descriptors of the mount and
  * network namespaces made for it, -1 where there are none: giving up a namespace
  * takes the kernel a while, and falls to whoever holds it last. -errno: of clone, or of what the

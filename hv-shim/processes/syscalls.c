@@ -51,8 +51,9 @@ static const int allowed[] = {
 	SCMP_SYS(exit), SCMP_SYS(exit_group),
 
 	/* ---- A child, until its own list ---- */
-	/* From the clone to its program: its descriptors, its session (spawn.c). */
-	SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(close_range), SCMP_SYS(setsid), SCMP_SYS(execve),
+	/* From the clone to its program: its descriptors, its group or session (spawn.c). */
+	SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(close_range), SCMP_SYS(setpgid), SCMP_SYS(setsid),
+	SCMP_SYS(execve),
 	/* The loader and libc, as any program starts. */
 	SCMP_SYS(arch_prctl), SCMP_SYS(set_tid_address), SCMP_SYS(prlimit64), SCMP_SYS(getcwd),
 	SCMP_SYS(umask), SCMP_SYS(sigaltstack),

@@ -210,6 +210,35 @@ everything() {
 }
 
 export OTR_INTRUDER_TARGETS=$work/targets
+# ---- From a terminal --------------------------------------------------------------------
+# FIELD of proc_pid_stat(5): 6 is the session, 7 the terminal.
+stat_of() { cut -d' ' -f"$2" "/proc/$1/stat"; } # PID FIELD
+without_terminal() { # PID
+	echo "terminal $(stat_of "$1" 7) session $(stat_of "$1" 6) of $(stat_of "$daemon" 6)"
+	[ "$(stat_of "$1" 7)" = 0 ] && [ "$(stat_of "$1" 6)" = "$(stat_of "$daemon" 6)" ]
+}
+from_a_terminal() {
+	local state=$work/terminal daemon
+	mkdir "$state"
+	spawn "$work/terminal.log" script -qfec "exec $bin/outriggerd --state-dir $state" /dev/null
+	daemon=$last
+	need "the daemon starts on a terminal" within 10 daemon_answers
+	daemon=$(pgrep -P "$last")
+	check "which it has" test "$(stat_of "$daemon" 7)" != 0
+	check "up" up <<'END'
+version: 1
+adapters: [{name: echo0, kind: echo, vfs: 1}]
+partitions:
+  - name: red
+    devices: [{name: net0, kind: native, vf: {adapter: echo0, index: 0}, adjunct: {image: echo}}]
+END
+	check "its adjunct has none, in the same session" without_terminal "$(pid_of adjunct red.net0)"
+	check "nor has its keeper" without_terminal "$(pid_of keeper red)"
+	check "down" outrigger down
+	check "the daemon ends" stop "$daemon"
+}
+from_a_terminal
+
 libexec=$work/libexec
 chmod 755 "$work" # what an intruder that is not yet confined may list
 mkdir -p "$libexec/images"
