@@ -177,15 +177,15 @@ static void set_address(struct device *device)
 			 env->device);
 }
 
-/* Another address by the filter, else without one. An adapter that is told of the addresses
- * by others (the embedded one) sends what is for them in either case. */
-static void let_in(struct device *device, const struct rte_ether_addr *address)
+/* Another address by the filter, else without one; the embedded adapter is told of it by
+ * the shim. */
+static void let_in(struct device *device, struct rte_ether_addr *address)
 {
-	if (rte_eth_dev_mac_addr_add(device->port_id, (struct rte_ether_addr *)(uintptr_t)address, 0) &&
+	if (rte_eth_dev_mac_addr_add(device->port_id, address, 0) &&
 	    rte_eth_promiscuous_enable(device->port_id))
-		device->env->log(device->env, ADJ_LOG_WARNING,
-				 "%s takes neither another address nor promiscuous mode: what comes "
-				 "from elsewhere does not reach who shares it", device->env->device);
+		device->env->log(device->env, ADJ_LOG_DEBUG,
+				 "%s takes neither another address nor promiscuous mode: who owns it has "
+				 "to know the addresses of those who share it", device->env->device);
 }
 
 void device_add_address(struct device *device, const uint8_t mac[6])
