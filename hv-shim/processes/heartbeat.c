@@ -104,9 +104,9 @@ static void watch_again(struct shim *shim)
 			adapter_watch(a);
 	for (struct partition *p = shim->partitions; p; p = p->next)
 		for (struct device *d = p->devices; d; d = d->next) {
-			if (d->state != STATE_RUNNING || !d->adjunct)
+			if (d->state != STATE_RUNNING || (!d->adjunct && !doc_is_client(&d->spec)))
 				continue;
-			if (d->unwatched)
+			if (d->unwatched && d->adjunct)
 				device_watch(d);
 			if (!d->events)
 				events_device_running(d);

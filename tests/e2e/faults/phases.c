@@ -2,7 +2,7 @@
 /*
  * The phases; see phases.h. The document has one device of each kind: a TAP with a
  * standby, a vhost-user one, and a native one whose adjunct is made of a region of
- * the partition.
+ * the partition, and serves a device of another partition as well.
  */
 #include "phases.h"
 
@@ -18,13 +18,14 @@ static const char document[] = ADAPTER
 	"partitions:\n"
 	"  - name: red\n"
 	"    devices: [{name: net0, kind: tap, address: 10.77.0.1/24,\n"
-	"               vf: {adapter: soft0, index: 0}, adjunct: {standby: yes}}]\n"
+	"               vf: {adapter: soft0, index: 0}, adjunct: {standby: yes}},\n"
+	"              {name: net1, kind: native, ring_entries: 64, shared: green/net0}]\n"
 	"  - name: blue\n"
 	"    devices: [{name: net0, kind: vhost-user, vf: {adapter: soft0, index: 1}}]\n"
 	"  - name: green\n"
 	"    regions: [{name: heap, size: 16M}]\n"
 	"    devices: [{name: net0, kind: native, ring_entries: 64,\n"
-	"               vf: {adapter: soft0, index: 2}, adjunct: {donate: heap}}]\n";
+	"               vf: {adapter: soft0, index: 2}, adjunct: {donate: heap, scope: global}}]\n";
 #define ADJUNCTS 3
 
 static char census_empty[100000], census_up[100000], census_held[100000];
