@@ -32,6 +32,7 @@
 #   PEER_STEP=12     of e2e/peer_faults; 1: every kind of call
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   STORM_SECONDS=2, KILLS=4  of random quanta, and adjuncts killed under them, in e2e/yield
+#   SHARE_SECONDS=1           of two clients that want all of a global adjunct, in e2e/global
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
 #   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares
 #   FLIPPED_EVENTS=60000      entries that it forwards while they are rewritten

@@ -78,7 +78,7 @@ done
 check "the partition whose it is uses it, too" timeout 60 "$helpers/yielder" vios uplink sizes
 check "red and blue at once: blue begins" share_start blue blue net0 1 0
 blue=$last
-check "red: everything is its own, whole and in order" shares red net0 1 0
+check "red: everything is its own, whole and in order" shares red net0 0.8 0
 check "blue: the same" share_ended "$blue" blue
 said "not one is lost" 'reset 0 .* lost 0$'
 check "their requests are counted, and the time they took" [ "$(counter red/net0 used_ns)" -gt 0 ]
@@ -98,9 +98,9 @@ percent_of_red() {
 	[ $((red + evil)) -gt 0 ] && [ $((100 * red / (red + evil))) -ge 45 ]
 }
 exec 3>&1
-check "evil wants all of it" share_start evil evil net0 $((share_seconds + 2)) 1000
+check "evil wants all of it" share_start evil evil net0 $((share_seconds + 1)).5 1000
 evil=$last
-check "so does red" share_start red red net0 $((share_seconds + 2)) 100
+check "so does red" share_start red red net0 $((share_seconds + 1)).5 100
 red=$last
 red_before=$(used red) evil_before=$(used evil)
 sleep "$share_seconds"
@@ -111,7 +111,7 @@ check "red ends" share_ended "$red" red
 # ---- A hostile neighbour ---------------------------------------------------------------------------
 deed() { # NAME DEED...
 	local name=$1
-	check "$name: red shares" share_start red red net0 2 0
+	check "$name: red shares" share_start red red net0 1.3 0
 	red=$last
 	check "$name" hostile "${@:2}"
 	check "$name: red ends" share_ended "$red" red
@@ -121,13 +121,13 @@ deed "writes anything anywhere in its rings" garbage 1
 deed "floods" flood 1 02:00:00:00:66:66
 deed "comes and goes 100 times" attach 100
 deed "asks without end" calls 1
-check "blue shares" share_start blue blue net0 1 0
+check "blue shares" share_start blue blue net0 0.5 0
 blue=$last
 check "evil is killed over its requests" share_start evil evil net0 30 500
 stop "$last" KILL
 check "blue ends" share_ended "$blue" blue
 said "blue lost nothing" 'reset 0 .* lost 0$'
-check "evil can come back" within 10 shares evil net0 1 0
+check "evil can come back" within 10 shares evil net0 0.2 0
 
 # ---- Ends --------------------------------------------------------------------------------------------
 check "red shares" share_start red red net0 $((kills + 1)) 0 deaths
@@ -145,20 +145,20 @@ check "red's requests completed once each" share_ended "$red" red
 check "and blue's" share_ended "$blue" blue
 check "red's partition was told" log_says 'red/net0: adjunct-restarted'
 
-check "red shares" share_start red red net0 2 0 deaths
+check "red shares" share_start red red net0 1 0 deaths
 red=$last
 check "the adjunct is restarted on request" outrigger adjunct restart vios.uplink
 check "within 10 s red is served" within 10 device_is red/net0 running
 check "red ends" share_ended "$red" red
 said "nothing was lost" 'reset 0 .* lost 0$'
 
-check "red shares" share_start red red net0 3 0 deaths
+check "red shares" share_start red red net0 2 0 deaths
 red=$last
 check "the daemon is killed" daemon_stop KILL
 check "a new one takes over" daemon_start
 check "its clients run" within 10 device_is red/net0 running
 check "red ends" share_ended "$red" red
-check "red opens it again" shares red net0 1 0
+check "red opens it again" shares red net0 0.2 0
 
 check "red shares" share_start red red net0 30 0
 red=$last
@@ -169,9 +169,9 @@ check "and says for whom" outrigger device show red/net0
 said "by name" 'waits for vios/uplink'
 check "it comes back" up < <(document 8M)
 check "red is served again" within 10 device_is red/net0 running
-check "red shares" shares red net0 1 0
+check "red shares" shares red net0 0.2 0
 check "blue's device goes" outrigger partition destroy blue
-check "red shares" shares red net0 1 0
+check "red shares" shares red net0 0.2 0
 check "all adjuncts are well" [ "$(field '[.adjuncts[].state] | unique | join(" ")')" = running ]
 check "down" outrigger down
 check "nothing is left" nothing_left

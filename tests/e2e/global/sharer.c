@@ -155,10 +155,10 @@ static void take_frames(struct otr_net *net)
 	}
 }
 
-static void run(unsigned seconds)
+static void run(unsigned ms)
 {
 	struct otr_net *net = otr_service_net(service);
-	uint64_t end_ns = otr_deadline_ms(seconds * 1000), patience_ns = end_ns + PATIENCE_MS * 1000000ull;
+	uint64_t end_ns = otr_deadline_ms(ms), patience_ns = end_ns + PATIENCE_MS * 1000000ull;
 	uint64_t moved_ns = otr_now_ns();
 
 	printf("sharing\n");
@@ -196,7 +196,7 @@ int main(int argc, char **argv)
 	deaths = argc > 5;
 	WANT(!otr_attach(argv[1], &otr));
 	WANT(!otr_service_open(otr, argv[2], &service));
-	run((unsigned)atoi(argv[3]));
+	run((unsigned)(strtod(argv[3], NULL) * 1000));
 	otr_service_close(service);
 	otr_detach(otr);
 	return 0;
