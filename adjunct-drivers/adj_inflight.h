@@ -18,6 +18,10 @@
  * This word is stored after it, and before the ring's own index tells the
  * partition that the slots are free again.
  *
+ * Of a device that does not count nobody can tell what it has of a burst that was being
+ * passed. There the word says before that the whole burst is done with, and after it
+ * how much was: a death in between loses frames, and sends none twice.
+ *
  * Written and read by adjunct-drivers/ethdev/port_native.c, port_vhost.c and
  * runtime/service.c, on the serving thread of the one adjunct that serves, or while that thread is kept out. Of a
  * guest `position` is an available index, of 16 bits; there, a burst has no entries that

@@ -46,7 +46,7 @@ static unsigned flush_to_device(struct ethdev *ethdev)
 {
 	struct port *port = ethdev->port;
 	struct burst *tx = &ethdev->tx;
-	int may = port->ops->passing ? port->ops->passing(port) : 1;
+	int may = port->ops->passing ? port->ops->passing(port, tx->count) : 1;
 
 	if (unlikely(may <= 0)) {
 		if (may < 0) {

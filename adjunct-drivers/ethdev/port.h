@@ -33,11 +33,14 @@ struct port_ops {
 	 */
 	int (*take)(struct port *port, struct rte_mbuf **frames, unsigned most);
 	/*
-	 * The device is about to be passed frames that take returned; passed follows.
+	 * The device is about to be passed the oldest `count` frames that take returned;
+	 * passed follows. A device that does not count what it takes (env->device_counts)
+	 * is said now to have them all: should we die before passed says how many it had
+	 * room for, nobody could tell, and none is to be sent twice.
 	 * 1; 0: not now; -ECANCELED: what they came from is gone, or is to be taken
 	 * again: drop them. NULL: at any time.
 	 */
-	int (*passing)(struct port *port);
+	int (*passing)(struct port *port, unsigned count);
 	/*
 	 * The device has the oldest `count` frames of those that take returned (0: it
 	 * has no room): only now is what they came from given back to the partition.

@@ -18,9 +18,10 @@
  *            device's queue, which whoever owns the device counts
  *   passed   stores in the record how far that is, then moves the ring's index
  * See adj_inflight.h for what a successor makes of it. For a device that does not
- * count, a death between passing and storing passes that burst again: once or, at
- * worst and for one burst, twice. A frame for the partition is on the wire until
- * its entry is in the receive ring: put once, in order, or lost with the adjunct.
+ * count, the record says before passing that it is done (passing): a death until
+ * `passed` loses that burst, if the device has not had it, and passes none twice.
+ * A frame for the partition is on the wire until its entry is in the receive ring:
+ * put once, in order, or lost with the adjunct.
  */
 #include <errno.h>
 #include <rte_prefetch.h>
@@ -85,30 +86,53 @@ static inline bool entry_ok(const struct port *port, const struct net_entry *ent
 	return port_length_ok(port, entry->length_bytes) && entry->flags == 0;
 }
 
-/* The oldest `count` entries are done with: the record first, then the ring. */
-static inline void entries_done(struct port_native *native, uint32_t count)
+/* That the oldest `count` entries are done with. */
+static inline void record_store(struct port_native *native, uint32_t count)
 {
-	struct eq_ring *ring = &native->transmit;
-	uint64_t position = ring->released + count;
+	uint64_t position = native->transmit.released + count;
 
 	/* release: after the device's index; the ring's comes after it. Its reader is
 	 * a successor, to whom everything this process stored has happened. */
 	atomic_store_explicit(&native->inflight->transmit,
 			      position << 32 | native->port.device_taken, memory_order_release);
+}
+
+/* They are done with: the record first, then the ring. */
+static inline void entries_done(struct port_native *native, uint32_t count)
+{
+	struct eq_ring *ring = &native->transmit;
+
+	record_store(native, count);
 	eq_ring_release(ring, count);
 	if (eq_ring_must_wake_producer(ring))
 		wake_partition(native, ADJ_SEND);
+}
+
+/* Entries that make the first `frames` of the burst, but for those done with before. */
+static inline uint32_t entries_of(const struct port_native *native, unsigned frames)
+{
+	return native->through[frames - 1u] -
+	       (native->burst_entries - eq_ring_held(&native->transmit));
+}
+
+static int native_passing(struct port *port, unsigned count)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	if (!port->env->device_counts)
+		record_store(native, entries_of(native, native->passed + count));
+	return 1;
 }
 
 static void native_passed(struct port *port, unsigned count)
 {
 	struct port_native *native = (struct port_native *)port;
 
-	if (!count)
-		return;
 	native->passed += count;
-	entries_done(native, native->through[native->passed - 1u] -
-				     (native->burst_entries - eq_ring_held(&native->transmit)));
+	if (likely(count))
+		entries_done(native, entries_of(native, native->passed));
+	else if (!port->env->device_counts)
+		record_store(native, 0);
 }
 
 static int native_take(struct port *port, struct rte_mbuf **frames, unsigned most)
@@ -369,6 +393,7 @@ static void native_close(struct port *port)
 
 static const struct port_ops native_ops = {
 	.take = native_take,
+	.passing = native_passing,
 	.passed = native_passed,
 	.give = native_give,
 	.arm = native_arm,

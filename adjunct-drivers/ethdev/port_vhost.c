@@ -191,7 +191,7 @@ static int vhost_take(struct port *port, struct rte_mbuf **frames, unsigned most
 }
 
 /* 1: leave is owed from here until passed. */
-static int vhost_passing(struct port *port)
+static int vhost_passing(struct port *port, unsigned count)
 {
 	struct port_vhost *vhost = (struct port_vhost *)port;
 	struct vhost_rings *rings = vhost_session_enter(vhost->session);
@@ -200,6 +200,8 @@ static int vhost_passing(struct port *port)
 		return vhost_session_over(vhost->session) ? -ECANCELED : 0;
 	if (likely(rings->began == vhost->taken_of && rings->ring[VHOST_QUEUE_TRANSMIT].served)) {
 		vhost->passing = &rings->ring[VHOST_QUEUE_TRANSMIT];
+		if (!port->env->device_counts)
+			record_store(vhost, (uint16_t)(vhost->passing->done + count));
 		return 1;
 	}
 	vhost_session_leave(vhost->session);
@@ -210,7 +212,7 @@ static void vhost_passed(struct port *port, unsigned count)
 {
 	struct port_vhost *vhost = (struct port_vhost *)port;
 
-	if (likely(count))
+	if (likely(count) || !port->env->device_counts)
 		entries_done(vhost, vhost->passing, count);
 	vhost_session_leave(vhost->session);
 }

@@ -148,8 +148,9 @@ struct otr_frame {
 
 /*
  * What was sent goes out once and in order, also if the adjunct dies meanwhile and
- * another one takes over: that shows as a pause. What is received came once and in
- * order, but what a dying adjunct held is lost, as on a wire.
+ * another one takes over: that shows as a pause. (On a real adapter's function a death
+ * may lose what it had not sent yet; nothing is sent twice.) What is received came once
+ * and in order, but what a dying adjunct held is lost, as on a wire.
  *
  * Copies frames into the transmit ring: as many of the `count` as there is room
  * for now, from the first on; returns how many (0: the ring is full; wait for

@@ -335,6 +335,33 @@ Test(native, T07_a_device_that_does_not_count)
 	succeed_a_dead_one(7, 0, 8);
 }
 
+/* It may have been passed or not: nobody can tell, and it is not passed again. */
+Test(native, T07_being_passed_to_a_device_that_does_not_count)
+{
+	struct rte_mbuf *frames[BURST_FRAMES];
+	struct port *successors[2];
+
+	env.device_counts = false;
+	for (unsigned i = 0; i < 20; i++)
+		put(i == 4 ? 1 : 100, 0, (uint8_t)i);
+	cr_assert_eq(port->ops->take(port, frames, 12), 11);
+	cr_assert_eq(port->ops->passing(port, 11), 1);
+	cr_assert_eq(port_native_open(&env, pool, &successors[0]), 0);
+	/* Of what the device had no room for the record says so, before it is tried again. */
+	port->ops->passed(port, 0);
+	cr_assert_eq(port->ops->passing(port, 11), 1);
+	port->ops->passed(port, 5);
+	cr_assert_eq(port_native_open(&env, pool, &successors[1]), 0);
+	rte_pktmbuf_free_bulk(frames, 11);
+	static const uint8_t next[] = {12, 6};
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(successors[i]->ops->take(successors[i], frames, 1), 1);
+		cr_expect_eq(*rte_pktmbuf_mtod(frames[0], uint8_t *), next[i]);
+		rte_pktmbuf_free(frames[0]);
+		successors[i]->ops->close(successors[i]);
+	}
+}
+
 Test(native, T07_what_is_said_twice_comes_to_the_same)
 {
 	struct rte_mbuf *frames[BURST_FRAMES];
