@@ -13,6 +13,10 @@
  * is given back only once the device has it (port_ops.passed). A full partition wakes
  * us when it makes room; for room in a transmit queue DPDK has no interrupt, so then
  * arm() asks to be polled.
+ *
+ * A partition that sleeps is woken when there is nothing more to move for now, or when
+ * UNTOLD_MAX frames have moved meanwhile: one that shares our processor would otherwise
+ * take it away for each burst.
  */
 #include "ethdev.h"
 
@@ -28,6 +32,7 @@
 /* After the partition's last frame was handed over, the device gets so long to
  * send it; devices that give buffers back late cannot be waited for. */
 #define SEND_OUT_NS (2 * NS_PER_MS)
+#define UNTOLD_MAX (8 * BURST_FRAMES)
 /* Frames still taken from the device while quiescing: more than it can hold. */
 #define DRAIN_FRAMES_MAX 2048
 
@@ -67,12 +72,20 @@ static unsigned flush_to_device(struct ethdev *ethdev)
 	return sent;
 }
 
+static void tell_partition(struct ethdev *ethdev)
+{
+	if (ethdev->untold && ethdev->port->ops->tell)
+		ethdev->port->ops->tell(ethdev->port);
+	ethdev->untold = 0;
+}
+
 static unsigned flush_to_partition(struct ethdev *ethdev)
 {
 	struct burst *rx = &ethdev->rx;
 	unsigned given = ethdev->port->ops->give(ethdev->port, rx->frames + rx->first, rx->count);
 
 	burst_advance(rx, given);
+	ethdev->untold |= given != 0;
 	return given;
 }
 
@@ -138,23 +151,22 @@ static unsigned move(struct ethdev *ethdev)
 static int ethdev_dispatch(void *state, unsigned budget)
 {
 	struct ethdev *ethdev = state;
-	unsigned moved = 0;
+	unsigned moved = 0, now = 1;
 
-	for (unsigned bursts = 0; bursts < budget; bursts += BURST_FRAMES) {
+	/* What is left untold with the budget is told by the next dispatch, which follows. */
+	for (unsigned bursts = 0; now && bursts < budget; bursts += BURST_FRAMES) {
 		if (unlikely(ethdev->host ? !ethdev->device->present
 					  : device_needs_attention(ethdev->device))) {
 			int result = ethdev->host ? 0 : device_attend(ethdev->device);
 
 			if (result)
 				return result;
-			if (!ethdev->device->present)
-				return (int)moved;
 		}
-		unsigned now = move(ethdev);
-
-		if (!now)
-			break;
+		now = ethdev->device->present ? move(ethdev) : 0;
 		moved += now;
+		ethdev->untold += ethdev->untold ? now : 0;
+		if (!now || ethdev->untold >= UNTOLD_MAX)
+			tell_partition(ethdev);
 	}
 	return (int)moved;
 }
@@ -229,6 +241,7 @@ static void ethdev_detach(void *state)
 	ethdev->port->counters.tx_dropped += ethdev->tx.count;
 	burst_free(&ethdev->rx);
 	burst_free(&ethdev->tx);
+	ethdev->untold = 0;
 	port_native_detach(ethdev->port);
 }
 
@@ -259,6 +272,7 @@ static int ethdev_quiesce(void *state)
 
 	while (quiesce_move(ethdev))
 		ethdev->progress_ns = now_ns;
+	tell_partition(ethdev);
 	if (!ethdev->progress_ns)
 		ethdev->progress_ns = now_ns;
 	if (ethdev->tx.count || ethdev->rx.count)

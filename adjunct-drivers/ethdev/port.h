@@ -54,6 +54,8 @@ struct port_ops {
 	 * room now, the caller keeps the rest.
 	 */
 	unsigned (*give)(struct port *port, struct rte_mbuf **frames, unsigned count);
+	/* Wakes the partition, if it sleeps, for all that was given. NULL: give does. */
+	void (*tell)(struct port *port);
 	/*
 	 * Before sleeping: asks to be woken when the partition sends (`frames`) or
 	 * makes room (`room`). 1: there is some already; 0: armed.

@@ -247,11 +247,17 @@ static unsigned native_give(struct port *port, struct rte_mbuf **frames, unsigne
 	for (unsigned i = 0; i < used; i++)
 		eq_ring_put(ring, &entries[i], sizeof(entries[i]));
 	port->counters.rx_frames += used;
-	if (used && eq_ring_must_wake_consumer(ring))
-		wake_partition(native, ADJ_RECEIVE);
 	if (accepted)
 		rte_pktmbuf_free_bulk(frames, accepted);
 	return accepted;
+}
+
+static void native_tell(struct port *port)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	if (native->attached && eq_ring_must_wake_consumer(&native->receive))
+		wake_partition(native, ADJ_RECEIVE);
 }
 
 static void native_disarm(struct port *port)
@@ -396,6 +402,7 @@ static const struct port_ops native_ops = {
 	.passing = native_passing,
 	.passed = native_passed,
 	.give = native_give,
+	.tell = native_tell,
 	.arm = native_arm,
 	.disarm = native_disarm,
 	.interrupt = native_interrupt,

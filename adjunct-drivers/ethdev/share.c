@@ -48,8 +48,11 @@ static struct ethdev *find(struct ethdev *host, const struct rte_ether_addr *add
 /* Whoever does not take it in time loses it, and nobody else does. */
 static void give(struct ethdev *end, struct rte_mbuf *frame)
 {
-	if (end->port->ops->give(end->port, &frame, 1))
+	if (end->port->ops->give(end->port, &frame, 1)) {
+		if (end->port->ops->tell)
+			end->port->ops->tell(end->port);
 		return;
+	}
 	end->port->counters.rx_dropped++;
 	rte_pktmbuf_free(frame);
 }
@@ -124,6 +127,8 @@ unsigned share_flush(struct ethdev *end)
 			if (stays && is_spoofed(end, frame))
 				to = NULL;
 		}
+		if (run && end->port->ops->passing)
+			(void)end->port->ops->passing(end->port, run); /* of these, and no more */
 		unsigned sent = run ? rte_eth_tx_burst(host->device->port_id, 0,
 						       tx->frames + tx->first, (uint16_t)run)
 				    : 0;

@@ -26,6 +26,7 @@ struct ethdev {
 	struct burst tx; /* from the partition, for the device */
 	struct burst rx; /* from the device, for the partition */
 	bool starved;    /* the last take found no packet buffers */
+	unsigned untold; /* not 0: it has frames it was not woken for; moved since, either way */
 	struct device *device, own_device; /* a client's is the host's */
 	unsigned drained;     /* while quiescing */
 	uint64_t progress_ns; /* while quiescing: last time something moved */

@@ -210,6 +210,7 @@ Test(native, the_doorbell_rings_for_a_sleeper_only)
 	struct rte_mbuf *frames[BURST_FRAMES];
 
 	port->ops->give(port, frames, frames_make(frames, 4, 60));
+	port->ops->tell(port);
 	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 0);
 	for (unsigned i = 0; i < 4; i++) {
 		struct net_entry entry;
@@ -219,7 +220,12 @@ Test(native, the_doorbell_rings_for_a_sleeper_only)
 	eq_ring_release(&rx, 4);
 	cr_assert(eq_ring_arm(&rx));
 	port->ops->give(port, frames, frames_make(frames, 4, 60));
-	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 1);
+	port->ops->give(port, frames, frames_make(frames, 4, 60));
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 0);
+	port->ops->tell(port);
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 1, "once for both");
+	port->ops->tell(port);
+	cr_expect_eq(port_bell_rings(env.port.bell_partition_fd), 0);
 	cr_expect_eq(port->counters.doorbells, 2, "one of them when it opened");
 }
 
