@@ -77,14 +77,16 @@ static int has_link(struct vf_host *host, const void *data)
 		? 0 : -EAGAIN;
 }
 
-/* No driver may take a new VF before its MAC is set; afterwards it is as it was. */
+/*
+ * No driver may take a new VF before it is set up: not as it comes, and not when udev
+ * loads the driver's module for it a moment later. offer() ends that.
+ */
 static int create(struct vf_host *host, const struct vf_function *pf, unsigned number)
 {
 	bool linked = pf->ifname[0] && !has_link(host, pf);
 	bool hold =
 		pf->autoprobe && vf_exists(host, VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
-	char reason[VF_REASON_BYTES];
-	int error = 0, after;
+	int error = 0;
 
 	if (hold)
 		error = vf_write(host, "0", VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
@@ -98,8 +100,18 @@ static int create(struct vf_host *host, const struct vf_function *pf, unsigned n
 			vf_refuse(host, error, "%s: the link of %s did not come back after %u VFs "
 				  "were made", pf->name, pf->ifname, number);
 	}
+	return error;
+}
+
+/* Drivers may take VFs of this PF as before. `error`, with its reason, or that of this. */
+static int offer(struct vf_host *host, const struct vf_function *pf, int error)
+{
+	char reason[VF_REASON_BYTES];
+	bool held = !vf_read_number(host, 1, VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
+
 	memcpy(reason, host->reason, sizeof(reason));
-	after = hold ? vf_write(host, "1", VF_DEVICE "/sriov_drivers_autoprobe", pf->name) : 0;
+	int after = held ? vf_write(host, "1", VF_DEVICE "/sriov_drivers_autoprobe", pf->name) : 0;
+
 	if (error)
 		memcpy(host->reason, reason, sizeof(reason));
 	return error ? error : after;
@@ -147,8 +159,10 @@ static int release_pf(struct vf_host *host, struct vf_function *pf, const struct
 
 	if (!error && step->eswitch != VF_ESWITCH_NONE && step->eswitch != pf->eswitch)
 		error = set_eswitch(host, pf, step->eswitch);
-	if (!error && step->number)
+	if (!error && step->number) {
 		error = create(host, pf, step->number);
+		error = pf->autoprobe ? offer(host, pf, error) : error;
+	}
 	return error ? error : vf_record_remove(host, pf->name);
 }
 
@@ -189,16 +203,20 @@ static int set_msix(struct vf_host *host, struct vf_function *vf, unsigned vecto
 	return error ? error : after;
 }
 
+/* A new VF goes to whichever of the kernel's drivers wants it. */
+static bool is_offer(const struct vf_step *step)
+{
+	return step->fresh && step->action == VF_ACTION_BIND && !strcmp(step->driver, "default");
+}
+
 static int do_vf(struct vf_host *host, struct vf_function *vf, const struct vf_step *step)
 {
 	int error;
 
 	if (step->action == VF_ACTION_RELEASE)
 		return vf_release_locked(host, vf, plan_owner(host));
-	/* To offer a new VF to the kernel's drivers is nothing that could be taken back. */
-	bool offer = step->fresh && step->action == VF_ACTION_BIND &&
-		     !strcmp(step->driver, "default");
-	error = offer ? 0 : vf_record_claim(host, vf, plan_owner(host), step->fresh);
+	/* An offer is nothing that could be taken back. */
+	error = is_offer(step) ? 0 : vf_record_claim(host, vf, plan_owner(host), step->fresh);
 	if (error)
 		return error;
 	switch (step->action) {
@@ -226,30 +244,40 @@ static void fail(struct run *run, struct vf_step *step, const char *reason)
 	run->failed++;
 }
 
-/* Steps in their order; after one fails, the rest of that function's are left alone. */
-static void do_steps(struct run *run, struct vf_plan *plan)
+static bool failed_before(const struct vf_plan *plan, unsigned at)
 {
-	const struct vf_address *bad = NULL;
+	for (unsigned i = at; i-- > 0;)
+		if (plan->steps[i].failed &&
+		    vf_address_same(&plan->steps[i].function, &plan->steps[at].function))
+			return true;
+	return false;
+}
 
+static int do_step(struct run *run, const struct vf_step *step)
+{
+	char name[VF_ADDRESS_BYTES];
+
+	vf_address_format(&step->function, name);
+	struct vf_function *function = vf_find(run->host, name);
+
+	if (!function)
+		return -ENODEV;
+	return function->is_vf ? do_vf(run->host, function, step) : do_pf(run->host, function, step);
+}
+
+/* Offers, or all that comes before them: in their order; after one fails, the rest of that
+ * function's are left alone. */
+static void do_steps(struct run *run, struct vf_plan *plan, bool offers)
+{
 	for (unsigned i = 0; i < plan->count; i++) {
 		struct vf_step *step = &plan->steps[i];
-		char name[VF_ADDRESS_BYTES];
-		int error = -ENODEV;
 
-		if (bad && vf_address_same(bad, &step->function)) {
+		if (is_offer(step) != offers)
+			continue;
+		if (failed_before(plan, i))
 			fail(run, step, "left alone after what failed before");
-		} else {
-			vf_address_format(&step->function, name);
-			struct vf_function *function = vf_find(run->host, name);
-
-			if (function && function->is_vf)
-				error = do_vf(run->host, function, step);
-			else if (function)
-				error = do_pf(run->host, function, step);
-			if (error)
-				fail(run, step, run->host->reason);
-			bad = error ? &step->function : NULL;
-		}
+		else if (do_step(run, step))
+			fail(run, step, run->host->reason);
 		if (run->told)
 			run->told(run->data, step);
 	}
@@ -271,10 +299,31 @@ static int apply_pfs(struct run *run, const struct vf_pf_wish *wishes, unsigned 
 		fresh[i] = plan.count > before && pf->autoprobe;
 	}
 	if (!error)
-		do_steps(run, &plan);
+		do_steps(run, &plan, false);
 	*changed = plan.count > 0;
 	vf_plan_free(&plan);
 	return error;
+}
+
+/* Of the PFs that have new VFs. What fails is told as if it were of their making. */
+static void offer_all(struct run *run, const struct vf_pf_wish *wishes, unsigned count,
+		      const bool *fresh)
+{
+	char reason[VF_REASON_BYTES];
+
+	memcpy(reason, run->host->reason, sizeof(reason));
+	for (unsigned i = 0; i < count; i++) {
+		const struct vf_function *pf = fresh[i] ? vf_pf_find(run->host, &wishes[i]) : NULL;
+		struct vf_step step = {.action = VF_ACTION_CREATE, .number = wishes[i].vf_count};
+
+		if (!pf || !offer(run->host, pf, 0))
+			continue;
+		step.function = pf->address;
+		fail(run, &step, run->host->reason);
+		if (run->told)
+			run->told(run->data, &step);
+	}
+	memcpy(run->host->reason, reason, sizeof(reason));
 }
 
 static int apply_vfs(struct run *run, const struct vf_pf_wish *wishes, unsigned count,
@@ -293,7 +342,10 @@ static int apply_vfs(struct run *run, const struct vf_pf_wish *wishes, unsigned 
 	if (!error)
 		error = plan_prune(host, wishes, count, flags, &plan);
 	if (!error)
-		do_steps(run, &plan);
+		do_steps(run, &plan, false);
+	offer_all(run, wishes, count, fresh);
+	if (!error)
+		do_steps(run, &plan, true);
 	vf_plan_free(&plan);
 	return error;
 }
@@ -312,11 +364,14 @@ static int apply_locked(struct run *run, const struct vf_pf_wish *wishes, unsign
 	vf_plan_free(&whole);
 	if (!error)
 		error = apply_pfs(run, wishes, count, flags, fresh, &changed);
-	if (!error && !run->failed) {
-		error = changed ? vf_discover(host, VF_LOOK_ALL) : 0;
-		if (!error)
-			error = apply_vfs(run, wishes, count, flags, fresh);
-	}
+	bool vfs = !error && !run->failed;
+
+	if (vfs && changed)
+		error = vf_discover(host, VF_LOOK_ALL);
+	if (vfs && !error)
+		error = apply_vfs(run, wishes, count, flags, fresh);
+	else if (fresh)
+		offer_all(run, wishes, count, fresh);
 	free(fresh);
 	if (error)
 		return error;

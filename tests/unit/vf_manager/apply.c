@@ -91,11 +91,11 @@ Test(vf_apply, order_of_a_first_time)
 	want_mac(0);
 	strcpy(vfs[0].driver, "dpdk");
 	applies(0);
-	/* Link, no probing, VFs, probing as before; then MAC, driver. */
+	/* Link, no probing, VFs, MAC, its driver; only then probing as before, for the rest. */
 	static const char *const order[] = {
 		"up enp1s0f0", "sriov_drivers_autoprobe 0", "sriov_numvfs 2",
-		"sriov_drivers_autoprobe 1", "set enp1s0f0 vf 0", "driver_override vfio-pci",
-		"drivers_probe 0000:01:10.0", "drivers_probe 0000:01:10.2"};
+		"set enp1s0f0 vf 0", "driver_override vfio-pci", "drivers_probe 0000:01:10.0",
+		"sriov_drivers_autoprobe 1", "drivers_probe 0000:01:10.2"};
 	long before = -1;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		long at = fake_logged_at(&fake, order[i]);
