@@ -53,6 +53,7 @@ share() { # TAG PATH OPTIONS
 # none, the machine's own is as new.
 own=$layer/usr/bin/qemu-system-x86_64
 firmware=$layer/usr/share/qemu
+virtio=disable-legacy=on,iommu_platform=on,romfile=
 machine=(-L "$firmware" -L "$layer/usr/share/seabios" -L /usr/share/qemu -L /usr/share/seabios
 	-machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m $memory
 	-nodefaults -display none -no-reboot
@@ -60,6 +61,11 @@ machine=(-L "$firmware" -L "$layer/usr/share/seabios" -L /usr/share/qemu -L /usr
 	# Without a peer of its netdev the card has no link.
 	-netdev user,id=pf,restrict=on -device pcie-root-port,id=port1,slot=1
 	-device igb,bus=port1,netdev=pf,mac=02:00:00:00:00:01
+	# DPDK's driver for the card's functions has no receive interrupt; virtio's has.
+	-netdev hubport,id=wire0,hubid=0 -device pcie-root-port,id=port2,slot=2
+	-device "virtio-net-pci,bus=port2,netdev=wire0,mac=02:00:00:00:03:00,$virtio"
+	-netdev hubport,id=wire1,hubid=0 -device pcie-root-port,id=port3,slot=3
+	-device "virtio-net-pci,bus=port3,netdev=wire1,mac=02:00:00:00:03:01,$virtio"
 	-kernel "$kernel" -initrd "$work/initramfs")
 share host / ,readonly=on
 share layer "$layer" ,readonly=on
@@ -70,6 +76,11 @@ arguments+=" rig.build=${OTR_BUILD:-$PWD/build}"
 # A build that counts branches does so in the guest's memory, and is brought here at the end.
 counters=${LLVM_PROFILE_FILE:+$(dirname "$LLVM_PROFILE_FILE")}
 [ -z "$counters" ] || mkdir "$work/out/counters" || exit 1
+# What these say here they say in the guest: what it does not know of its arguments the
+# kernel puts into the environment of process 1.
+for name in BENCH_RUNS BENCH_SECONDS NATIVE_VF_KILLS; do
+	[ -z "${!name-}" ] || arguments+=" $name=${!name}"
+done
 boot() { # ARGUMENT...
 	LD_LIBRARY_PATH=$layer/usr/lib/x86_64-linux-gnu exec "$own" "${machine[@]}" "$@"
 }
