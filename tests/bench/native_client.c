@@ -6,6 +6,8 @@
  *   native_client PARTITION DEVICE echo    frames out, the same frames taken back
  *   native_client PARTITION DEVICE send    frames out to --to MAC
  *   native_client PARTITION DEVICE receive frames in
+ *   native_client PARTITION DEVICE bounce  what comes in goes back to whom it came from;
+ *                                          with --first N: N frames to --to MAC begin it
  *   native_client PARTITION DEVICE kills   as echo; reads process ids from standard
  *                                          input, kills each, and prints for each the
  *                                          longest time between two frames taken back
@@ -44,7 +46,7 @@
 struct options {
 	const char *partition, *device, *mode;
 	uint8_t to[6];
-	unsigned size_bytes, seconds;
+	unsigned size_bytes, seconds, first;
 	int cpu; /* -1: any */
 };
 
@@ -53,6 +55,8 @@ struct client {
 	struct otr_frame out[BURST];
 	uint8_t sent[BURST][NET_BUFFER_BYTES], received[BURST][NET_BUFFER_BYTES];
 	uint64_t frames; /* the count that becomes the rate */
+	unsigned first;	 /* frames that bounce, sent when none has come for a while */
+	bool begun;
 };
 
 static int pin(int cpu)
@@ -100,7 +104,7 @@ static int burst_in(struct client *client)
 	return count;
 }
 
-/* The three modes: one step each; frames that count, or -errno. */
+/* The modes: one step each; frames that count, or -errno. */
 static int step_echo(struct client *client)
 {
 	int sent = burst_out(client);
@@ -128,6 +132,58 @@ static int step_receive(struct client *client)
 		return ready < 0 ? ready : 0;
 	}
 	return count;
+}
+
+/* All of them, whatever room there is: 0, or -errno. */
+static int send_all(struct otr_net *net, const struct otr_frame *frames, unsigned count)
+{
+	for (unsigned sent = 0; sent < count;) {
+		int ret = otr_net_send(net, frames + sent, count - sent);
+
+		if (ret < 0)
+			return ret;
+		sent += (unsigned)ret;
+		if (ret)
+			continue;
+		ret = otr_net_wait(net, OTR_TX, clock_now_ns() + NS_PER_S);
+		if (ret <= 0)
+			return ret ? ret : -ETIMEDOUT;
+	}
+	return 0;
+}
+
+static int bounce_begin(struct client *client)
+{
+	int ret = 0;
+
+	client->begun = true;
+	for (unsigned sent = 0; !ret && sent < client->first; sent += BURST)
+		ret = send_all(client->net, client->out, BURST);
+	return ret;
+}
+
+static int step_bounce(struct client *client)
+{
+	struct otr_frame frames[BURST];
+	int ret, count = client->begun ? otr_net_receive(client->net, frames, BURST) : 0;
+
+	if (count < 0)
+		return count;
+	if (!count) {
+		ret = client->begun ? otr_net_wait(client->net, OTR_RX, clock_now_ns() + NS_PER_S) : 0;
+		return ret ? (ret < 0 ? ret : 0) : bounce_begin(client);
+	}
+	for (int i = 0; i < count; i++) {
+		uint8_t *frame = frames[i].data, to[6];
+
+		memcpy(to, frame, 6);
+		memcpy(frame, frame + 6, 6);
+		memcpy(frame + 6, to, 6);
+	}
+	ret = send_all(client->net, frames, (unsigned)count);
+	if (!ret)
+		ret = otr_net_release(client->net, (unsigned)count);
+	return ret < 0 ? ret : count;
 }
 
 /* Steps until `until_ns`: 0, or -errno; -ETIMEDOUT when no frame moves. */
@@ -246,7 +302,8 @@ static int (*find_step(const char *mode))(struct client *)
 	static const struct {
 		const char *name;
 		int (*step)(struct client *);
-	} modes[] = {{"echo", step_echo}, {"send", step_send}, {"receive", step_receive}, {"kills", step_echo}};
+	} modes[] = {{"echo", step_echo}, {"send", step_send}, {"receive", step_receive},
+		     {"bounce", step_bounce}, {"kills", step_echo}};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
 		if (!strcmp(modes[i].name, mode))
@@ -272,6 +329,7 @@ static int run(const struct options *options, int (*step)(struct client *))
 		if (!ret) {
 			otr_net_info(client.net, &info);
 			make_frames(&client, options, info.mac);
+			client.first = options->first;
 			ret = strcmp(options->mode, "kills") ? measure(&client, step, options->seconds)
 							     : measure_kills(&client);
 			if (ret == -ETIMEDOUT)
@@ -303,6 +361,7 @@ static int parse_options(int argc, char **argv, struct options *out)
 		{"seconds", required_argument, NULL, 't'},
 		{"cpu", required_argument, NULL, 'c'},
 		{"to", required_argument, NULL, 'd'},
+		{"first", required_argument, NULL, 'f'},
 		{NULL, 0, NULL, 0},
 	};
 	unsigned cpu;
@@ -314,6 +373,8 @@ static int parse_options(int argc, char **argv, struct options *out)
 			ret = parse_number(optarg, NET_FRAME_MIN, NET_FRAME_MAX, &out->size_bytes);
 		} else if (option == 't') {
 			ret = parse_number(optarg, 1, 3600, &out->seconds);
+		} else if (option == 'f') {
+			ret = parse_number(optarg, 1, 4096, &out->first);
 		} else if (option == 'c') {
 			ret = parse_number(optarg, 0, CPU_SETSIZE - 1, &cpu);
 			out->cpu = ret ? -1 : (int)cpu;
@@ -346,8 +407,8 @@ int main(int argc, char **argv)
 	if (!parse_options(argc, argv, &options))
 		step = find_step(options.mode);
 	if (!step) {
-		fprintf(stderr, "usage: native_client PARTITION DEVICE echo|send|receive|kills "
-				"[--size N] [--seconds N] [--cpu N] [--to MAC]\n");
+		fprintf(stderr, "usage: native_client PARTITION DEVICE echo|send|receive|bounce|kills "
+				"[--size N] [--seconds N] [--cpu N] [--to MAC] [--first N]\n");
 		return 2;
 	}
 	return run(&options, step) ? 1 : 0;

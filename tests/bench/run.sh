@@ -61,6 +61,7 @@ eq_guest_bytes         events    bytes     <=  1.0  eq_guest_bytes
 eq_rate_30x4096        events    events/s  -   -    eq_rate
 neighbour_victim_rate  shim      1/s       >=  0.9  neighbour_victim_rate
 vf_list_cpu_ms         vf        ms        <=  1.0  vf_list
+vf_rig_pps             vf        frames/s  >=  0.95 vf_rig
 '
 
 usage() {

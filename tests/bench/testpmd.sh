@@ -25,6 +25,8 @@ testpmd_command() {
 }
 
 prompt_in() { grep -q 'testpmd> *$' "$1"; }
+# testpmd_version LOG: into $peer_version.
+testpmd_version() { peer_version=$(sed -n "s/.*RTE Version: '\(.*\)'.*/\1/p" "$1" | head -n 1); }
 
 # echo_start VDEV SOCKET: a testpmd that sends back all it gets, on the second CPU.
 echo_start() {
@@ -42,13 +44,13 @@ echo_start() {
 		return 1
 	fi
 	peer_name='dpdk-testpmd'
-	peer_version=$(sed -n "s/.*RTE Version: '\(.*\)'.*/\1/p" "$log" | head -n 1)
+	testpmd_version "$log"
 }
 
 # Types at the client's prompt: figures over SECONDS_PER_RUN, after a second to warm up.
-client_script() {
+client_script() { # LOG START-COMMAND
 	wait_for 10 prompt_in "$1"
-	echo start
+	echo "$2"
 	sleep 1
 	echo 'show port stats 0'
 	sleep "$SECONDS_PER_RUN"
@@ -57,21 +59,29 @@ client_script() {
 	echo quit
 }
 
-# client_run VDEV SIZE: a testpmd that sends frames made of nothing to port 0 and
-# throws away what comes back, on the first CPU. $figure: frames a second taken back.
-client_run() {
-	local command log=$work/client.log
-	[[ -n $testpmd ]] || { fail 'dpdk-testpmd is missing (Debian: package dpdk-dev)'; return 1; }
-	testpmd_command client "$cpu_a" "$1" "net_null0,size=$2" --
+# client_measure START-COMMAND COMMAND...: a testpmd that waits at its prompt is told to start.
+# $figure: frames a second that its port 0 took in, testpmd's own rate between two
+# questions.
+client_measure() {
+	local log=$work/client.log start=$1
+	shift
 	: >"$log"
-	if ! client_script "$log" | timeout 60 "${command[@]}" >"$log" 2>&1; then
+	if ! client_script "$log" "$start" | timeout 60 "$@" >"$log" 2>&1; then
 		show_log "$log"
 		fail 'the testpmd client failed'
 		return 1
 	fi
-	# testpmd's own rate between the two questions.
 	figure=$(awk '/Rx-pps:/ { rate = $2 } END { print rate }' "$log")
 	[[ ${figure:-0} -gt 0 ]] || { show_log "$log"; fail 'no frame came back to the testpmd client'; return 1; }
+}
+
+# client_run VDEV SIZE: a testpmd that sends frames made of nothing to port 0 and
+# throws away what comes back, on the first CPU.
+client_run() {
+	local command
+	[[ -n $testpmd ]] || { fail 'dpdk-testpmd is missing (Debian: package dpdk-dev)'; return 1; }
+	testpmd_command client "$cpu_a" "$1" "net_null0,size=$2" --
+	client_measure start "${command[@]}"
 }
 
 # testpmd_pair ECHO_VDEV CLIENT_VDEV SOCKET SIZE: the peer of a row.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The row about the VF manager; sourced by run.sh.
+# The rows about virtual functions; sourced by run.sh.
 #
 # shellcheck shell=bash disable=SC2034 # the row's variables belong to lib.sh
 
@@ -55,4 +55,26 @@ vf_list() {
 	peer_name='the goal itself' peer_version='-' peer_command='50 ms of processor time'
 	[[ -d $work/cards ]] || vf_tree "$work/cards" 8 128 || { fail 'no tree of cards'; return 1; }
 	in_turn vf_list_ours vf_list_goal
+}
+
+# The rig (tests/rig) is booted, and vf_rig_guest.sh measures there: all runs of both sides
+# in one boot. Its figures are those of a machine that is emulated, processor and card.
+vf_rig() {
+	local log=$work/rig.log runs
+	peer_name='dpdk-testpmd on both functions'
+	BENCH_RUNS=$RUNS BENCH_SECONDS=$SECONDS_PER_RUN tests/rig/run.sh tests/bench/vf_rig_guest.sh >"$log" 2>&1
+	grep -E '^  (run|cannot|    \|)' "$log" >&2
+	if ! runs=$(grep '^{' "$log"); then
+		show_log "$log"
+		fail 'the rig gives no figures'
+		return 1
+	fi
+	runs_of() { jq -r "$1 | if type == \"array\" then .[] else . end" <<<"$runs"; }
+	mapfile -t ours_runs < <(runs_of .ours)
+	mapfile -t peer_runs < <(runs_of .peer)
+	mapfile -t spins_before < <(runs_of .before)
+	mapfile -t spins_after < <(runs_of .after)
+	mapfile -t contentions < <(runs_of .contention)
+	peer_version=$(runs_of .version)
+	peer_command=$(runs_of .command)
 }
