@@ -181,7 +181,12 @@ static void set_address(struct device *device)
  * the shim. */
 static void let_in(struct device *device, struct rte_ether_addr *address)
 {
-	if (rte_eth_dev_mac_addr_add(device->port_id, address, 0) &&
+	struct rte_eth_dev_info info;
+	/* Asked first whether there is room: DPDK logs an error where there is none. */
+	bool room = !rte_eth_dev_info_get(device->port_id, &info) &&
+		    info.max_mac_addrs > device->other_count;
+
+	if (!(room && !rte_eth_dev_mac_addr_add(device->port_id, address, 0)) &&
 	    rte_eth_promiscuous_enable(device->port_id))
 		device->env->log(device->env, ADJ_LOG_DEBUG,
 				 "%s takes neither another address nor promiscuous mode: who owns it has "
