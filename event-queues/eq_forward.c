@@ -210,7 +210,7 @@ bool eq_host_sleep(struct eq_host *host)
 /* ---- Type 2 ------------------------------------------------------------------------ */
 
 /* An event of the adapter itself concerns every guest on it. */
-void eq_host_raise(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns)
+static void deliver_to_all(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < adapter->geqcbs_max; i++) {
 		struct eq_geqcb *geqcb = geqcb_at(adapter, i);
@@ -219,6 +219,12 @@ void eq_host_raise(struct eq_host_adapter *adapter, enum eq_event event, uint64_
 			eq_deliver(adapter->host, host_section(adapter->host), &geqcb->eq->self, geqcb,
 				   event, now_ns);
 	}
+}
+
+void eq_host_raise(struct eq_host_adapter *adapter, enum eq_event event, uint64_t now_ns)
+{
+	count(&host_section(adapter->host)->type2);
+	deliver_to_all(adapter, event, now_ns);
 }
 
 static void deliver_type2(struct eq_host_adapter *adapter, const struct eq_entry *entry,
@@ -233,7 +239,7 @@ static void deliver_type2(struct eq_host_adapter *adapter, const struct eq_entry
 	if (event.kind == EQ_RESOURCE_ADAPTER) {
 		if (seen)
 			seen(host->data, adapter, &event);
-		eq_host_raise(adapter, entry->event, now_ns);
+		deliver_to_all(adapter, entry->event, now_ns);
 		return;
 	}
 	uint32_t index = (uint32_t)entry->token;

@@ -103,6 +103,9 @@ enum eq_event {
 	EQ_DEVICE_FAILED = 7,
 	EQ_PROTOCOL_ERROR = 8, /* the consumer broke the rules of a ring */
 	EQ_PA_BUSY = 9,        /* an adjunct has work and no processor (000, FIG. 23) */
+	EQ_DEVICE_LOST = 10,   /* the function behind a device is gone, alone or with its card */
+	EQ_DEVICE_BACK = 11,   /* it is there again */
+	EQ_DMA_FAULT = 12,     /* the IOMMU stopped it at memory that it was not given */
 	EQ_EVENTS_MAX = 32,
 };
 

@@ -108,9 +108,24 @@ static void wait_with(struct device *device)
 	device_ground_lost(device, !device->spec.adjunct.none, why);
 }
 
-bool adapter_is_ready(const struct adapter *adapter)
+static void lose_function(struct device *device)
 {
+	device_event(device, "device-lost", device->adapter->message);
+	wait_with(device);
+}
+
+static void tell_back(struct device *device)
+{
+	device_event(device, "device-back", NULL);
+}
+
+bool adapter_is_ready(const struct device *device)
+{
+	const struct adapter *adapter = device->adapter;
+	int64_t vf = device->spec.vf.index; /* -1: another device's, which it has not met yet */
+
 	return adapter->state == STATE_RUNNING && !adapter->restarting &&
+	       !(vf >= 0 && adapter->vf_gone[vf]) &&
 	       (!process_of(adapter) || (adapter->peer && !peer_has_ended(adapter->peer)));
 }
 
@@ -236,6 +251,8 @@ static void adapter_call_start(struct adapter *adapter);
 static void card_event(struct adapter *adapter, bool back, const char *message)
 {
 	if (back && adapter->state == STATE_STARTING && adapter->card_gone) {
+		/* A function that is not there then is told once more. */
+		memset(adapter->vf_gone, 0, sizeof(adapter->vf_gone));
 		adapter_call_start(adapter);
 		return;
 	}
@@ -246,7 +263,7 @@ static void card_event(struct adapter *adapter, bool back, const char *message)
 	snprintf(adapter->message, sizeof(adapter->message), "%s", message ? message : "gone");
 	log_error("adapter %s: %s; its devices wait for it", adapter->spec.name, adapter->message);
 	state_changed(adapter->shim);
-	for_each_device(adapter, wait_with);
+	for_each_device(adapter, lose_function);
 }
 
 /* One function alone. */
@@ -258,11 +275,32 @@ static void function_event(struct adapter *adapter, json_int_t vf, bool back, co
 	adapter->vf_gone[vf] = !back;
 	if (!device)
 		return;
-	snprintf(why, sizeof(why), "%.200s", message ? message : "its function is gone");
-	if (back)
+	snprintf(why, sizeof(why), "%.300s", message ? message : "its function is gone");
+	device_event(device, back ? "device-back" : "device-lost", why);
+	if (back) {
 		device_poke(device);
-	else
-		device_ground_lost(device, !device->spec.adjunct.none, why);
+		return;
+	}
+	device_ground_lost(device, !device->spec.adjunct.none, why);
+	if (device->state == STATE_STARTING) /* what it waits for */
+		snprintf(device->message, sizeof(device->message),
+			 "%.300s; it comes back when its card is removed and rescanned", why);
+}
+
+/* An adjunct tells of its own function's link. */
+static void tell_link(struct device *device)
+{
+	if (!device->spec.adjunct.none || device->spec.vf.state != DOC_LINK_AUTO ||
+	    device->state != STATE_RUNNING)
+		return;
+	device->link_up = device->adapter->link_up;
+	device_event(device, device->link_up ? "link-up" : "link-down", "its card's link");
+}
+
+static void card_link(struct adapter *adapter, bool up)
+{
+	adapter->link_up = up;
+	for_each_device(adapter, tell_link);
 }
 
 static bool coming_or_going(struct adapter *adapter, const char *event, json_int_t vf,
@@ -297,20 +335,19 @@ static void on_adapter_event(void *data, const char *problem, struct varlink_ans
 	bool link_event = !strcmp(event, "link-up") || !strcmp(event, "link-down");
 	if (vf < 0 || vf >= adapter->spec.vfs) {
 		if (link_event)
-			adapter->link_up = !strcmp(event, "link-up");
+			card_link(adapter, !strcmp(event, "link-up"));
 		log_info("adapter %s: %s%s%s", adapter->spec.name, event, message ? ": " : "",
 			 message ? message : "");
 		return;
 	}
 	struct device *device = adapter->owners[vf];
-	if (device)
-		events_raise(device, event);
-	if (device && link_event) {
+	if (device && link_event)
 		device->link_up = !strcmp(event, "link-up");
+	if (device && (link_event || !strcmp(event, "spoof") || !strcmp(event, "reset") ||
+		       !strcmp(event, "dma-fault"))) {
 		device_event(device, event, message);
-		clients_link(device, event);
-	} else if (device && (!strcmp(event, "spoof") || !strcmp(event, "reset"))) {
-		device_event(device, event, message);
+		if (link_event)
+			clients_link(device, event);
 	} else {
 		log_debug("adapter %s: function %lld: %s%s%s", adapter->spec.name, (long long)vf,
 			  event, message ? ": " : "", message ? message : "");
@@ -378,6 +415,8 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 		adapter_start(adapter);
 		return;
 	}
+	if (!problem && adapter->card_gone)
+		for_each_device(adapter, tell_back);
 	adapter->card_gone = adapter->card_gone && problem;
 	adapter_rest(adapter, problem);
 }

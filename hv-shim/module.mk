@@ -9,7 +9,7 @@ outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c adapter_vf.c apply.c cl
 	memory.c partition.c recover.c region.c state.c \
 	$(addprefix control/,control.c log_buffer.c partition_socket.c server.c stats.c status.c) \
 	$(addprefix devices/,adopt.c attachment.c client.c device.c device_steps.c device_vhost.c function.c standby.c vfio.c) \
-	$(addprefix events/,device_events.c events_status.c forwarder.c guests.c) \
+	$(addprefix events/,device_events.c events_status.c forwarder.c guests.c history.c) \
 	$(addprefix processes/,cgroup.c clone_into.c heartbeat.c orphans.c peer.c peer_link.c privileges.c \
 	respawn.c spawn.c syscalls.c))
 outriggerd_TEXTS := hv-shim/org.outrigger.Shim.varlink hv-shim/org.outrigger.Partition.varlink

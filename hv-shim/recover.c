@@ -73,7 +73,7 @@ void device_recover(struct device *device, const char *format, ...)
 		if (now_ns - device->running_since_ns > DEVICE_STEADY_NS)
 			device->deaths = 0;
 	}
-	bool adapter = adapter_is_ready(device->adapter);
+	bool adapter = adapter_is_ready(device);
 
 	device->deaths += adapter;
 	if (device->deaths > DEVICE_DEATHS_MAX) {
@@ -93,7 +93,7 @@ void device_recover_failed(struct device *device, const char *problem)
 	bool failed = device->adapter->state == STATE_FAILED ||
 		      device->partition->state == STATE_FAILED;
 
-	device->deaths += adapter_is_ready(device->adapter);
+	device->deaths += adapter_is_ready(device);
 	if (failed || device->deaths > DEVICE_DEATHS_MAX) {
 		snprintf(device->message, sizeof(device->message),
 			 "no new adjunct could take over: %.250s", problem);

@@ -34,6 +34,7 @@
 struct apply;
 struct change;
 struct device_events;
+struct device_history;
 struct eq_host;
 struct forwarder;
 struct guest;
@@ -174,6 +175,7 @@ struct device {
 	bool stats_pending;
 
 	struct device_events *events; /* NULL: it has not run yet; see events/ */
+	struct device_history *history; /* NULL: nothing has happened to it yet */
 	/* A program that has the native device open. */
 	struct attachment *attachment;
 	bool attaching; /* the adjunct has not yet answered for it */
@@ -214,8 +216,9 @@ void adapter_start(struct adapter *adapter);
 void adapter_stop(struct adapter *adapter);
 /* Takes up the process an earlier shim left: true; or starts anew: false. */
 bool adapter_adopt(struct adapter *adapter, struct peer_identity identity);
-/* It runs, and its process has not ended meanwhile. */
-bool adapter_is_ready(const struct adapter *adapter);
+/* The device's adapter runs, its process has not ended meanwhile, and the device's function
+ * is there. */
+bool adapter_is_ready(const struct device *device);
 /* What a process of an embedded adapter that was killed has left behind. */
 void adapter_remove_files(const struct shim *shim, const char *name, int64_t vfs);
 /* Asks for its events; -errno. */
@@ -245,7 +248,7 @@ void adapter_free(struct adapter *adapter);
 struct partition *partition_find(const struct shim *shim, const char *name);
 struct partition *partition_new(struct shim *shim, const char *name, const char *owner);
 void partition_start(struct partition *partition);
-bool partition_is_ready(const struct partition *partition); /* as adapter_is_ready() */
+bool partition_is_ready(const struct partition *partition); /* so is its keeper */
 void partition_stop(struct partition *partition); /* once its devices are gone */
 /* As adapter_adopt(). */
 bool partition_adopt(struct partition *partition, struct peer_identity identity);
@@ -292,9 +295,11 @@ void device_ground_lost(struct device *device, bool keeps_port, const char *why)
 /* What it depends on is gone, or the adjunct is: undoes everything, then FAILED. */
 __attribute__((format(printf, 2, 3)))
 void device_fail(struct device *device, const char *format, ...);
-/* An asynchronous event, to the log and to the partition's monitors. */
+/* An asynchronous event, to the log, to the partition's monitors and to its event queues
+ * (as far as it has one there: events_raise()). */
 void device_event(struct device *device, const char *event, const char *message);
-/* The same, of what its partition could cause without end: not all of it is logged. */
+/* Of what its partition could cause without end: not all of it is logged. Its event queues
+ * have it from the adjunct, or by events_raise(). */
 void device_event_limited(struct device *device, const char *event, const char *message);
 /* It has, or may have, something in use: a process, a function, an interface. */
 bool device_is_active(const struct device *device);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `events show` and `events top`: partitions' event queues and guests, once, or as rates
- * again and again. Rates are differences of two answers over the time between them as
+ * `events show` and `events top`: partitions' event queues and guests, once and with what
+ * has happened to devices, or as rates again and again. Rates are differences of two answers over the time between them as
  * the daemon saw it. Called by main() through the command table, on the program's one
  * thread.
  */
@@ -46,6 +46,15 @@ static const struct output_column queue_columns[] = {
 	{"OVERRUNS", SCOLS_FL_RIGHT},
 	{"HELD", SCOLS_FL_RIGHT},
 	{"STATE", 0},
+	{NULL, 0},
+};
+
+static const struct output_column happened_columns[] = {
+	{"DEVICE", 0},
+	{"EVENT", 0},
+	{"TIMES", SCOLS_FL_RIGHT},
+	{"LAST", SCOLS_FL_RIGHT},
+	{"MESSAGE", 0},
 	{NULL, 0},
 };
 
@@ -117,6 +126,31 @@ static void add_queues(struct libscols_table *table, const json_t *partition,
 				    broken ? "broken" : "open");
 		}
 	}
+}
+
+/* What has happened to devices, for `show`: a row for each kind of event. */
+static char *happened_table(const json_t *answer)
+{
+	struct libscols_table *table = output_table(happened_columns);
+	const json_t *partition, *event;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(answer, "partitions"), i, partition) {
+		json_array_foreach(json_object_get(partition, "events"), j, event) {
+			int64_t ago_ns = value_number(answer, "time_ns") -
+					 value_number(event, "time_ns");
+			struct libscols_line *row = output_row(table, NULL);
+
+			output_cell(row, 0, PAINT_BOLD, "%s/%s", value_text(partition, "partition"),
+				    value_text(event, "device"));
+			output_cell(row, 1, PAINT_NONE, "%s", value_text(event, "event"));
+			output_cell(row, 2, PAINT_NONE, "%lld",
+				    (long long)value_number(event, "count"));
+			output_cell(row, 3, PAINT_NONE, "%s ago", unit_duration(ago_ns).text);
+			output_cell(row, 4, PAINT_NONE, "%s", value_text(event, "message"));
+		}
+	}
+	return output_table_string(table);
 }
 
 /* Two tables, partitions and queues; with `before`, rates per second. */
@@ -191,10 +225,13 @@ int cmd_events_show(struct cli *cli)
 	if (cli->json) {
 		print_json(answer, false);
 	} else {
-		char *text = tables(answer, NULL);
+		char *text = tables(answer, NULL), *happened = happened_table(answer);
 
 		puts(*text ? text : "no partitions");
+		if (*happened)
+			printf("\n%s\n", happened);
 		free(text);
+		free(happened);
 	}
 	json_decref(answer);
 	return CLI_DONE;

@@ -80,6 +80,7 @@ void device_free(struct device *device)
 	close_apart(&device->standby_memory_fd);
 	peer_free(device->adjunct);
 	json_decref(device->counters);
+	history_free(device);
 	free(device);
 }
 
@@ -207,7 +208,7 @@ static void device_undo(struct device *device)
 /* A step went wrong; device->message says how. */
 static void device_step_failed(struct device *device)
 {
-	bool on_ground = adapter_is_ready(device->adapter) && partition_is_ready(device->partition);
+	bool on_ground = adapter_is_ready(device) && partition_is_ready(device->partition);
 
 	log_error("device %s/%s: cannot %s: %s", device->partition->name, device->spec.name,
 		  device->walk[device->step].name, device->message);
@@ -408,19 +409,30 @@ void device_update_vf(struct device *device, const struct doc_vf *vf)
 		on_vf_updated(device, NULL, NULL);
 }
 
-void device_event(struct device *device, const char *event, const char *message)
+static void log_event(const struct device *device, const char *event, const char *message)
 {
 	log_info("device %s/%s: %s%s%s", device->partition->name, device->spec.name, event,
 		 message ? ": " : "", message ? message : "");
+}
+
+static void tell_event(struct device *device, const char *event, const char *message)
+{
+	history_add(device, event, message);
 	partition_notify(device->partition, device->spec.name, event, message);
+}
+
+void device_event(struct device *device, const char *event, const char *message)
+{
+	log_event(device, event, message);
+	tell_event(device, event, message);
+	events_raise(device, event);
 }
 
 void device_event_limited(struct device *device, const char *event, const char *message)
 {
 	if (log_limit_pass(&device->lines, device->spec.name))
-		device_event(device, event, message);
-	else
-		partition_notify(device->partition, device->spec.name, event, message);
+		log_event(device, event, message);
+	tell_event(device, event, message);
 }
 
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer)

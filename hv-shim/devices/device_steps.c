@@ -65,10 +65,7 @@ static int wait_for_others(struct device *device)
 	if (device->partition->state == STATE_FAILED)
 		return fail_step(device, -ENODEV, "partition %s failed: %s", device->partition->name,
 				 device->partition->message);
-	return adapter_is_ready(device->adapter) && partition_is_ready(device->partition) &&
-			       !device->adapter->vf_gone[device->spec.vf.index]
-		       ? DONE
-		       : PENDING;
+	return adapter_is_ready(device) && partition_is_ready(device->partition) ? DONE : PENDING;
 }
 
 /* A memfd of huge pages, all of them its own now; -errno: there are not as many. */

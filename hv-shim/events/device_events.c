@@ -165,7 +165,11 @@ void events_raise(struct device *device, const char *event)
 		{"link-down", EQ_LINK_DOWN},
 		{"link-up", EQ_LINK_UP},
 		{"reset", EQ_DEVICE_RESET},
+		{"device-reset", EQ_DEVICE_RESET},
 		{"device-failed", EQ_DEVICE_FAILED},
+		{"device-lost", EQ_DEVICE_LOST},
+		{"device-back", EQ_DEVICE_BACK},
+		{"dma-fault", EQ_DMA_FAULT},
 	};
 
 	for (size_t i = 0; device->events && i < sizeof(table) / sizeof(table[0]); i++)

@@ -7,6 +7,7 @@
  *	device_events.c  a device's storage, and what its adjunct is told of it
  *	guests.c         programs that open a guest: their calls are the intercepted
  *	                 ALLOCATE and STORE of the seed
+ *	history.c        what has happened to each device so far
  *	events_status.c  what `outrigger events` shows
  *
  * Threads: forwarder.c's own; all else is the event loop's.
@@ -71,8 +72,8 @@ struct guest_alert {
 void events_device_running(struct device *device);
 /* The device is taken down or has failed. */
 void events_device_gone(struct device *device);
-/* The adapter itself told the shim of the device's function: "link-down" and such. What
- * the adjunct notices it posts itself. */
+/* What the shim has of the device, from its adapter or by its own doing: "link-down" and
+ * such; other words have no event. What the adjunct notices it posts itself. */
 void events_raise(struct device *device, const char *event);
 void events_partition_gone(struct partition *partition);
 /* Tells the adjunct anew, after a guest has come or gone. `done` may be NULL. */
@@ -90,6 +91,14 @@ void guest_connection_closed(struct shim *shim, const struct varlink_conn *conn)
 void guests_free(struct partition *partition);
 /* Takes the device from its guest. */
 void guest_drop_device(struct device_events *events);
+
+/* ---- history.c ---------------------------------------------------------------------- */
+
+/* One more of the device's non-completion events; `message` may be NULL. */
+void history_add(struct device *device, const char *event, const char *message);
+/* Of all the partition's devices, for GetEvents. */
+json_t *history_json(const struct partition *partition);
+void history_free(struct device *device);
 
 /* ---- events_status.c ------------------------------------------------------------- */
 

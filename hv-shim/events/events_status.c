@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * org.outrigger.Shim.GetEvents: depths and counters of every partition's event queues,
- * as of now. Rates are the client's business. Event-loop thread.
+ * as of now, and what has happened to its devices. Rates are the client's business.
+ * Event-loop thread.
  */
 #include "clock.h"
 #include "guest.h"
@@ -42,12 +43,13 @@ static json_t *partition_json(const struct partition *partition)
 		eq_host_stats(partition->event_host, &stats);
 	for (const struct guest *guest = partition->guests; guest; guest = guest->next)
 		json_array_append_new(guests, guest_json(guest));
-	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "partition", partition->name,
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "partition", partition->name,
 			 "forwarded", (json_int_t)stats.forwarded, "coalesced",
 			 (json_int_t)stats.coalesced, "interrupts", (json_int_t)stats.alerts,
 			 "device_events", (json_int_t)stats.type2, "held", (json_int_t)stats.held,
 			 "stale", (json_int_t)stats.stale, "invalid", (json_int_t)stats.invalid,
-			 "broken", (json_int_t)stats.broken, "guests", guests);
+			 "broken", (json_int_t)stats.broken, "guests", guests, "events",
+			 history_json(partition));
 }
 
 void events_serve(struct shim *shim, struct varlink_call *call)

@@ -29,6 +29,9 @@ static const char *const event_names[EQ_EVENTS_MAX] = {
 	[EQ_PROTOCOL_ERROR] = "partition-protocol",
 	[EQ_QP_ERROR] = "queue-pair-error",
 	[EQ_CQ_ERROR] = "completion-queue-error",
+	[EQ_DEVICE_LOST] = "device-lost",
+	[EQ_DEVICE_BACK] = "device-back",
+	[EQ_DMA_FAULT] = "dma-fault",
 };
 
 /* ---- The awake -------------------------------------------------------------------- */

@@ -422,7 +422,10 @@ OTR_API void otr_guest_stats(const struct otr_guest *guest, struct otr_guest_sta
  * Asynchronous events of the device: "link-down", "link-up", "device-reset",
  * "device-failed", "device-closed" (the shim took the device away: taken down,
  * changed or failed, or its keeper ended), "partition-protocol" (this program
- * broke the ring's rules), and whatever later shims add.
+ * broke the ring's rules), and whatever later shims add. Of a real adapter's function
+ * also "device-lost" (it is gone, alone or with its card; the device waits for it),
+ * "device-back", and "dma-fault" (the IOMMU stopped it at memory that it was not
+ * given; at most one a second, its message says how many).
  *
  * Two come from the library. "shim-lost": the shim ended; frames keep flowing,
  * other events do not come. "shim-back": there is one again, and the device is

@@ -96,6 +96,10 @@ check "a link goes down" link disable
 check "the guest hears of it" within 5 grep -q '^net0: link-down$' "$work/watch.log"
 check "and up" link auto
 check "the guest hears of it" within 5 grep -q '^net0: link-up$' "$work/watch.log"
+check "who asks later is told" within 5 is '[.events[] | select(.device == "net0") | .event] | contains(["link-down", "link-up"])' true
+check "and that it counts as a device's event" [ "$(of_green .device_events)" -ge 2 ]
+check "as a table, too" outrigger events show green
+said "as a table, too" '^green/net0 +link-down +[0-9]+ +.* ago'
 
 # ---- Whoever dies -----------------------------------------------------------------------
 pid=$(pid_of adjunct green.net3)

@@ -200,8 +200,8 @@ unit_vf_work_TEST := 1
 
 PROGRAMS += unit_events
 unit_events_SRCS := $(addprefix tests/unit/,fault.c fault_event.c $(addprefix events/,world.c guests.c \
-	forwarder.c)) \
-	hv-shim/objects.c $(addprefix hv-shim/events/,device_events.c events_status.c forwarder.c guests.c)
+	forwarder.c history.c)) hv-shim/objects.c \
+	$(addprefix hv-shim/events/,device_events.c events_status.c forwarder.c guests.c history.c)
 unit_events_PKGS := criterion jansson libsystemd
 unit_events_USES := document vfmanager base eventqueues
 unit_events_LDFLAGS := $(FAULT_LDFLAGS) $(FAULT_EVENT_LDFLAGS) $(foreach call,epoll_create1 epoll_ctl \
