@@ -166,6 +166,12 @@ static int no_settings(void *data, const char *ifname, struct vf_settings *setti
 	return -EOPNOTSUPP;
 }
 
+static int no_counters(void *data, const char *ifname, struct vf_counters *counters, unsigned max)
+{
+	(void)data, (void)ifname, (void)counters, (void)max;
+	return -EOPNOTSUPP;
+}
+
 static int refuse_settings(void *data, const char *ifname, unsigned index, unsigned keys,
 			   const struct vf_settings *settings)
 {
@@ -213,4 +219,5 @@ const struct vf_kernel vf_kernel_recorded = {
 	.link_move = refuse_move,
 	.group_free = refuse_group,
 	.group_give = refuse_give,
+	.counters_get = no_counters,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * VF settings by rtnetlink, and the running machine's struct vf_kernel. libnl-3 carries
+ * VFs by rtnetlink, and the running machine's struct vf_kernel. libnl-3 carries
  * the messages; the VF attributes are packed and unpacked here, because libnl-route's VF
  * objects do not tell GUIDs, and ask for every VF's statistics, with which the list of
  * 256 VFs overflows its 16-bit length. What the kernel answers is checked like any other
@@ -167,27 +167,65 @@ static void take_rest(struct nlattr *const *a, struct vf_settings *out)
 	}
 }
 
-static void take_vf(struct nlattr *info, bool ethernet, struct vf_settings *settings, unsigned max)
+static void take_settings(struct nlattr *const *a, const struct ifla_vf_mac *mac, bool ethernet,
+			  struct vf_settings *out)
 {
-	struct nlattr *a[IFLA_VF_MAX + 1];
-	struct ifla_vf_mac mac;
-
-	/* Every kernel since 2.6.34 sends the MAC, and with it the VF's number. */
-	if (nla_parse(a, IFLA_VF_MAX, nla_data(info), nla_len(info), NULL) < 0 ||
-	    !payload(a[IFLA_VF_MAC], &mac, sizeof(mac)) || mac.vf >= max)
-		return;
-	struct vf_settings *out = &settings[mac.vf];
-
 	*out = (struct vf_settings){0};
 	if (ethernet) {
-		memcpy(out->mac, mac.mac, sizeof(out->mac));
+		memcpy(out->mac, mac->mac, sizeof(out->mac));
 		out->given |= VF_BIT(VF_MAC);
 	}
 	take_vlan(a, out);
 	take_rest(a, out);
 }
 
-int vf_netlink_parse(const void *message, size_t bytes, struct vf_settings *settings, unsigned max)
+static void take_counters(const struct nlattr *list, struct vf_counters *out)
+{
+	struct nlattr *a[IFLA_VF_STATS_MAX + 1];
+
+	*out = (struct vf_counters){0};
+	const struct {
+		int attribute;
+		uint64_t *counter;
+	} table[] = {
+		{IFLA_VF_STATS_RX_PACKETS, &out->rx_frames},
+		{IFLA_VF_STATS_TX_PACKETS, &out->tx_frames},
+		{IFLA_VF_STATS_RX_BYTES, &out->rx_bytes},
+		{IFLA_VF_STATS_TX_BYTES, &out->tx_bytes},
+		{IFLA_VF_STATS_BROADCAST, &out->rx_broadcast},
+		{IFLA_VF_STATS_MULTICAST, &out->rx_multicast},
+		{IFLA_VF_STATS_RX_DROPPED, &out->rx_dropped},
+		{IFLA_VF_STATS_TX_DROPPED, &out->tx_dropped},
+	};
+	if (!list || nla_parse(a, IFLA_VF_STATS_MAX, nla_data(list), nla_len(list), NULL) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		payload(a[table[i].attribute], table[i].counter, sizeof(*table[i].counter));
+}
+
+/* What is asked for of each VF: settings, or counters. */
+struct wanted {
+	struct vf_settings *settings;
+	struct vf_counters *counters;
+	unsigned max;
+};
+
+static void take_vf(struct nlattr *info, bool ethernet, const struct wanted *wanted)
+{
+	struct nlattr *a[IFLA_VF_MAX + 1];
+	struct ifla_vf_mac mac;
+
+	/* Every kernel since 2.6.34 sends the MAC, and with it the VF's number. */
+	if (nla_parse(a, IFLA_VF_MAX, nla_data(info), nla_len(info), NULL) < 0 ||
+	    !payload(a[IFLA_VF_MAC], &mac, sizeof(mac)) || mac.vf >= wanted->max)
+		return;
+	if (wanted->settings)
+		take_settings(a, &mac, ethernet, &wanted->settings[mac.vf]);
+	if (wanted->counters)
+		take_counters(a[IFLA_VF_STATS], &wanted->counters[mac.vf]);
+}
+
+static int parse(const void *message, size_t bytes, const struct wanted *wanted)
 {
 	struct nlmsghdr *header = (struct nlmsghdr *)message;
 	struct nlattr *info;
@@ -202,20 +240,24 @@ int vf_netlink_parse(const void *message, size_t bytes, struct vf_settings *sett
 		return 0;
 	nla_for_each_nested(info, list, rest)
 		if (nla_type(info) == IFLA_VF_INFO)
-			take_vf(info, link->ifi_type == ARPHRD_ETHER, settings, max);
+			take_vf(info, link->ifi_type == ARPHRD_ETHER, wanted);
 	return 0;
 }
 
-struct get {
-	struct vf_settings *settings;
-	unsigned max;
-};
+int vf_netlink_parse(const void *message, size_t bytes, struct vf_settings *settings, unsigned max)
+{
+	return parse(message, bytes, &(struct wanted){.settings = settings, .max = max});
+}
+
+int vf_netlink_counters(const void *message, size_t bytes, struct vf_counters *counters,
+			unsigned max)
+{
+	return parse(message, bytes, &(struct wanted){.counters = counters, .max = max});
+}
 
 static int take_link(void *data, struct nlmsghdr *answer, size_t bytes)
 {
-	struct get *get = data;
-
-	return vf_netlink_parse(answer, bytes, get->settings, get->max);
+	return parse(answer, bytes, data);
 }
 
 static struct nl_msg *link_request(int type, int ifindex, unsigned flags)
@@ -246,21 +288,32 @@ static int send_request(struct nl_msg *message,
 	return error;
 }
 
-static int settings_get(void *data, const char *ifname, struct vf_settings *settings, unsigned max)
+static int ask_for_vfs(const char *ifname, uint32_t filter, struct wanted *wanted)
 {
 	int ifindex = (int)if_nametoindex(ifname);
-	struct get get = {settings, max};
 
-	(void)data;
 	if (!ifindex)
 		return -ENODEV;
 	struct nl_msg *message = link_request(RTM_GETLINK, ifindex, 0);
-	if (message && nla_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_VF |
-				   RTEXT_FILTER_SKIP_STATS) < 0) {
+	if (message && nla_put_u32(message, IFLA_EXT_MASK, filter) < 0) {
 		nlmsg_free(message);
 		message = NULL;
 	}
-	return send_request(message, take_link, &get);
+	return send_request(message, take_link, wanted);
+}
+
+static int settings_get(void *data, const char *ifname, struct vf_settings *settings, unsigned max)
+{
+	(void)data;
+	return ask_for_vfs(ifname, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS,
+			   &(struct wanted){.settings = settings, .max = max});
+}
+
+static int counters_get(void *data, const char *ifname, struct vf_counters *counters, unsigned max)
+{
+	(void)data;
+	return ask_for_vfs(ifname, RTEXT_FILTER_VF,
+			   &(struct wanted){.counters = counters, .max = max});
 }
 
 /* ---- Writing --------------------------------------------------------------------- */
@@ -436,6 +489,7 @@ const struct vf_kernel vf_kernel_running = {
 	.link_up = link_up,
 	.settings_get = settings_get,
 	.settings_set = settings_set,
+	.counters_get = counters_get,
 	.devlink_get = devlink_get,
 	.eswitch_set = devlink_eswitch_set,
 	.link_move = link_move,

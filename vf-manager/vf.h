@@ -155,6 +155,13 @@ struct vf_devlink {
 	enum vf_eswitch eswitch;
 };
 
+/* What a PF's driver counts of a VF, as the VF sees it. A driver that counts nothing, such
+ * as igb's, leaves all of them 0: the kernel does not tell the difference. */
+struct vf_counters {
+	uint64_t rx_frames, tx_frames, rx_bytes, tx_bytes, rx_broadcast, rx_multicast, rx_dropped,
+		tx_dropped;
+};
+
 /*
  * The running machine's side. Each answers 0 or -errno; -EOPNOTSUPP where the machine,
  * or the kernel stand-in, has no such thing (which is no failure of a look).
@@ -178,6 +185,11 @@ struct vf_kernel {
 	int (*group_free)(void *data, int group);
 	/* Gives a VFIO group's device file to a user. */
 	int (*group_give)(void *data, int group, uid_t uid);
+	/* counters[i] of every VF i < max that the kernel tells of; others stay untouched. Its
+	 * list is full with some 220 of them: then it tells of the first ones, or of none. Some
+	 * drivers ask the card for each, which takes its time. */
+	int (*counters_get)(void *data, const char *ifname, struct vf_counters *counters,
+			    unsigned max);
 };
 /* The running machine. */
 extern const struct vf_kernel vf_kernel_running;

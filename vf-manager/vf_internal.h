@@ -126,6 +126,8 @@ int vf_file_replace(const char *folder, const char *name, const char *text, unsi
 
 /* What an RTM_NEWLINK message tells of VFs: 0 or -EBADMSG. `bytes` from its header on. */
 int vf_netlink_parse(const void *message, size_t bytes, struct vf_settings *settings, unsigned max);
+int vf_netlink_counters(const void *message, size_t bytes, struct vf_counters *counters,
+			unsigned max);
 struct nl_msg;
 /* The request that sets `keys`; NULL: no memory. */
 struct nl_msg *vf_netlink_request(int ifindex, unsigned index, unsigned keys,

@@ -67,6 +67,9 @@ static int64_t counter_of(const json_t *stats, enum rate rate)
 	if (rate == TX_DROPPED || rate == RX_DROPPED)
 		return lost(counters_of(stats), receive) +
 		       lost(json_object_get(stats, "vf"), receive);
+	/* A function without an adjunct is counted by its adapter, or not at all. */
+	if (!json_object_size(counters_of(stats)))
+		return value_number(json_object_get(stats, "vf"), rate_names[rate]);
 	return value_number(counters_of(stats), rate_names[rate]);
 }
 

@@ -173,25 +173,29 @@ static void on_vfs(void *data, const char *problem, struct varlink_answer *answe
 	check_jobs(adapter->shim);
 }
 
+static void ask_adapter(struct adapter *adapter)
+{
+	if (!adapter->peer || adapter->stats_pending)
+		return;
+	adapter->stats_pending = true;
+	peer_call(adapter->peer,
+		  adapter->spec.kind == DOC_ADAPTER_SRIOV ? "org.outrigger.Adapter.GetCounters"
+							  : "org.outrigger.Adapter.ListVfs",
+		  NULL, NULL, 0, SHIM_CALL_MS, on_vfs, adapter);
+}
+
 static void ask_device(struct device *device)
 {
-	struct adapter *adapter = device->adapter;
-
 	struct device *server = device_server(device);
 
-	if (device->state != STATE_RUNNING || !server || !server->adjunct)
+	if (device->state != STATE_RUNNING)
 		return;
-	if (!server->stats_pending) {
+	if (server && server->adjunct && !server->stats_pending) {
 		server->stats_pending = true;
 		peer_call(server->adjunct, "org.outrigger.Adjunct.GetStatus", NULL, NULL, 0,
 			  SHIM_CALL_MS, on_counters, server);
 	}
-	/* A real one's process has no counters. */
-	if (adapter->spec.kind == DOC_ADAPTER_EMBEDDED && adapter->peer && !adapter->stats_pending) {
-		adapter->stats_pending = true;
-		peer_call(adapter->peer, "org.outrigger.Adapter.ListVfs", NULL, NULL, 0, SHIM_CALL_MS,
-			  on_vfs, adapter);
-	}
+	ask_adapter(device->adapter);
 }
 
 static void job_ask(struct stats_job *job)

@@ -245,6 +245,10 @@ static int read_adapter(struct reader *r, json_t *object, struct doc_adapter *ad
 				     "0000:01:10.0 or net_ring0");
 	if (adapter->kind == DOC_ADAPTER_DPDK && adapter->vfs != 1)
 		return reader_refuse(r, object, "vfs", "a dpdk adapter is one function");
+	if (adapter->kind == DOC_ADAPTER_EMBEDDED && adapter->vfs > DOC_EMBEDDED_VFS_MAX)
+		return reader_refuse(r, object, "vfs", "an embedded adapter has %d functions at most, "
+				     "not %lld; add another one", DOC_EMBEDDED_VFS_MAX,
+				     (long long)adapter->vfs);
 	if (adapter->kind == DOC_ADAPTER_SRIOV && vf_pf_parse(adapter->device, &pf))
 		return reader_refuse(r, object, "device", "%s; an sriov adapter is a physical "
 				     "function, by its PCI address such as 0000:01:00.0 or its "

@@ -30,7 +30,8 @@
 #define DOC_PARTITIONS_MAX 256
 #define DOC_PFS_MAX 64
 #define DOC_DEVICES_MAX 16 /* per partition */
-#define DOC_VFS_MAX 64
+#define DOC_VFS_MAX 256 /* what cards have */
+#define DOC_EMBEDDED_VFS_MAX 64
 #define DOC_REGIONS_MAX 8 /* per partition */
 #define DOC_MTU_MIN 68
 #define DOC_MTU_MAX 2016

@@ -43,6 +43,9 @@ static void as_netlink(const uint8_t *data, size_t size)
 		for (unsigned i = 0; i < VFS; i++)
 			check(&settings[i]);
 	FUZZ_DEMAND(settings[VFS].given == 0xabcd);
+	struct vf_counters counters[VFS + 1] = {[VFS] = {.tx_dropped = 0xabcd}};
+	vf_netlink_counters(copy, size, counters, VFS);
+	FUZZ_DEMAND(counters[VFS].tx_dropped == 0xabcd);
 	free(copy);
 }
 

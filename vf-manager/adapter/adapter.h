@@ -17,7 +17,7 @@
 #include "vf.h"
 
 #define ADAPTER_NAME_BYTES 32
-#define ADAPTER_VFS_MAX 64
+#define ADAPTER_VFS_MAX 256
 #define CONNECTIONS_MAX 4
 #define EVENT_PHYSICAL (-1) /* the `vf` of an event about the PF */
 
@@ -67,6 +67,8 @@ int card_restore(struct vf_adapter *adapter);
 int card_take(struct vf_adapter *adapter, unsigned index, const struct vf_taking *taking);
 int card_set(struct vf_adapter *adapter, unsigned index, const struct vf_settings *settings);
 int card_return(struct vf_adapter *adapter, unsigned index);
+/* What the PF's driver counts of each VF, wish.vf_count of them; false: it does not count. */
+bool card_count(struct vf_adapter *adapter, struct vf_counters *counters);
 
 /* ---- watch.c ---------------------------------------------------------------------- */
 

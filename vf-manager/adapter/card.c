@@ -153,3 +153,18 @@ int card_return(struct vf_adapter *adapter, unsigned index)
 	}
 	return error;
 }
+
+bool card_count(struct vf_adapter *adapter, struct vf_counters *counters)
+{
+	static const struct vf_counters none;
+	const struct vf_kernel *kernel = adapter->host.kernel;
+
+	memset(counters, 0, adapter->wish.vf_count * sizeof(*counters));
+	if (!*adapter->ifname ||
+	    kernel->counters_get(kernel->data, adapter->ifname, counters, adapter->wish.vf_count))
+		return false;
+	for (unsigned v = 0; v < adapter->wish.vf_count; v++)
+		if (memcmp(&counters[v], &none, sizeof(none)))
+			return true;
+	return false;
+}

@@ -165,6 +165,40 @@ static void handle_get_info(struct varlink_call *call, json_t *parameters, void 
 				      functions_json(adapter)));
 }
 
+static json_t *counters_json(const struct vf_counters *counted)
+{
+	json_t *counters = json_object();
+
+	if (counted)
+		json_object_update_new(
+			counters,
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tx_frames",
+				  (json_int_t)counted->tx_frames, "tx_bytes",
+				  (json_int_t)counted->tx_bytes, "rx_frames",
+				  (json_int_t)counted->rx_frames, "rx_bytes",
+				  (json_int_t)counted->rx_bytes, "rx_broadcast",
+				  (json_int_t)counted->rx_broadcast, "rx_multicast",
+				  (json_int_t)counted->rx_multicast, "rx_dropped",
+				  (json_int_t)counted->rx_dropped, "tx_dropped",
+				  (json_int_t)counted->tx_dropped));
+	return counters;
+}
+
+static void handle_get_counters(struct varlink_call *call, json_t *parameters, void *context)
+{
+	static struct vf_counters counted[ADAPTER_VFS_MAX];
+	struct vf_adapter *adapter = context;
+	bool counts = *adapter->pf && card_count(adapter, counted);
+	json_t *list = json_array();
+
+	(void)parameters;
+	for (unsigned v = 0; *adapter->pf && v < adapter->wish.vf_count; v++)
+		json_array_append_new(
+			list, json_pack("{s:o}", "counters",
+					counters_json(counts ? &counted[v] : NULL)));
+	varlink_reply(call, json_pack("{s:o}", "vfs", list));
+}
+
 static void handle_take_vf(struct varlink_call *call, json_t *parameters, void *context)
 {
 	struct vf_adapter *adapter = context;
@@ -243,6 +277,7 @@ static const struct varlink_interface interface = {
 		(const struct varlink_method[]){
 			{.name = "Start", .handle = handle_start},
 			{.name = "GetInfo", .handle = handle_get_info},
+			{.name = "GetCounters", .handle = handle_get_counters},
 			{.name = "TakeVf", .handle = handle_take_vf, .fds_max = 1},
 			{.name = "ConfigureVf", .handle = handle_configure_vf},
 			{.name = "ReturnVf", .handle = handle_return_vf},

@@ -75,6 +75,86 @@ static int parse(struct nl_msg *message, struct vf_settings *settings, unsigned 
 	return vf_netlink_parse(nlmsg_hdr(message), nlmsg_hdr(message)->nlmsg_len, settings, max);
 }
 
+/* As `ip -s link` has them, of the VFs from 1 on. */
+static struct nl_msg *counters_message(unsigned vfs)
+{
+	struct nl_msg *message = nlmsg_alloc_size(70000);
+	struct ifinfomsg link = {.ifi_index = 3, .ifi_type = ARPHRD_ETHER};
+
+	nlmsg_put(message, 0, 0, RTM_NEWLINK, 0, 0);
+	nlmsg_append(message, &link, sizeof(link), NLMSG_ALIGNTO);
+	struct nlattr *list = nla_nest_start(message, IFLA_VFINFO_LIST);
+	for (unsigned i = 0; i < vfs; i++) {
+		struct ifla_vf_mac mac = {.vf = i};
+		struct nlattr *one = nla_nest_start(message, IFLA_VF_INFO);
+
+		nla_put(message, IFLA_VF_MAC, sizeof(mac), &mac);
+		struct nlattr *stats = i ? nla_nest_start(message, IFLA_VF_STATS) : NULL;
+		for (int kind = IFLA_VF_STATS_RX_PACKETS; stats && kind <= IFLA_VF_STATS_TX_DROPPED; kind++)
+			if (kind != IFLA_VF_STATS_PAD)
+				nla_put_u64(message, kind, UINT64_C(1) << 40 | i << 8 | (unsigned)kind);
+		if (stats)
+			nla_nest_end(message, stats);
+		nla_nest_end(message, one);
+	}
+	nla_nest_end(message, list);
+	return message;
+}
+
+Test(vf_netlink, what_a_driver_counts)
+{
+	struct vf_counters counters[4] = {[0] = {.rx_frames = 5}, [3] = {.rx_frames = 7}};
+	struct nl_msg *message = counters_message(3);
+	struct nlmsghdr *header = nlmsg_hdr(message);
+	const uint64_t second = UINT64_C(1) << 40 | 2 << 8;
+
+	cr_assert_eq(vf_netlink_counters(header, header->nlmsg_len, counters, 4), 0);
+	cr_expect_eq(counters[0].rx_frames, 0u, "this one tells of none");
+	cr_expect_eq(counters[2].rx_frames, second | IFLA_VF_STATS_RX_PACKETS);
+	cr_expect_eq(counters[2].tx_frames, second | IFLA_VF_STATS_TX_PACKETS);
+	cr_expect_eq(counters[2].rx_bytes, second | IFLA_VF_STATS_RX_BYTES);
+	cr_expect_eq(counters[2].tx_bytes, second | IFLA_VF_STATS_TX_BYTES);
+	cr_expect_eq(counters[2].rx_broadcast, second | IFLA_VF_STATS_BROADCAST);
+	cr_expect_eq(counters[2].rx_multicast, second | IFLA_VF_STATS_MULTICAST);
+	cr_expect_eq(counters[2].rx_dropped, second | IFLA_VF_STATS_RX_DROPPED);
+	cr_expect_eq(counters[2].tx_dropped, second | IFLA_VF_STATS_TX_DROPPED);
+	cr_expect_eq(counters[3].rx_frames, 7u, "not spoken of");
+	/* Fewer were known when room was made. */
+	counters[2].rx_frames = 9;
+	cr_assert_eq(vf_netlink_counters(header, header->nlmsg_len, counters, 2), 0);
+	cr_expect_eq(counters[2].rx_frames, 9u);
+	for (uint32_t length = 0; length < header->nlmsg_len; length++) {
+		void *copy = malloc(length ? length : 1);
+
+		memcpy(copy, header, length);
+		if (length >= sizeof(struct nlmsghdr))
+			((struct nlmsghdr *)copy)->nlmsg_len = length;
+		vf_netlink_counters(copy, length, counters, 4); /* ASan watches */
+		free(copy);
+	}
+	nlmsg_free(message);
+}
+
+/* 256 of them are longer than a list's length can say: what is told is told right. */
+Test(vf_netlink, counters_of_more_than_the_list_holds)
+{
+	static struct vf_counters counters[256];
+	struct nl_msg *message = counters_message(256);
+	struct nlmsghdr *header = nlmsg_hdr(message);
+	unsigned known = 0;
+
+	cr_assert_eq(vf_netlink_counters(header, header->nlmsg_len, counters, 256), 0);
+	for (unsigned i = 1; i < 256; i++) {
+		if (!counters[i].rx_frames)
+			continue;
+		known++;
+		cr_assert_eq(counters[i].rx_frames,
+			     UINT64_C(1) << 40 | i << 8 | IFLA_VF_STATS_RX_PACKETS);
+	}
+	cr_expect_gt(known, 0u);
+	nlmsg_free(message);
+}
+
 Test(vf_netlink, a_vf_with_all_and_one_with_less)
 {
 	struct vf_settings settings[2] = {{0}};
@@ -210,6 +290,10 @@ Test(vf_netlink, the_running_kernel)
 	cr_expect_eq(kernel->settings_set(kernel->data, "lo", 0, VF_BIT(VF_VLAN), settings),
 		     -EOPNOTSUPP);
 	cr_expect_eq(kernel->settings_get(kernel->data, "nope0", settings, 4), -ENODEV);
+	struct vf_counters counters[4] = {{.rx_frames = 3}};
+	cr_expect_eq(kernel->counters_get(kernel->data, "lo", counters, 4), 0);
+	cr_expect_eq(counters[0].rx_frames, 3u, "lo has no VFs to tell of");
+	cr_expect_eq(kernel->counters_get(kernel->data, "nope0", counters, 4), -ENODEV);
 	cr_expect_eq(kernel->link_up(kernel->data, "nope0"), -ENODEV);
 	int error = kernel->devlink_get(kernel->data, "0000:ff:1f.7", &devlink);
 	cr_expect(error == -EOPNOTSUPP || error == -ENODEV, "%d", error);
