@@ -355,6 +355,18 @@ int vf_pf_parse(const char *text, struct vf_pf_wish *out);
 /* The PF a wish is about; NULL: it is not there. */
 struct vf_function *vf_pf_find(struct vf_host *host, const struct vf_pf_wish *wish);
 
+/* ---- Faults --------------------------------------------------------------------- */
+
+/* A function reached for memory that it was not given, and the IOMMU stopped it. */
+struct vf_fault {
+	bool domain_known; /* else the address has 0 for its domain */
+	struct vf_address address;
+	bool write;
+	uint64_t iova;
+};
+/* One record of /dev/kmsg, if that is what it says: 0, or -EINVAL, and *out is untouched. */
+int vf_fault_parse(const char *record, size_t bytes, struct vf_fault *out);
+
 /* ---- Doctor -------------------------------------------------------------------- */
 
 enum vf_severity { VF_NOTE, VF_WARNING, VF_ERROR };

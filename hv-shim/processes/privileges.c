@@ -27,7 +27,7 @@
  * A child's capabilities are those of ours that it executes with, so what only a
  * child needs must be here too; it is not in force in the shim (`own`), and each
  * child gives up what it does not need (runtime/confine.c, keeper/confine.c,
- * soft-adapter/confine.c).
+ * soft-adapter/confine.c, vf-manager/adapter/confine.c).
  */
 static const struct {
 	int number;
@@ -42,6 +42,9 @@ static const struct {
 	{CAPABILITY(CAP_CHOWN), .own = true, .reason = "no partition can have an owner but root"},
 	/* In keepers: TAP interfaces and their addresses; in vf-manager/adapter: settings of VFs. */
 	{CAPABILITY(CAP_NET_ADMIN), .own = false, .reason = "no device of kind tap can be made"},
+	/* In vf-manager/adapter, until it has opened the kernel's log, where the IOMMU's faults
+	 * are; on a system that lets everybody read that, not even there. */
+	{CAPABILITY(CAP_SYSLOG), .own = false, .reason = "DMA faults of functions are not told as events"},
 	/* In children, and here once: taking capabilities out of the bounding set. */
 	{CAPABILITY(CAP_SETPCAP), .own = false, .reason = "bounding sets stay as they are"},
 };

@@ -2,9 +2,9 @@
 /*
  * The daemon's list of system calls. What it starts inherits the list, for good: so it
  * holds what the daemon calls, and what a child calls until it puts its own, shorter list
- * in force (runtime/confine.c, keeper/confine.c, soft-adapter/confine.c), each line with
- * its reason. All else answers ENOSYS, as in a kernel without it: a library that knows
- * another way takes it.
+ * in force (runtime/confine.c, keeper/confine.c, soft-adapter/confine.c,
+ * vf-manager/adapter/confine.c), each line with its reason. All else answers ENOSYS, as in
+ * a kernel without it: a library that knows another way takes it.
  *
  * A list for the daemon alone would need a second process that starts the children, with
  * every right that the daemon has now. What this one takes from the whole tree is named
@@ -66,8 +66,8 @@ static const int allowed[] = {
 	SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp),
 	/* TAP interfaces and rtnetlink, in keepers; functions by VFIO, and their registers. */
 	SCMP_SYS(ioctl), SCMP_SYS(getsockname), SCMP_SYS(accept), SCMP_SYS(pwrite64),
-	/* Records of who has which virtual function (vf-manager/adapter, which has no list of
-	 * its own), on disk before the function changes. */
+	/* Records of who has which virtual function (vf-manager/adapter), on disk before the
+	 * function changes. */
 	SCMP_SYS(fsync),
 	/* DPDK comes up: its processors, its memory and on which node it lies, its hooks to
 	 * end by, its interrupt thread, the watchdog of the soft adapter. */

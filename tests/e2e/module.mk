@@ -55,10 +55,12 @@ stray_LDFLAGS := $(ethdev_LDFLAGS) -Wl,--wrap=port_tap_open
 stray_OUT := tests/e2e/stray
 stray_TEST := 1
 
-# Tries the daemon's own list, which its children have too.
+# Tries the daemon's own list, which its children have too, and that of the process for
+# virtual functions, whose walls it builds for itself.
 PROGRAMS += tree
-tree_SRCS := $(addprefix tests/e2e/confinement/,tree.c sweep.c)
-tree_PKGS := libseccomp
+tree_SRCS := $(addprefix tests/e2e/confinement/,tree.c sweep.c) vf-manager/adapter/confine.c
+tree_PKGS := jansson libseccomp
+tree_USES := confine base
 tree_OUT := tests/e2e/tree
 tree_TEST := 1
 

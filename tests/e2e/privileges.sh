@@ -6,9 +6,7 @@
 # user; that the source's table and the systemd unit say the same; and that what
 # takes the few rights which are left still works.
 . "$(dirname "$0")/lib.sh"
-
-security=hv-shim/SECURITY.md
-numbers=/usr/include/linux/capability.h
+. "$(dirname "$0")/rights.inc"
 
 # ---- What is documented ----------------------------------------------------------
 words() { tr -s ' ' '\n' | grep . | sort | tr '\n' ' '; }
@@ -21,82 +19,22 @@ source_capabilities() { # true|false
 unit_capabilities() {
 	sed -n 's/^CapabilityBoundingSet=//p' hv-shim/install/outriggerd.service.in | words
 }
-# row PROCESS COLUMN: of the table of running processes.
-row() {
-	awk -F' *[|] *' -v process="$1" -v column="$2" '$2 == "running process" { there = 1 } /^$/ { there = 0 }
-		there && $2 == process { print $(column + 1) }' "$security"
-}
-# capability_bits TEXT: the names in it as the kernel prints a set.
-capability_bits() {
-	local name number
-	local -i bits=0
-	for name in $(grep -oE 'CAP_[A-Z_]+' <<<"$1"); do
-		number=$(awk -v name="$name" '$1 == "#define" && $2 == name { print $3 }' "$numbers")
-		[ -n "$number" ] || { echo "no capability: $name"; return 1; }
-		bits=$((bits | 1 << number))
-	done
-	printf '%016x\n' $bits
-}
 same() { # TEXT TEXT: and not empty
 	echo "'$1'" "'$2'"
 	[ -n "$1" ] && [ "$1" = "$2" ]
 }
 # The daemon's names every call, those for memory too; its children have it all.
-tree_list() { grep -o 'SCMP_SYS([a-z0-9_]*)' hv-shim/processes/syscalls.c | sed 's/.*(//; s/)//'; }
+names_in() { grep -o 'SCMP_SYS([a-z0-9_]*)' "$1" | sed 's/.*(//; s/)//'; } # FILE
+tree_list() { names_in hv-shim/processes/syscalls.c; }
 list_length() { echo $(($(grep -o 'SCMP_SYS([a-z]' "$1" | wc -l) + 2)); } # FILE: and mmap, mprotect
 
 # ---- What is there ------------------------------------------------------------------
-# has_rights PID EFFECTIVE PERMITTED BOUNDING SECCOMP: in every thread.
-has_rights() {
-	local status key value
-	local -i threads=0 found
-	local -A wanted=([CapInh:]=0000000000000000 [CapEff:]=$2 [CapPrm:]=$3 [CapBnd:]=$4
-		[CapAmb:]=0000000000000000 [NoNewPrivs:]=1 [Seccomp:]=$5)
-	for status in /proc/"$1"/task/*/status; do
-		threads+=1 found=0
-		while read -r key value; do
-			[ -n "${wanted[$key]-}" ] || continue
-			[[ $value =~ ^${wanted[$key]}$ ]] || { echo "$status: $key $value, not ${wanted[$key]}"; return 1; }
-			found+=1
-		# At once: the shell reads a file piece by piece, and this one's length changes.
-		done < <(cat "$status")
-		[ $found = ${#wanted[@]} ] || { echo "$status: $found lines of ${#wanted[@]}"; return 1; }
-	done
-	[ $threads -gt 0 ]
-}
-# expect PROCESS: what its row means, to $rights.
-declare -A rights=()
-expect() {
-	local effective permitted bounding at_most
-	at_most=$(row "$1" 3)
-	[ -n "$at_most" ] || { echo "no row for $1"; return 1; }
-	effective=$(capability_bits "$(row "$1" 2)") || return 1
-	case $at_most in
-	that | those*) at_most+=" $(row "$1" 2)" ;;
-	esac
-	permitted=$(capability_bits "$at_most") || return 1
-	bounding=$permitted
-	# An ordinary user has no say in it; no new privileges, so it does not matter.
-	[ "$1" != '`outriggerd`, rootless' ] || bounding='[0-9a-f]+'
-	rights[$1]="$effective $permitted $bounding 2"
-}
 expect_all() {
 	local process
 	for process in '`outriggerd`, root' '`outriggerd`, rootless' '`outrigger-keeper`' \
-		'`outrigger-soft-adapter`' adjunct; do
+		'`outrigger-soft-adapter`' '`outrigger-vf-adapter`' adjunct; do
 		expect "$process" || return 1
 	done
-}
-# as_documented PID PROCESS: the row of that name; and it leaves no core file.
-as_documented() {
-	echo "$2: effective, permitted, bounding, seccomp: ${rights[$2]}"
-	# shellcheck disable=SC2086 # four words
-	has_rights "$1" ${rights[$2]} && no_core "$1"
-}
-no_core() { grep -qE '^Max core file size +0 +0 ' "/proc/$1/limits"; }
-limits_are() { # PID DESCRIPTORS BYTES
-	cat "/proc/$1/limits"
-	grep -qE "^Max open files +$2 +$2 " "/proc/$1/limits" && grep -qE "^Max data size +$3 +$3 " "/proc/$1/limits"
 }
 apart_from() { # PID DAEMON KIND...: in other namespaces than the daemon
 	local kind
@@ -130,11 +68,26 @@ swept() { # TABLE
 		sed -nE "s/^tree: sweep: $1: ([0-9]+) tried, ([0-9]+) refused, .*/\1 \2/p") || return 1
 	[ "$tried" -gt 300 ] && [ "$refused" = "$tried" ]
 }
+# What the walls of outrigger-vf-adapter leave, tried within them. It needs no card for that.
+try_the_vf_adapter() {
+	names_in vf-manager/adapter/confine.c >"$work/listed"
+	chmod a+r "$work/listed"
+	OTR_LISTED=$work/listed "${as_user[@]}" "$helpers/tree" vf-adapter >"$work/vf-adapter.log" 2>&1
+	daemon_log=$work/vf-adapter.log
+	check "$mode: the walls of outrigger-vf-adapter stand" tree_is_done
+	for table in native $([ "$(uname -m)" != x86_64 ] || echo x32 i386); do
+		check "$mode: within them every $table call but its list is refused" swept "$table"
+	done
+	check "$mode: what an intruder wants is there without them, and refused" wanted_is_refused 25 EPERM
+	check "$mode: opening a file, which is listed, is not" grep -qx 'tree: open: done' "$daemon_log"
+	check "$mode: of ioctl() it has an interface's number only" grep -qx 'tree: ioctl: 1 of 3' "$daemon_log"
+	daemon_log=$work/outriggerd.log
+}
 # What the kernel knows answers something else where there is no list.
-wanted_is_refused() { # AT-LEAST
+wanted_is_refused() { # AT-LEAST ERRNO
 	local known possible
 	known=$("$helpers/tree" outside | grep '^tree: wanted: ' | grep -vc ' ENOSYS$')
-	possible=$(tree_said | grep '^tree: wanted: ' | grep -v ' ENOSYS$')
+	possible=$(tree_said | grep '^tree: wanted: ' | grep -v " $2$")
 	echo "$known known here; not refused: $possible"
 	[ "$known" -ge "$1" ] && [ -z "$possible" ] &&
 		[ "$(tree_said | grep -c '^tree: wanted: ')" -ge "$known" ]
@@ -154,7 +107,7 @@ try_the_list() {
 	for table in native $([ "$(uname -m)" != x86_64 ] || echo x32 i386); do
 		check "$mode: every $table call but the list is refused" swept "$table"
 	done
-	check "$mode: what an intruder wants is there without the list, and refused by it" wanted_is_refused 25
+	check "$mode: what an intruder wants is there without the list, and refused by it" wanted_is_refused 25 ENOSYS
 	check "$mode: down" outrigger down
 	check "$mode: the daemon ends" daemon_stop
 }
@@ -256,15 +209,17 @@ for daemon_row in '`outriggerd`, root' '`outriggerd`, rootless'; do
 	check "the daemon's list is as long as documented" same "$(row "$daemon_row" 4)" "$(tree_list | wc -l)"
 done
 check "it names no call twice" [ -z "$(tree_list | sort | uniq -d)" ]
-for program in hv-shim/keeper adjunct-drivers/soft-adapter adjunct-drivers/runtime; do
+for program in hv-shim/keeper adjunct-drivers/soft-adapter adjunct-drivers/runtime vf-manager/adapter; do
 	check "and has all that $program has" [ -z "$(comm -13 <(tree_list | sort) \
-		<(grep -o 'SCMP_SYS([a-z0-9_]*)' "$program/confine.c" | sed 's/.*(//; s/)//' | sort))" ]
+		<(names_in "$program/confine.c" | sort))" ]
 done
 more=$(sed -nE 's/^static const int syscalls.*\{(.*), -1\};/\1/p' adjunct-drivers/ethdev/ethdev.c | tr -d ' ' | tr , '\n')
 check "and what ethdev has besides" [ -n "$more" -a -z "$(comm -13 <(tree_list | sort) <(sed 's/__NR_//' <<<"$more" | sort))" ]
 check "the keeper's list is as long as documented" same "$(row '`outrigger-keeper`' 4)" "$(list_length hv-shim/keeper/confine.c)"
 check "the adapter's list is as long as documented" same "$(row '`outrigger-soft-adapter`' 4)" \
 	"$(list_length adjunct-drivers/soft-adapter/confine.c)"
+check "the list for virtual functions is as long as documented" same "$(row '`outrigger-vf-adapter`' 4)" \
+	"$(list_length vf-manager/adapter/confine.c)"
 check "the adjuncts' list is as long as documented" same "$(row adjunct 4)" \
 	"$(list_length adjunct-drivers/runtime/confine.c)"
 
@@ -275,6 +230,7 @@ if [ "$(id -u)" = 0 ]; then
 	mode=root
 	everything nobody
 	try_the_list
+	try_the_vf_adapter
 	# Programs in the home of somebody who lets nobody in: root must read a manifest
 	# and start its children there, and may override no permission later.
 	mkdir -p "$work/home/libexec"
@@ -299,7 +255,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 if "${as_user[@]}" unshare --user --map-root-user --net true 2>/dev/null; then
 	everything "$owner"
-	[ "$(id -u)" = 0 ] || try_the_list
+	[ "$(id -u)" = 0 ] || { try_the_list; try_the_vf_adapter; }
 else
 	skipped "rootless" "this kernel lets no ordinary user make a user and a network namespace"
 fi

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fuzz target: what the VF manager reads from others. The first byte says as what: an
- * rtnetlink answer about VFs, one of devlink, the text of an address, or the settings of a
- * saved record.
+ * rtnetlink answer about VFs, one of devlink, the text of an address, the settings of a
+ * saved record, or a record of the kernel's log.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -46,6 +46,25 @@ static void as_netlink(const uint8_t *data, size_t size)
 	struct vf_counters counters[VFS + 1] = {[VFS] = {.tx_dropped = 0xabcd}};
 	vf_netlink_counters(copy, size, counters, VFS);
 	FUZZ_DEMAND(counters[VFS].tx_dropped == 0xabcd);
+	free(copy);
+}
+
+/* A fault that is told has an address that there can be, and the kernel's level before it. */
+static void as_fault(const uint8_t *data, size_t size)
+{
+	char *copy = malloc(size + 1), name[VF_ADDRESS_BYTES];
+	struct vf_fault fault;
+	struct vf_address again;
+
+	FUZZ_DEMAND(copy);
+	memcpy(copy, data, size); /* no NUL behind it, as read() leaves it */
+	if (!vf_fault_parse(copy, size, &fault)) {
+		FUZZ_DEMAND(strtol(copy, NULL, 10) < 8);
+		FUZZ_DEMAND(fault.domain_known || !fault.address.domain);
+		vf_address_format(&fault.address, name);
+		FUZZ_DEMAND(!vf_address_parse(name, &again) &&
+			    vf_address_same(&fault.address, &again));
+	}
 	free(copy);
 }
 
@@ -96,6 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		as_address(data + 1, size - 1);
 	else if (data[0] == 'r')
 		as_record(data + 1, size - 1);
+	else if (data[0] == 'k')
+		as_fault(data + 1, size - 1);
 	else if (data[0] == 'd')
 		as_devlink(data + 1, size - 1);
 	else

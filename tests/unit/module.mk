@@ -180,7 +180,7 @@ FAULT_NL_CALLS := nl_socket_alloc nl_connect nlmsg_alloc_size nlmsg_put nlmsg_ap
 	nl_recv setsockopt
 unit_vf_manager_SRCS := tests/unit/fault.c $(addprefix tests/unit/vf_manager/,support.c address.c \
 	discover.c apply.c own.c hand.c crash.c netlink.c netlink_peer.c devlink.c doctor.c export.c \
-	files.c refused.c)
+	fault.c files.c refused.c)
 unit_vf_manager_PKGS := criterion libnl-3.0 libnl-genl-3.0
 unit_vf_manager_USES := vfmanager
 unit_vf_manager_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,fsync openat renameat unlinkat \
@@ -233,3 +233,10 @@ unit_vf_adapter_USES := vfmanager base
 unit_vf_adapter_TEXTS := adjunct-drivers/soft-adapter/org.outrigger.Adapter.varlink
 unit_vf_adapter_OUT := tests/unit/vf_adapter
 unit_vf_adapter_TEST := 1
+
+PROGRAMS += unit_vf_faults
+unit_vf_faults_SRCS := tests/unit/vf_faults.c vf-manager/adapter/faults.c
+unit_vf_faults_PKGS := criterion jansson
+unit_vf_faults_USES := vfmanager base
+unit_vf_faults_OUT := tests/unit/vf_faults
+unit_vf_faults_TEST := 1

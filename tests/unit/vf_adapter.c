@@ -20,6 +20,7 @@
 static struct vf_adapter adapter;
 static struct varlink_conn *shim, *served;
 static struct varlink_server *server;
+static json_t *said; /* the last answer */
 
 /* ---- The card ------------------------------------------------------------------- */
 
@@ -104,6 +105,7 @@ static void close_connection(void)
 	varlink_server_free(server);
 	varlink_conn_free(served);
 	varlink_conn_free(shim);
+	json_decref(said);
 }
 
 TestSuite(vf_adapter, .init = open_connection, .fini = close_connection, .timeout = 30);
@@ -124,6 +126,8 @@ static const char *ask(const char *method, const char *parameters, int fd, unsig
 	if (answer.error && !strcmp(error, "InvalidParameter"))
 		snprintf(error, sizeof(error), "%s",
 			 json_string_value(json_object_get(answer.parameters, "parameter")));
+	json_decref(said);
+	said = json_incref(answer.parameters);
 	varlink_answer_clear(&answer);
 	return error;
 }
@@ -239,4 +243,26 @@ Test(vf_adapter, what_the_card_is_asked_and_says)
 	cr_expect(adapter.stopping);
 	cr_expect_eq(touched, 8u);
 	close(fd);
+}
+
+/* What its driver counts, if it does, and the faults that nobody but us knows of. */
+Test(vf_adapter, counters)
+{
+	json_int_t tx_frames, rx_dropped, faults[2];
+
+	cr_expect_str_eq(ask("GetCounters", "{}", -1, 0), "");
+	cr_expect_eq(json_array_size(json_object_get(said, "vfs")), 0u, "not started");
+	cr_assert_str_eq(ask("Start", START, -1, 0), "");
+	adapter.vfs[1].faults = 3;
+	cr_assert_str_eq(ask("GetCounters", "{}", -1, 0), "");
+	cr_assert_eq(json_unpack(said, "{s:[{s:{s:I!}},{s:{s:I!}}]}", "vfs", "counters", "dma_faults",
+				 &faults[0], "counters", "dma_faults", &faults[1]), 0,
+		     "what the driver does not count is not told");
+	cr_expect(faults[0] == 0 && faults[1] == 3);
+	counted[1] = (struct vf_counters){.rx_frames = 1, .tx_frames = 5, .rx_dropped = 7};
+	cr_assert_str_eq(ask("GetCounters", "{}", -1, 0), "");
+	cr_assert_eq(json_unpack(json_array_get(json_object_get(said, "vfs"), 1), "{s:{s:I,s:I,s:I}}",
+				 "counters", "tx_frames", &tx_frames, "rx_dropped", &rx_dropped,
+				 "dma_faults", &faults[1]), 0);
+	cr_expect(tx_frames == 5 && rx_dropped == 7 && faults[1] == 3);
 }

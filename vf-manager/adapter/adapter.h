@@ -6,7 +6,8 @@
  * card's comings and goings. It speaks org.outrigger.Adapter, as the embedded adapter
  * does, so that the shim need be neither: it has no right to change a network, and does
  * not wait for drivers. main.c waits for what happens, control.c has the connections,
- * methods.c answers, card.c changes the machine, watch.c looks at it.
+ * methods.c answers, card.c changes the machine, watch.c looks at it, faults.c listens to the
+ * IOMMU, confine.c takes away what none of them needs.
  *
  * Thread: the program has one.
  */
@@ -34,6 +35,9 @@ struct card_vf {
 	int group;  /* of the IOMMU; -1: none */
 	bool taken; /* somebody uses it */
 	bool told_gone;
+	/* Of whoever has it now: stopped by the IOMMU so often, the last time so. */
+	uint64_t faults, faults_told, fault_told_ns;
+	struct vf_fault fault;
 };
 
 struct vf_adapter {
@@ -54,6 +58,7 @@ struct vf_adapter {
 	bool told_gone, told_back, told_down;
 
 	int listen_fd, uevent_fd, link_fd;
+	int kmsg_fd; /* -1: the kernel's log is closed to us */
 	uint64_t accepted;
 	struct connection connections[CONNECTIONS_MAX];
 };
@@ -80,6 +85,24 @@ void watch_drain(struct vf_adapter *adapter);
 void watch_look(struct vf_adapter *adapter);
 /* A monitor is new: what is not as it should be is to be told again. */
 void watch_forget_told(struct vf_adapter *adapter);
+
+/* ---- faults.c --------------------------------------------------------------------- */
+
+/* Before capabilities are dropped. Without the log it logs that, and the rest works. */
+void faults_open(struct vf_adapter *adapter);
+/* What the log has to say, some of it if it is much; the descriptor stays readable then. */
+void faults_read(struct vf_adapter *adapter);
+/* One record of it. */
+void faults_take(struct vf_adapter *adapter, const char *record, size_t bytes);
+/* What is new and due, to monitors. */
+void faults_tell(struct vf_adapter *adapter, uint64_t now_ns);
+
+/* ---- confine.c -------------------------------------------------------------------- */
+
+/* What it gives up before it opens anything, and once the kernel's log is open: 0 or -errno,
+ * logged. */
+int confine_process_begin(void);
+int confine_process_finish(void);
 
 /* ---- control.c ---------------------------------------------------------------------- */
 

@@ -9,8 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +17,6 @@
 
 #include "adapter.h"
 #include "clock.h"
-#include "confine.h"
 #include "log.h"
 #include "unix_socket.h"
 
@@ -27,8 +24,6 @@
 /* What no socket tells of, such as a VF whose driver waits for its user while it is being
  * taken away, is looked for as often. */
 #define LOOK_MS 500
-#define DESCRIPTORS_MAX 128
-#define PRIVATE_BYTES_MAX (64u << 20)
 
 static bool is_listening(int fd)
 {
@@ -38,21 +33,9 @@ static bool is_listening(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &bytes) == 0 && value;
 }
 
-/*
- * What is left of root's rights: CAP_NET_ADMIN for VFs' settings and interfaces, CAP_CHOWN
- * to give a VFIO group to its user. The files of sysfs, and /dev/vfio, are root's own.
- */
-static int confine(void)
-{
-	const uint64_t kept = CONFINE_BIT(CAP_NET_ADMIN) | CONFINE_BIT(CAP_CHOWN);
-	int error = confine_serving_begin(DESCRIPTORS_MAX, PRIVATE_BYTES_MAX, 0);
-
-	return error ? error : confine_capabilities(kept, kept);
-}
-
 static int serve(struct vf_adapter *adapter)
 {
-	enum { LISTEN, UEVENT, LINK, CONNECTIONS };
+	enum { LISTEN, UEVENT, LINK, KMSG, CONNECTIONS };
 	struct pollfd polled[CONNECTIONS + CONNECTIONS_MAX];
 	uint64_t looked_ns = 0;
 
@@ -60,6 +43,7 @@ static int serve(struct vf_adapter *adapter)
 		polled[LISTEN] = (struct pollfd){.fd = LISTEN_FD, .events = POLLIN};
 		polled[UEVENT] = (struct pollfd){.fd = adapter->uevent_fd, .events = POLLIN};
 		polled[LINK] = (struct pollfd){.fd = adapter->link_fd, .events = POLLIN};
+		polled[KMSG] = (struct pollfd){.fd = adapter->kmsg_fd, .events = POLLIN};
 		control_prepare(adapter, polled + CONNECTIONS);
 		/* Before Start there is nothing to look at. */
 		if (poll(polled, CONNECTIONS + CONNECTIONS_MAX, *adapter->name ? LOOK_MS : -1) < 0) {
@@ -70,12 +54,15 @@ static int serve(struct vf_adapter *adapter)
 		}
 		if (polled[UEVENT].revents || polled[LINK].revents)
 			watch_drain(adapter);
+		if (polled[KMSG].revents)
+			faults_read(adapter);
 		uint64_t now_ns = clock_now_ns();
 		if (polled[UEVENT].revents || polled[LINK].revents ||
 		    now_ns - looked_ns >= LOOK_MS * NS_PER_MS) {
 			watch_look(adapter);
 			looked_ns = now_ns;
 		}
+		faults_tell(adapter, now_ns);
 		control_serve(adapter, polled + CONNECTIONS);
 		if (polled[LISTEN].revents)
 			control_accept(adapter);
@@ -85,7 +72,7 @@ static int serve(struct vf_adapter *adapter)
 
 int main(int argc, char **argv)
 {
-	static struct vf_adapter adapter = {.uevent_fd = -1, .link_fd = -1,
+	static struct vf_adapter adapter = {.uevent_fd = -1, .link_fd = -1, .kmsg_fd = -1,
 					    .listen_fd = LISTEN_FD};
 
 	/* The adapter's name is for whoever looks at the process list or the log. */
@@ -103,15 +90,20 @@ int main(int argc, char **argv)
 				    fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC)
 			    ? -errno : 0;
 	if (!error)
-		error = confine();
+		error = confine_process_begin();
 	if (!error)
 		error = watch_open(&adapter);
+	if (!error)
+		faults_open(&adapter);
+	if (!error)
+		error = confine_process_finish();
 	if (error)
 		log_error("the adapter's process ends: %s", strerror(-error));
 	int status = error ? 1 : serve(&adapter);
 	control_close(&adapter);
 	fd_close(&adapter.uevent_fd);
 	fd_close(&adapter.link_fd);
+	fd_close(&adapter.kmsg_fd);
 	vf_host_clear(&adapter.host);
 	return status;
 }

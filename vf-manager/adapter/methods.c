@@ -165,9 +165,9 @@ static void handle_get_info(struct varlink_call *call, json_t *parameters, void 
 				      functions_json(adapter)));
 }
 
-static json_t *counters_json(const struct vf_counters *counted)
+static json_t *counters_json(const struct vf_counters *counted, uint64_t faults)
 {
-	json_t *counters = json_object();
+	json_t *counters = json_pack("{s:I}", "dma_faults", (json_int_t)faults);
 
 	if (counted)
 		json_object_update_new(
@@ -195,7 +195,8 @@ static void handle_get_counters(struct varlink_call *call, json_t *parameters, v
 	for (unsigned v = 0; *adapter->pf && v < adapter->wish.vf_count; v++)
 		json_array_append_new(
 			list, json_pack("{s:o}", "counters",
-					counters_json(counts ? &counted[v] : NULL)));
+					counters_json(counts ? &counted[v] : NULL,
+						      adapter->vfs[v].faults)));
 	varlink_reply(call, json_pack("{s:o}", "vfs", list));
 }
 

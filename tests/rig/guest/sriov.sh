@@ -6,6 +6,7 @@
 # before, taken back clean, and the card is in the end as it was. A card, a function or
 # the adapter's process that goes away is told, and comes back.
 . "$(dirname "$0")/../../e2e/lib.sh"
+. "$(dirname "$0")/../../e2e/rights.inc"
 . "$(dirname "$0")/vf.inc"
 
 document() { # VLAN-OF-RED [VFS]: two partitions with a function each
@@ -35,6 +36,12 @@ ip link set "$(pf_interface)" down
 need "the daemon starts" daemon_start
 need "up: functions are made, and given away" up < <(document 0)
 check "there are two" [ "$(vf_count)" = 2 ]
+need "its process has documented rights" expect '`outrigger-vf-adapter`'
+adapter_is_confined() {
+	as_documented "$(pid_of adapter nic0)" '`outrigger-vf-adapter`' &&
+		limits_are "$(pid_of adapter nic0)" 128 67108864
+}
+check "and those it has, with its limits" adapter_is_confined
 need "both devices run" devices_are running
 check "the card's product is told" field '.adapters[0].model'
 said "by its name" '82576'
@@ -68,6 +75,7 @@ old=$(pid_of adapter nic0)
 kill -KILL "$old"
 new_process() { [ "$(pid_of adapter nic0)" != "$old" ] && adapter_is running; }
 check "its process is killed, and replaced" within 60 new_process
+check "its rights are the same" adapter_is_confined
 check "the devices run on" devices_are running
 check "they still talk" hears red 10.77.0.2
 daemon_stop KILL
@@ -82,7 +90,8 @@ waits() { adapter_is starting && device_is red/net0 starting; }
 check "the card is pulled: its devices wait" within 30 waits
 check "status says why" outrigger status
 said "status says why" "its card $pf is gone"
-check "the partition is told" log_says 'red/net0: device-closed'
+check "the partition is told" log_says 'red/net0: device-lost: its card'
+check "and what becomes of its device" log_says 'red/net0: device-closed'
 echo 1 >/sys/bus/pci/rescan
 check "the card is back, and its functions" within 90 devices_are running
 check "they talk, with new interfaces" both_talk
