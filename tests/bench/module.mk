@@ -36,3 +36,19 @@ bench_event_queues_USES := base eventqueues
 bench_event_queues_OUT := bench/event_queues
 bench_event_queues_LDFLAGS := -lpthread
 bench_event_queues_TEST := 1
+
+PROGRAMS += bench_handoff bench_service_client
+bench_handoff_SRCS := tests/bench/handoff.c
+bench_handoff_OUT := bench/handoff
+bench_handoff_TEST := 1
+bench_service_client_SRCS := tests/bench/service_client.c
+bench_service_client_USES := liboutrigger
+bench_service_client_OUT := bench/service_client
+bench_service_client_TEST := 1
+
+PROGRAMS += bench_load_client
+bench_load_client_SRCS := tests/bench/load_client.c
+bench_load_client_USES := liboutrigger
+bench_load_client_OUT := bench/load_client
+bench_load_client_LDFLAGS := -lm
+bench_load_client_TEST := 1

@@ -29,6 +29,8 @@ bin=$PWD/build/bin
 . "$here/rows.sh"
 # shellcheck source=tests/bench/events.sh
 . "$here/events.sh"
+# shellcheck source=tests/bench/services.sh
+. "$here/services.sh"
 # shellcheck source=tests/bench/vf.sh
 . "$here/vf.sh"
 
@@ -59,6 +61,14 @@ eq_flat_65536_k64      events    ns        <=  1.5  eq_flat 65536 64
 eq_cross_k1            events    ns        <=  2    eq_cross
 eq_guest_bytes         events    bytes     <=  1.0  eq_guest_bytes
 eq_rate_30x4096        events    events/s  -   -    eq_rate
+request_polled         services  ns        <=  1.6  request_polled
+yield_parked           services  ns        <=  1.0  yield parked 25000
+yield_hot              services  ns        <=  0.7  yield hot 0
+completion_interrupt   services  ns        <=  1.15 completion_interrupt
+completion_burst_wakes services  wakes     <=  1.0  completion_burst_wakes
+yield_quantum_p99      services  %         <=  1.0  yield_quantum_p99
+yield_256_adjuncts     services  ns        <=  1.1  yield_many hot
+yield_256_in_turn      services  ns        -   -    yield_many in-turn
 neighbour_victim_rate  shim      1/s       >=  0.9  neighbour_victim_rate
 vf_list_cpu_ms         vf        ms        <=  1.0  vf_list
 vf_rig_pps             vf        frames/s  >=  0.95 vf_rig
