@@ -141,6 +141,12 @@ test: ## Run every test (ONLY=pattern: those whose name matches)
 	@tests/setup/deps.sh test
 	@tests/run.sh
 
+# Too long to wait for: an hour of preemptions, each request's number and order checked.
+.PHONY: nightly
+nightly: ## Run an hour of preemptions at random, and of adjuncts killed under them
+	@ONLY=^e2e/yield$$ STORM_SECONDS=$${STORM_SECONDS:-3600} KILLS=$${KILLS:-100} SUITE_SECONDS=7200 \
+		$(MAKE) test
+
 .PHONY: coverage
 coverage: ## Run unit and end-to-end tests on a build that counts branches, and judge
 	@tests/setup/deps.sh test
@@ -159,6 +165,12 @@ bench: ## Measure everything against its peers (ROWS=name,name: a part)
 	@tests/setup/deps.sh bench
 	@$(MAKE) all $(foreach p,$(TEST_PROGRAMS),$(if $(filter bench/%,$($(p)_OUT)),$(OUT)/$($(p)_OUT))) FLAVOR=release
 	@tests/bench/run.sh
+
+.PHONY: bench-figure
+bench-figure: ## Measure latency against load of requests to an adjunct (tests/bench/figure.sh)
+	@tests/setup/deps.sh bench
+	@$(MAKE) all $(OUT)/bench/load_client $(OUT)/bench/spin FLAVOR=release
+	@tests/bench/figure.sh
 
 # Which test programs there are, for tests/run.sh: "kind name" each.
 .PHONY: list-tests

@@ -31,7 +31,9 @@
 #   ROUNDS=25        deeds of e2e/churn, and of e2e-asan/churn
 #   PEER_STEP=12     of e2e/peer_faults; 1: every kind of call
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
-#   STORM_SECONDS=2, KILLS=4  of random quanta, and adjuncts killed under them, in e2e/yield
+#   STORM_SECONDS=2, KILLS=4  of random quanta, and adjuncts killed under them, in e2e/yield;
+#                    `make nightly` has an hour of them
+#   SUITE_SECONDS=300  that a suite may take
 #   SHARE_SECONDS=1           of two clients that want all of a global adjunct, in e2e/global
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
 #   EVENT_OPERATIONS=10000000 random ones that unit/event_queues compares
@@ -56,7 +58,7 @@ logs=$OTR_BUILD/test-logs
 only=${ONLY:-.}
 jobs=${JOBS:-$(nproc)}
 fuzz_seconds=${FUZZ_SECONDS:-20}
-suite_seconds=300
+suite_seconds=${SUITE_SECONDS:-300}
 unset MAKEFLAGS MFLAGS MAKELEVEL FLAVOR
 
 mkdir -p "$logs"
@@ -168,7 +170,7 @@ run_suite() { # SUITE LOG
 	e2e/*) command=("tests/e2e/$name.sh") ;;
 	e2e-asan/*) command=(tests/sanitized.sh "$name") ;;
 	coverage/listed) command=(tests/coverage/listed.sh) ;;
-	rig/*) command=(tests/rig/run.sh) suite_seconds=600 ;;
+	rig/*) command=(tests/rig/run.sh) suite_seconds=$((suite_seconds * 2)) ;;
 	esac
 	# timeout hands a signal on to all that its command started.
 	exec timeout -k 10 "$suite_seconds" "${command[@]}" >"$2" 2>&1 </dev/null
