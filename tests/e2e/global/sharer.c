@@ -8,9 +8,11 @@
  *	sharer PARTITION DEVICE SECONDS SPIN_US [deaths]
  *
  * SPIN_US: how long the adjunct is kept busy by each request; 0: data comes back instead.
- * With `deaths` its adjunct may end: requests may fail with it, frames be lost. One thread.
+ * With `deaths` its adjunct may end: requests may fail with it, frames be lost. SIGTERM: it
+ * begins nothing more, and ends once all has come back. One thread.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,18 +157,27 @@ static void take_frames(struct otr_net *net)
 	}
 }
 
+static volatile sig_atomic_t told_to_end;
+
+static void on_signal(int number)
+{
+	(void)number;
+	told_to_end = 1;
+}
+
 static void run(unsigned ms)
 {
 	struct otr_net *net = otr_service_net(service);
-	uint64_t end_ns = otr_deadline_ms(ms), patience_ns = end_ns + PATIENCE_MS * 1000000ull;
-	uint64_t moved_ns = otr_now_ns();
+	uint64_t end_ns = otr_deadline_ms(ms), moved_ns = otr_now_ns();
 
 	printf("sharing\n");
 	fflush(stdout);
 	while (otr_now_ns() < end_ns || done < requests || came + lost < frames) {
 		unsigned long before = came + done;
 
-		WANT(otr_now_ns() < patience_ns);
+		if (told_to_end && otr_now_ns() < end_ns)
+			end_ns = otr_now_ns();
+		WANT(otr_now_ns() < end_ns + PATIENCE_MS * 1000000ull);
 		if (otr_now_ns() < end_ns) {
 			submit_all();
 			send_frames(net);
@@ -180,7 +191,7 @@ static void run(unsigned ms)
 		else if (deaths && otr_now_ns() >= end_ns && otr_now_ns() - moved_ns > 2000000000)
 			lost = frames - came;
 		if (came + done == before)
-			WANT(otr_wait(service, OTR_COMPLETION, otr_deadline_ms(2)) >= 0);
+			WANT(otr_wait(service, OTR_COMPLETION, otr_deadline_ms(2)) >= 0 || told_to_end);
 	}
 	WANT(done == requests);
 	printf("requests %lu reset %lu frames %lu lost %lu\n", requests, reset, frames, lost);
@@ -190,7 +201,9 @@ int main(int argc, char **argv)
 {
 	struct otr *otr;
 
-	WANT(argc > 4);
+	const struct sigaction action = {.sa_handler = on_signal};
+
+	WANT(argc > 4 && !sigaction(SIGTERM, &action, NULL));
 	owner = (uint64_t)getpid() << 32 | 0x6f747267;
 	spin_ns = strtoull(argv[4], NULL, 10) * 1000;
 	deaths = argc > 5;
