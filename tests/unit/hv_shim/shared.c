@@ -204,6 +204,8 @@ static const struct {
 	{CLIENT("shared: vios/up, mtu: 2000"), "mtu: 2000 is more than the 1500 of vios/up"},
 	{CLIENT("shared: vios/up, adjunct: {cpu: dedicated}"), "is vios/up's; leave it out"},
 	{CLIENT("shared: vios/up, adjunct: {memory: 4M}"), "is vios/up's; leave it out"},
+	{CLIENT("shared: vios/up, adjunct: {image: echo}"), "is vios/up's; leave it out"},
+	{CLIENT("shared: vios/up, adjunct: {donate: heap}"), "is vios/up's; leave it out"},
 	{CLIENT("shared: vios/up, adjunct: {standby: yes}"), "is vios/up's; leave it out"},
 	{CLIENT("shared: vios/up, adjunct: none"), "is vios/up's; leave it out"},
 	{CLIENT("shared: vios/up, adjunct: {scope: global}"), "is vios/up's; leave it out"},

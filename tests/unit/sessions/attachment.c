@@ -54,6 +54,68 @@ Test(attachment, a_program_that_comes_and_goes_without_end)
 	}
 }
 
+/* ---- A device that another partition's adjunct serves ---------------------------- */
+
+static struct device server;
+
+static void share(void)
+{
+	server.partition = &partition;
+	server.adjunct = (struct peer *)&adjunct;
+	strcpy(server.spec.name, "up");
+	strcpy(device.spec.shared, "red/up");
+	device.next = &server;
+}
+
+Test(attachment, a_client_is_opened_at_whom_serves_it)
+{
+	struct varlink_call call = {0};
+
+	share();
+	open_device(&call);
+	attachment_close(device.attachment);
+	answered("DetachPort", NULL);
+	answered("Remove", NULL);
+	cr_expect_eq(call.errors, 0u);
+}
+
+Test(attachment, a_client_whose_server_is_gone_is_opened_no_more)
+{
+	struct varlink_call call = {0};
+
+	share();
+	attachment_open(&device, &call);
+	device.next = NULL;
+	answered("Store", NULL);
+	cr_expect(call.errors == 1 && !call.replies);
+	cr_expect_null(device.attachment);
+	answered("Remove", NULL);
+	/* Or it goes later: there is nobody to tell. */
+	call = (struct varlink_call){0};
+	share();
+	open_device(&call);
+	device.next = NULL;
+	attachment_close(device.attachment);
+	answered("Remove", NULL);
+	cr_expect_eq(question_count, 0u);
+}
+
+Test(attachment, a_client_that_is_taken_down_waits_for_its_server)
+{
+	struct varlink_call call = {0};
+
+	share();
+	attachment_open(&device, &call);
+	answered("Store", NULL);
+	device.walk = device_stop_steps;
+	answered("AttachPort", NULL);
+	cr_expect_eq(steps, 1u, "the walk goes on");
+	cr_expect(!call.replies);
+	attachment_close(device.attachment);
+	cr_expect_eq(call.errors, 1u);
+}
+
+
 Test(attachment, a_device_is_opened_or_says_why_not)
 {
 	for (unsigned n = 1; fault_round(n); n++) {
