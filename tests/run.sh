@@ -170,7 +170,11 @@ run_suite() { # SUITE LOG
 	e2e/*) command=("tests/e2e/$name.sh") ;;
 	e2e-asan/*) command=(tests/sanitized.sh "$name") ;;
 	coverage/listed) command=(tests/coverage/listed.sh) ;;
-	rig/*) command=(tests/rig/run.sh) suite_seconds=$((suite_seconds * 2)) ;;
+	rig/*)
+		command=(tests/rig/run.sh) suite_seconds=$((suite_seconds * 2))
+		# It ends by itself then, with what it has counted.
+		[ "$flavor" != coverage ] || suite_seconds=$((suite_seconds + 360))
+		;;
 	esac
 	# timeout hands a signal on to all that its command started.
 	exec timeout -k 10 "$suite_seconds" "${command[@]}" >"$2" 2>&1 </dev/null

@@ -23,7 +23,8 @@ unreached=tests/coverage/unreached.txt
 core='^(event-queues/eq(_ring|)\.'
 core+='|hv-shim/(vhost/|devices/(attachment|device_vhost)|document/)'
 core+='|hv-shim/base/(varlink|fd_discard|net_|unix_socket|yaml_tree)'
-core+='|adjunct-drivers/ethdev/(port_native|port_vhost|vhost_session|vhost_ring))'
+core+='|adjunct-drivers/(ethdev/(port_native|port_vhost|vhost_session|vhost_ring)'
+core+='|runtime/(start_request|descriptors)))'
 
 # ---- Which versions of the tools: the compiler's ------------------------------
 compiler=$(make -s FLAVOR=coverage fuzz-compiler) && version=$("$compiler" -dumpversion) || exit 1

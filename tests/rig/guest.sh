@@ -36,8 +36,9 @@ else
 		log=/run/rig/$(basename "$script" .sh)
 		timeout -k 10 "$seconds" "$script" </dev/null >"$log.log" 2>&1
 		echo $? >"$log.status"
+		# After each: there may be no time for all.
+		[ ! -e /run/counters ] || cp /run/counters/* /run/rig/counters/
 	done </run/rig/scripts
-	[ ! -e /run/counters ] || cp /run/counters/* /run/rig/counters/
 fi
 sync
 exec busybox poweroff -f
