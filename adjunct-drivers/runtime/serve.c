@@ -29,6 +29,7 @@
 /* The clock costs as much as moving a frame or two, so it is read only once in
  * so many busy dispatches. */
 #define DISPATCHES_PER_CLOCK 64
+#define LOOKS_PER_CLOCK 16 /* that found nothing */
 #define QUIESCE_DEADLINE_NS (200 * NS_PER_MS)
 #define WAKE_EVENTS_MAX 16
 
@@ -36,7 +37,7 @@ struct serving {
 	uint64_t idle_since_ns; /* 0: busy */
 	uint64_t control_due_ns;
 	uint64_t poll_ns; /* next timed sleep of a device that cannot interrupt */
-	unsigned dispatches;
+	unsigned dispatches, looks;
 };
 
 static inline void cpu_relax(void)
@@ -197,6 +198,11 @@ static void serve_once(struct runtime *rt, struct serving *s)
 	}
 	if (moved < 0) {
 		serve_device_failed(rt, moved);
+		return;
+	}
+	/* What has just come is not to wait for a clock to be read. */
+	if (serving && ++s->looks % LOOKS_PER_CLOCK) {
+		cpu_relax();
 		return;
 	}
 	if (serving) {
