@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "events/events.h"
 #include "log.h"
 #include "shim.h"
 
@@ -43,7 +42,7 @@ void adapter_free(struct adapter *adapter)
 	free(adapter);
 }
 
-static void for_each_device(struct adapter *adapter, void (*function)(struct device *device))
+void adapter_each_device(struct adapter *adapter, void (*function)(struct device *device))
 {
 	struct partition *partition, *next_partition;
 	struct device *device, *next;
@@ -72,7 +71,7 @@ void adapter_release(struct adapter *adapter, struct device *device)
 	if (adapter->owners[device->spec.vf.index] != device)
 		return;
 	adapter->owners[device->spec.vf.index] = NULL;
-	for_each_device(adapter, device_poke);
+	adapter_each_device(adapter, device_poke);
 }
 
 /* The program behind an adapter of this kind; NULL: none is needed. */
@@ -98,7 +97,7 @@ static void fail_device(struct device *device)
 	device_fail(device, "adapter %s %s", device->adapter->spec.name, device->adapter->message);
 }
 
-static void wait_with(struct device *device)
+void adapter_wait_with(struct device *device)
 {
 	char why[SHIM_MESSAGE_BYTES];
 
@@ -106,17 +105,6 @@ static void wait_with(struct device *device)
 		 device->adapter->message);
 	/* A partition's own function is a new one when it comes back. */
 	device_ground_lost(device, !device->spec.adjunct.none, why);
-}
-
-static void lose_function(struct device *device)
-{
-	device_event(device, "device-lost", device->adapter->message);
-	wait_with(device);
-}
-
-static void tell_back(struct device *device)
-{
-	device_event(device, "device-back", NULL);
 }
 
 bool adapter_is_ready(const struct device *device)
@@ -156,7 +144,7 @@ static bool adapter_comes_back(struct adapter *adapter, const char *problem)
 	log_error("adapter %s: %s; it is started anew", adapter->spec.name, problem);
 	state_changed(adapter->shim);
 	if (process_of(adapter)->carries_frames)
-		for_each_device(adapter, wait_with);
+		adapter_each_device(adapter, adapter_wait_with);
 	return true;
 }
 
@@ -178,7 +166,7 @@ static void adapter_rest(struct adapter *adapter, const char *problem)
 	}
 	state_changed(adapter->shim);
 	change_settle(&adapter->change, problem);
-	for_each_device(adapter, problem ? fail_device : device_poke);
+	adapter_each_device(adapter, problem ? fail_device : device_poke);
 }
 
 static int vf_directory(const struct adapter *adapter, char out[SHIM_PATH_BYTES])
@@ -244,125 +232,6 @@ static void on_exit_of_adapter(void *data, const char *how)
 	adapter_rest(adapter, problem);
 }
 
-static void adapter_call_start(struct adapter *adapter);
-
-/* The whole card: its devices wait, with what partitions have of them, until it is back
- * and is as the document says once more. */
-static void card_event(struct adapter *adapter, bool back, const char *message)
-{
-	if (back && adapter->state == STATE_STARTING && adapter->card_gone) {
-		/* A function that is not there then is told once more. */
-		memset(adapter->vf_gone, 0, sizeof(adapter->vf_gone));
-		adapter_call_start(adapter);
-		return;
-	}
-	if (back || adapter->state != STATE_RUNNING)
-		return;
-	adapter->state = STATE_STARTING;
-	adapter->card_gone = true;
-	snprintf(adapter->message, sizeof(adapter->message), "%s", message ? message : "gone");
-	log_error("adapter %s: %s; its devices wait for it", adapter->spec.name, adapter->message);
-	state_changed(adapter->shim);
-	for_each_device(adapter, lose_function);
-}
-
-/* One function alone. */
-static void function_event(struct adapter *adapter, json_int_t vf, bool back, const char *message)
-{
-	struct device *device = adapter->owners[vf];
-	char why[SHIM_MESSAGE_BYTES];
-
-	adapter->vf_gone[vf] = !back;
-	if (!device)
-		return;
-	snprintf(why, sizeof(why), "%.300s", message ? message : "its function is gone");
-	device_event(device, back ? "device-back" : "device-lost", why);
-	if (back) {
-		device_poke(device);
-		return;
-	}
-	device_ground_lost(device, !device->spec.adjunct.none, why);
-	if (device->state == STATE_STARTING) /* what it waits for */
-		snprintf(device->message, sizeof(device->message),
-			 "%.300s; it comes back when its card is removed and rescanned", why);
-}
-
-/* An adjunct tells of its own function's link. */
-static void tell_link(struct device *device)
-{
-	if (!device->spec.adjunct.none || device->spec.vf.state != DOC_LINK_AUTO ||
-	    device->state != STATE_RUNNING)
-		return;
-	device->link_up = device->adapter->link_up;
-	device_event(device, device->link_up ? "link-up" : "link-down", "its card's link");
-}
-
-static void card_link(struct adapter *adapter, bool up)
-{
-	adapter->link_up = up;
-	for_each_device(adapter, tell_link);
-}
-
-static bool coming_or_going(struct adapter *adapter, const char *event, json_int_t vf,
-			    const char *message)
-{
-	bool back = !strcmp(event, "returned");
-
-	if (!back && strcmp(event, "removed") != 0)
-		return false;
-	if (vf < 0 || vf >= adapter->spec.vfs)
-		card_event(adapter, back, message);
-	else
-		function_event(adapter, vf, back, message);
-	return true;
-}
-
-static void on_adapter_event(void *data, const char *problem, struct varlink_answer *answer)
-{
-	struct adapter *adapter = data;
-
-	if (problem) {
-		log_debug("adapter %s: events end: %s", adapter->spec.name, problem);
-		adapter->unwatched = true;
-		return;
-	}
-	const char *event = json_string_value(json_object_get(answer->parameters, "event"));
-	const char *message = json_string_value(json_object_get(answer->parameters, "message"));
-	json_int_t vf = json_integer_value(json_object_get(answer->parameters, "vf"));
-
-	if (!event || coming_or_going(adapter, event, vf, message))
-		return;
-	bool link_event = !strcmp(event, "link-up") || !strcmp(event, "link-down");
-	if (vf < 0 || vf >= adapter->spec.vfs) {
-		if (link_event)
-			card_link(adapter, !strcmp(event, "link-up"));
-		log_info("adapter %s: %s%s%s", adapter->spec.name, event, message ? ": " : "",
-			 message ? message : "");
-		return;
-	}
-	struct device *device = adapter->owners[vf];
-	if (device && link_event)
-		device->link_up = !strcmp(event, "link-up");
-	if (device && (link_event || !strcmp(event, "spoof") || !strcmp(event, "reset") ||
-		       !strcmp(event, "dma-fault"))) {
-		device_event(device, event, message);
-		if (link_event)
-			clients_link(device, event);
-	} else {
-		log_debug("adapter %s: function %lld: %s%s%s", adapter->spec.name, (long long)vf,
-			  event, message ? ": " : "", message ? message : "");
-	}
-}
-
-int adapter_watch(struct adapter *adapter)
-{
-	int error = peer_monitor(adapter->peer, "org.outrigger.Adapter.Monitor", on_adapter_event,
-				 adapter);
-
-	adapter->unwatched = error != 0;
-	return error;
-}
-
 static void copy_text(json_t *object, const char *key, char *out, size_t out_bytes)
 {
 	const char *text = json_string_value(json_object_get(object, key));
@@ -416,7 +285,7 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 		return;
 	}
 	if (!problem && adapter->card_gone)
-		for_each_device(adapter, tell_back);
+		adapter_tell_back(adapter);
 	adapter->card_gone = adapter->card_gone && problem;
 	adapter_rest(adapter, problem);
 }
@@ -449,7 +318,7 @@ static int start_directory(const struct adapter *adapter, char out[SHIM_PATH_BYT
 	return error;
 }
 
-static void adapter_call_start(struct adapter *adapter)
+void adapter_call_start(struct adapter *adapter)
 {
 	const struct doc_adapter *spec = &adapter->spec;
 	char directory[SHIM_PATH_BYTES], problem[SHIM_MESSAGE_BYTES];

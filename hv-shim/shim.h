@@ -221,8 +221,15 @@ bool adapter_adopt(struct adapter *adapter, struct peer_identity identity);
 bool adapter_is_ready(const struct device *device);
 /* What a process of an embedded adapter that was killed has left behind. */
 void adapter_remove_files(const struct shim *shim, const char *name, int64_t vfs);
-/* Asks for its events; -errno. */
+/* For every device of its functions, which may go meanwhile. */
+void adapter_each_device(struct adapter *adapter, void (*function)(struct device *device));
+/* The device waits for its adapter, whose message says why. */
+void adapter_wait_with(struct device *device);
+/* Has its process bring about what the document says, first or once more. */
+void adapter_call_start(struct adapter *adapter);
+/* adapter_events.c: asks for its events; -errno. A card that was gone is as it should be. */
 int adapter_watch(struct adapter *adapter);
+void adapter_tell_back(struct adapter *adapter);
 /* The functions in use have changed. */
 void adapter_check(struct adapter *adapter);
 size_t adapter_vfs_used(const struct adapter *adapter);
