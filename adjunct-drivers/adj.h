@@ -168,8 +168,9 @@ struct adj_ops {
 	int (*dispatch)(void *state, unsigned budget);
 	/*
 	 * Serves one request of the partition, whole; an opcode below 16 is never seen
-	 * here. 0, or -errno, which the partition gets. NULL: the device has no
-	 * requests. Where the adjunct works on its partition's time it may be
+	 * here. 0, or -errno, which the partition gets; -EINPROGRESS: not yet, it is
+	 * asked again before each dispatch, and can be cancelled meanwhile. NULL: the
+	 * device has no requests. Where the adjunct works on its partition's time it may be
 	 * preempted in here, as in dispatch, at any instruction, and goes on there when
 	 * the partition lends it more: it must hold no lock then that another thread
 	 * takes, and not allocate.

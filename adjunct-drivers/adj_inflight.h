@@ -41,7 +41,9 @@
 
 struct adj_inflight {
 	_Atomic uint32_t version; /* 0: nobody has served it yet */
-	uint32_t reserved;
+	/* A frame that is none of the ring's is being passed to the device: the one more
+	 * that it may have taken is that. */
+	_Atomic uint32_t apart;
 	_Atomic uint64_t transmit; /* position << 32 | taken */
 };
 static_assert(sizeof(struct adj_inflight) == 16, "layout");
@@ -59,6 +61,14 @@ enum adj_request_step {
 	ADJ_REQUEST_DONE,
 };
 
+/* What a program has asked of its net device, which a successor sets up again: the
+ * serving thread's alone. */
+struct adj_net_settings {
+	uint8_t mac[6]; /* all 0: the one it was given */
+	uint8_t reserved[2];
+	uint64_t vlans[64]; /* a bit for each that is wanted; none: all are */
+};
+
 /* The whole page of a native port: the above, and of the service interface
  * (service_layout.h), by request slot: position << 32 | enum adj_request_step, and the
  * completion ring's position that was used for it. */
@@ -69,6 +79,7 @@ struct adj_inflight_page {
 		_Atomic uint64_t step;
 		_Atomic uint64_t completion;
 	} requests[64];
+	struct adj_net_settings settings;
 };
 static_assert(offsetof(struct adj_inflight_page, requests) == 64, "layout");
 static_assert(sizeof(struct adj_inflight_page) <= ADJ_INFLIGHT_BYTES, "layout");

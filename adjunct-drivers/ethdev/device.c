@@ -178,6 +178,7 @@ int device_open(struct device *device)
 {
 	const struct adj_env *env = device->env;
 
+	memcpy(device->address.addr_bytes, env->port.mac, sizeof(env->port.mac));
 	device->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (device->wake_fd < 0) {
 		int error = -errno;

@@ -23,6 +23,7 @@ struct device {
 	struct rte_mempool *tx_pool, *rx_pool;
 	const struct rte_memzone *frames; /* what both are made of */
 	uint16_t port_id; /* while probed */
+	struct rte_ether_addr address; /* the partition's, of what reaches it */
 	bool probed;      /* DPDK has the port */
 	bool present;     /* and it is started: bursts may be called */
 	bool rx_interrupts;
@@ -83,5 +84,10 @@ int device_configure(struct device *device);
 /* Somebody else behind it has this address, at most ADJ_CLIENTS_MAX of them; has no more. */
 void device_add_address(struct device *device, const uint8_t mac[6]);
 void device_remove_address(struct device *device, const uint8_t mac[6]);
+/* By which frames reach the partition from now on; and whether those of a VLAN do, if the
+ * device has a filter for that, which is on afterwards or off (`filter`). 0; -ENOTSUP;
+ * -errno of the driver. */
+int device_set_address(struct device *device, const struct rte_ether_addr *address);
+int device_set_vlan(struct device *device, uint16_t id, bool on, bool filter);
 
 #endif

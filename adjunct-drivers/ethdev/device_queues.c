@@ -164,12 +164,12 @@ static int set_up_queues(struct device *device)
 static void set_address(struct device *device)
 {
 	const struct adj_env *env = device->env;
-	struct rte_ether_addr has, wanted;
+	struct rte_ether_addr has;
 
-	memcpy(wanted.addr_bytes, env->port.mac, sizeof(wanted.addr_bytes));
-	if (!rte_eth_macaddr_get(device->port_id, &has) && rte_is_same_ether_addr(&has, &wanted))
+	if (!rte_eth_macaddr_get(device->port_id, &has) &&
+	    rte_is_same_ether_addr(&has, &device->address))
 		return;
-	if (!rte_eth_dev_default_mac_addr_set(device->port_id, &wanted))
+	if (!rte_eth_dev_default_mac_addr_set(device->port_id, &device->address))
 		return;
 	if (rte_eth_promiscuous_enable(device->port_id))
 		env->log(env, ADJ_LOG_WARNING,
@@ -211,6 +211,42 @@ void device_remove_address(struct device *device, const uint8_t mac[6])
 	if (device->present)
 		(void)rte_eth_dev_mac_addr_remove(device->port_id, &device->others[i]);
 	device->others[i] = device->others[--device->other_count];
+}
+
+int device_set_address(struct device *device, const struct rte_ether_addr *address)
+{
+	struct rte_ether_addr wanted = *address;
+	int result = rte_is_same_ether_addr(&wanted, &device->address)
+			     ? 0 : rte_eth_dev_default_mac_addr_set(device->port_id, &wanted);
+
+	if (!result)
+		device->address = wanted;
+	return result;
+}
+
+static int filter_vlans(const struct device *device, bool on)
+{
+	int offloads = rte_eth_dev_get_vlan_offload(device->port_id);
+
+	if (offloads < 0)
+		return offloads;
+	return rte_eth_dev_set_vlan_offload(device->port_id,
+					    on ? offloads | RTE_ETH_VLAN_FILTER_OFFLOAD
+					       : offloads & ~RTE_ETH_VLAN_FILTER_OFFLOAD);
+}
+
+int device_set_vlan(struct device *device, uint16_t id, bool on, bool filter)
+{
+	struct rte_eth_dev_info info;
+	int result = rte_eth_dev_info_get(device->port_id, &info);
+
+	if (!result && !(info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_FILTER))
+		return -ENOTSUP;
+	if (!result && on)
+		result = filter_vlans(device, true);
+	if (!result)
+		result = rte_eth_dev_vlan_filter(device->port_id, id, on);
+	return !result && !filter ? filter_vlans(device, false) : result;
 }
 
 static void find_rx_interrupt(struct device *device)

@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 
 #include "clock.h"
-#include "share.h"
+#include "requests.h"
 
 /* After the partition's last frame was handed over, the device gets so long to
  * send it; devices that give buffers back late cannot be waited for. */
@@ -119,19 +119,24 @@ static inline unsigned move_rx(struct ethdev *ethdev)
 	struct burst *rx = &ethdev->rx;
 	unsigned flushed = 0;
 
+	/* A request waits for a frame: those that come are its, while nobody shares them. */
+	bool asked = unlikely(ethdev->requests.wanted.frame) && !share_is_on(ethdev);
+
 	if (unlikely(rx->count)) {
-		flushed = flush_to_partition(ethdev);
+		flushed = asked ? 0 : flush_to_partition(ethdev);
 		if (rx->count)
 			return flushed;
 	}
 	rx->first = 0;
 	rx->count = rte_eth_rx_burst(ethdev->device->port_id, 0, rx->frames, BURST_FRAMES);
+	if (unlikely(ethdev->requests.filters))
+		requests_filter(ethdev);
 	if (!rx->count)
 		return flushed;
 	flushed += rx->count;
 	if (unlikely(share_is_on(ethdev)))
 		share_receive(ethdev);
-	else
+	else if (!asked)
 		flush_to_partition(ethdev);
 	return flushed;
 }
@@ -153,6 +158,9 @@ static int ethdev_dispatch(void *state, unsigned budget)
 	struct ethdev *ethdev = state;
 	unsigned moved = 0, now = 1;
 
+	/* Whoever goes on waiting says so again. */
+	ethdev->requests.wanted = ethdev->requests.asked;
+	ethdev->requests.asked.frame = ethdev->requests.asked.room = false;
 	/* What is left untold with the budget is told by the next dispatch, which follows. */
 	for (unsigned bursts = 0; now && bursts < budget; bursts += BURST_FRAMES) {
 		if (unlikely(ethdev->host ? !ethdev->device->present
@@ -161,6 +169,8 @@ static int ethdev_dispatch(void *state, unsigned budget)
 
 			if (result)
 				return result;
+			if (!ethdev->host)
+				requests_apply(ethdev); /* it may have been started anew */
 		}
 		now = ethdev->device->present ? move(ethdev) : 0;
 		moved += now;
@@ -176,7 +186,8 @@ static int ethdev_arm(void *state, bool on)
 	struct ethdev *ethdev = state;
 	struct port *port = ethdev->port;
 	bool full = ethdev->rx.count; /* the partition is */
-	bool blocked = ethdev->tx.count || ethdev->starved || !ethdev->device->present;
+	bool blocked = ethdev->tx.count || ethdev->starved || ethdev->requests.wanted.room ||
+		       !ethdev->device->present;
 	bool silent = false; /* the device cannot interrupt */
 	bool open = !port->shut || (share_is_on(ethdev) && !ethdev->host);
 
@@ -242,6 +253,8 @@ static void ethdev_detach(void *state)
 	burst_free(&ethdev->rx);
 	burst_free(&ethdev->tx);
 	ethdev->untold = 0;
+	if (!ethdev->host)
+		requests_reset(ethdev);
 	port_native_detach(ethdev->port);
 }
 
@@ -379,6 +392,8 @@ static int ethdev_init(const struct adj_env *env, void **state)
 	}
 	if (result)
 		free(ethdev);
+	else
+		requests_apply(ethdev); /* what the program asked a predecessor for */
 	return result;
 }
 
@@ -431,6 +446,7 @@ const struct adj_ops ethdev_ops = {
 	.prepare = ethdev_prepare,
 	.init = ethdev_init,
 	.dispatch = ethdev_dispatch,
+	.request = requests_serve,
 	.arm = ethdev_arm,
 	.interrupt = ethdev_interrupt,
 	.attach = ethdev_attach,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 PROGRAMS += ethdev
-ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c share.c device.c device_watch.c device_queues.c \
+ethdev_SRCS := $(addprefix adjunct-drivers/ethdev/,main.c ethdev.c requests.c share.c device.c device_watch.c device_queues.c \
 	port_tap.c port_native.c port_vhost.c vhost_session.c vhost_ring.c) \
 	$(addprefix adjunct-drivers/runtime/,confine_thread.c eal.c eal_calls.c eal_vfio.c vhost_notice.c)
 ethdev_USES := adjunct confine eventqueues base

@@ -95,6 +95,10 @@ int port_vhost_open(const struct adj_env *env, struct rte_mempool *pool, struct 
 /* A program opened the native device (env->port has its window), or closed it. */
 int port_native_attach(struct port *port);
 void port_native_detach(struct port *port);
+/* Around one frame that is passed to the device and is none of the transmit ring's, while
+ * none of those is held. End: it was taken, and counted in device_taken, or not. */
+void port_native_apart_begin(struct port *port);
+void port_native_apart_end(struct port *port);
 
 static inline void port_init(struct port *port, const struct port_ops *ops,
 			     const struct adj_env *env, struct rte_mempool *pool)

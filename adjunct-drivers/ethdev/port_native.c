@@ -331,15 +331,19 @@ static void transmit_recover(struct port_native *native)
 	uint32_t passed = env->device_taken - (uint32_t)word;
 	struct net_entry entry;
 
-	if (!env->device_counts)
+	/* A new window has no record; its ring's index is 0. */
+	bool recorded = atomic_load_explicit(&inflight->version, memory_order_relaxed) ==
+			ADJ_INFLIGHT_VERSION;
+
+	if (!env->device_counts || !recorded ||
+	    atomic_load_explicit(&inflight->apart, memory_order_relaxed))
 		passed = 0;
 	if (passed > BURST_FRAMES) {
 		env->log(env, ADJ_LOG_WARNING, "the device took %d frames more than were recorded",
 			 (int32_t)passed);
 		passed = 0;
 	}
-	/* A new window has no record; its ring's index is 0. */
-	if (atomic_load_explicit(&inflight->version, memory_order_relaxed) == ADJ_INFLIGHT_VERSION)
+	if (recorded)
 		eq_ring_resume_consumer(&native->transmit, position);
 	else
 		eq_ring_recover_consumer(&native->transmit);
@@ -348,7 +352,24 @@ static void transmit_recover(struct port_native *native)
 		if (eq_ring_take(&native->transmit, &entry, sizeof(entry)))
 			passed -= entry_ok(&native->port, &entry);
 	entries_done(native, eq_ring_held(&native->transmit));
+	atomic_store_explicit(&inflight->apart, 0, memory_order_release);
 	atomic_store_explicit(&inflight->version, ADJ_INFLIGHT_VERSION, memory_order_release);
+}
+
+void port_native_apart_begin(struct port *port)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	/* seq_cst: before the device's index moves. */
+	atomic_store(&native->inflight->apart, 1);
+}
+
+void port_native_apart_end(struct port *port)
+{
+	struct port_native *native = (struct port_native *)port;
+
+	entries_done(native, 0);
+	atomic_store_explicit(&native->inflight->apart, 0, memory_order_release);
 }
 
 int port_native_attach(struct port *port)

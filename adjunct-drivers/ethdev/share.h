@@ -28,6 +28,14 @@ struct ethdev {
 	bool starved;    /* the last take found no packet buffers */
 	unsigned untold; /* not 0: it has frames it was not woken for; moved since, either way */
 	struct device *device, own_device; /* a client's is the host's */
+	struct {
+		/* One waits for a frame, one for room in the device: since the last dispatch,
+		 * and as it was in that one. */
+		struct {
+			bool frame, room;
+		} asked, wanted;
+		bool filters; /* frames of some VLANs only */
+	} requests; /* requests.c */
 	unsigned drained;     /* while quiescing */
 	uint64_t progress_ns; /* while quiescing: last time something moved */
 

@@ -171,9 +171,11 @@ static void sleep_until_ready(struct runtime *rt, struct serving *s)
 
 int serve_dispatch(struct runtime *rt, unsigned frames, unsigned requests)
 {
+	/* Requests first: what they ask for holds for the frames that follow. */
+	int served = service_dispatch(rt, requests);
 	int moved = rt->ops->dispatch(rt->driver, frames);
 
-	return moved < 0 ? moved : moved + service_dispatch(rt, requests);
+	return moved < 0 ? moved : moved + served;
 }
 
 static int dispatch(struct runtime *rt)

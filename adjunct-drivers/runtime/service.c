@@ -172,13 +172,14 @@ static void take(struct runtime *rt)
 	}
 }
 
-/* The slot of the next request, taken off its queue: the oldest of the most urgent. */
-static int next(struct service *service)
+/* The slot of the next request, taken off its queue: the oldest of the most urgent, but
+ * for those that are not to be now. */
+static int next(struct service *service, uint64_t later)
 {
 	uint32_t oldest = service->requests.released % SERVICE_SLOTS;
 
 	for (int priority = SERVICE_PRIORITIES - 1; priority >= 0; priority--) {
-		uint64_t queued = rotate_right(service->queued[priority], oldest);
+		uint64_t queued = rotate_right(service->queued[priority] & ~later, oldest);
 
 		if (!queued)
 			continue;
@@ -230,7 +231,8 @@ static int perform(struct runtime *rt, const struct adj_request *request,
 	}
 }
 
-static void serve_request(struct runtime *rt, uint32_t slot)
+/* False: not yet. It is queued again. */
+static bool serve_request(struct runtime *rt, uint32_t slot)
 {
 	struct service *service = &rt->service;
 	const struct service_request *taken = &service->taken[slot];
@@ -245,7 +247,7 @@ static void serve_request(struct runtime *rt, uint32_t slot)
 
 	if (taken->opcode == SERVICE_CANCEL) {
 		cancel(rt, slot);
-		return;
+		return true;
 	}
 	/* Time is money only where it is somebody's. */
 	uint64_t begun_ns = rt->charged ? rt->env.now_ns() : 0;
@@ -254,7 +256,7 @@ static void serve_request(struct runtime *rt, uint32_t slot)
 		status = -ECONNRESET;
 	if (status) {
 		complete(rt, slot, status, 0, 0);
-		return;
+		return true;
 	}
 	record(rt, service->positions[slot], ADJ_REQUEST_BEGUN);
 	if (request.data_bytes > SERVICE_INLINE_REQUEST) {
@@ -264,14 +266,20 @@ static void serve_request(struct runtime *rt, uint32_t slot)
 		request.data = service->request;
 	}
 	status = perform(rt, &request, &response);
+	if (status == -EINPROGRESS) {
+		record(rt, service->positions[slot], ADJ_REQUEST_QUEUED);
+		service->queued[request.priority] |= bit(slot);
+		return false;
+	}
 	complete(rt, slot, status, rt->charged ? rt->env.now_ns() - begun_ns : 0,
 		 response.data_bytes);
+	return true;
 }
 
 int service_dispatch(struct runtime *rt, unsigned budget)
 {
 	struct service *service = &rt->service;
-	uint64_t begun_ns = 0;
+	uint64_t begun_ns = 0, later = 0;
 	unsigned served = 0;
 
 	if (!service->open || service->shut)
@@ -283,11 +291,14 @@ int service_dispatch(struct runtime *rt, unsigned budget)
 		if (space < 0)
 			shut(rt);
 		service->full = space == 0;
-		if (space <= 0 || (slot = next(service)) < 0)
+		if (space <= 0 || (slot = next(service, later)) < 0)
 			break;
 		if (served == 1)
 			begun_ns = rt->env.now_ns();
-		serve_request(rt, (uint32_t)slot);
+		if (!serve_request(rt, (uint32_t)slot)) {
+			later |= bit((uint32_t)slot);
+			continue;
+		}
 		/* The clock is of interest where there are several only. */
 		if (served++ && rt->env.now_ns() - begun_ns > BURST_NS)
 			break;

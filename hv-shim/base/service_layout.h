@@ -73,7 +73,31 @@ enum service_opcode {
 	/* Of the image `echo`. */
 	SERVICE_ECHO = SERVICE_OPCODE_DRIVER, /* the data comes back */
 	SERVICE_SPIN,			      /* works for so many ns: data, 8 bytes */
+	/* Of the image `ethdev`. What goes with the request and, behind the arrow, with its
+	 * completion; outrigger.h says more. */
+	SERVICE_NET_TRANSMIT = 32, /* a frame -> */
+	SERVICE_NET_RECEIVE,	   /* -> a frame, once there is one */
+	SERVICE_NET_MAC,	   /* -> 6 bytes */
+	SERVICE_NET_SET_MAC,	   /* 6 bytes -> */
+	SERVICE_NET_VLAN_ADD,	   /* uint16_t -> */
+	SERVICE_NET_VLAN_REMOVE,   /* uint16_t -> */
+	SERVICE_NET_LINK,	   /* -> struct service_net_link */
+	SERVICE_NET_STATISTICS,	   /* -> struct service_net_statistics */
 };
+
+struct service_net_link {
+	uint8_t up, full_duplex, reserved[2];
+	uint32_t speed_mbps; /* 0: not known */
+};
+static_assert(sizeof(struct service_net_link) == 8, "layout");
+
+struct service_net_statistics {
+	/* As the partition sees them: tx leaves it. */
+	uint64_t tx_frames, tx_bytes, tx_dropped, rx_frames, rx_bytes, rx_dropped;
+	/* The device's own: frames that it had no room for, and broken ones. */
+	uint64_t device_missed, device_errors;
+};
+static_assert(sizeof(struct service_net_statistics) == 64, "layout");
 
 /* How a dispatch ended: the low bits of `handback`. */
 enum service_handback {

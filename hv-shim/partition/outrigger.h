@@ -255,6 +255,54 @@ enum otr_opcode {
 	OTR_NOP,
 	OTR_ECHO = 16, /* echo: the data comes back */
 	OTR_SPIN,      /* echo: works for so many nanoseconds (data, uint64_t) */
+
+	/*
+	 * Images for net devices (ethdev). Statuses besides those below: -EINVAL: data of
+	 * another size than here. What is set lasts until the program closes the device,
+	 * also if its adjunct is replaced. Of a device that several partitions share, only
+	 * OTR_NET_MAC, _LINK and _STATISTICS: the others are -EOPNOTSUPP.
+	 *
+	 * A frame, its Ethernet header first: completed once the device has it, which may
+	 * be after frames that were sent by the ring later. -EMSGSIZE: its length is
+	 * outside frame_min to frame_max; -ENETDOWN: the device is lost just now.
+	 */
+	OTR_NET_TRANSMIT = 32,
+	/*
+	 * The next frame from the device, as the completion's data; until one comes the
+	 * request waits, which otr_cancel() ends. While some wait with the adjunct, frames
+	 * go to them, the oldest of the most urgent first, and none into the receive ring.
+	 * -ECONNRESET: the adjunct died as it looked for one; to be asked again.
+	 */
+	OTR_NET_RECEIVE,
+	/* The completion has the address by which frames reach the device, 6 bytes. */
+	OTR_NET_MAC,
+	/*
+	 * Another one, 6 bytes. -EADDRNOTAVAIL: it is a group's, or all zero; -EPERM: not
+	 * for this function: whoever owns the adapter has not trusted it with that.
+	 */
+	OTR_NET_SET_MAC,
+	/*
+	 * Of tagged frames, those of these VLANs only are received: an identifier from 1
+	 * to 4094, uint16_t. Before the first is added, and after the last is removed, all
+	 * are that the adapter passes on; untagged ones always. -ENOENT: to be removed,
+	 * and not there; -EPERM: the adapter does not let the function have it.
+	 */
+	OTR_NET_VLAN_ADD,
+	OTR_NET_VLAN_REMOVE,
+	OTR_NET_LINK,	    /* the completion has a struct otr_net_link */
+	OTR_NET_STATISTICS, /* the completion has a struct otr_net_statistics */
+};
+
+struct otr_net_link {
+	uint8_t up, full_duplex, reserved[2];
+	uint32_t speed_mbps; /* 0: not known */
+};
+
+/* Since the adjunct's first program opened the device, those before this one included. */
+struct otr_net_statistics {
+	uint64_t tx_frames, tx_bytes, tx_dropped; /* that left the partition, or were refused */
+	uint64_t rx_frames, rx_bytes, rx_dropped; /* that came, or were not wanted */
+	uint64_t device_missed, device_errors;	  /* the device had no room, or they were broken */
 };
 
 struct otr_request {

@@ -17,6 +17,11 @@
 static_assert((int)OTR_NOP == (int)SERVICE_NOP && (int)OTR_ECHO == (int)SERVICE_ECHO &&
 		      (int)OTR_SPIN == (int)SERVICE_SPIN,
 	      "opcodes have one number");
+static_assert((int)OTR_NET_TRANSMIT == (int)SERVICE_NET_TRANSMIT &&
+		      (int)OTR_NET_STATISTICS == (int)SERVICE_NET_STATISTICS &&
+		      sizeof(struct otr_net_link) == sizeof(struct service_net_link) &&
+		      sizeof(struct otr_net_statistics) == sizeof(struct service_net_statistics),
+	      "of net devices, too");
 static_assert(OTR_REQUEST_BYTES == SERVICE_BUFFER_BYTES && OTR_REQUESTS_MAX == SERVICE_SLOTS &&
 		      OTR_PRIORITIES == SERVICE_PRIORITIES,
 	      "what the header promises");

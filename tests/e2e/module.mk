@@ -120,7 +120,7 @@ endif
 
 PROGRAMS += e2e_steps
 e2e_steps_SRCS := $(addprefix tests/e2e/steps/,main.c device.c native.c guest.c) \
-	$(addprefix adjunct-drivers/ethdev/,ethdev.c share.c port_native.c port_vhost.c vhost_ring.c)
+	$(addprefix adjunct-drivers/ethdev/,ethdev.c requests.c share.c port_native.c port_vhost.c vhost_ring.c)
 e2e_steps_USES := base eventqueues
 e2e_steps_DPDK := 1
 e2e_steps_LDFLAGS := -Wl,--wrap=memfd_create
@@ -173,6 +173,12 @@ hearer_SRCS := tests/e2e/yield/hearer.c
 hearer_USES := liboutrigger
 hearer_OUT := tests/e2e/hearer
 hearer_TEST := 1
+
+PROGRAMS += asker
+asker_SRCS := tests/e2e/yield/asker.c
+asker_USES := liboutrigger
+asker_OUT := tests/e2e/asker
+asker_TEST := 1
 
 PROGRAMS += hog
 hog_SRCS := tests/e2e/yield/hog.c

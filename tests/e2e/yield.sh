@@ -61,8 +61,8 @@ said "it was told PA_BUSY, and compared" 'done 256 failed 0 at once [1-9][0-9]* 
 check "a device interrupts while nobody lends anything" yields green net1 interrupted
 check "its guest hears of it, and of a quantum that ended" hears green net1 busy
 check "a guest that does not ask for that lends what is wanted" hears green net1 lends
-spawn "$work/busy.log" "$helpers/hearer" green net1 unanswered "$work/go"
 touch "$work/go"
+spawn "$work/busy.log" "$helpers/hearer" green net1 unanswered "$work/go"
 check "a program does not answer" within 10 grep -q '^unanswered' "$work/busy.log"
 check "which the status shows" within 20 status_says 'hog, PA_BUSY for [0-9]'
 rm "$work/go"

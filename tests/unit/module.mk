@@ -116,6 +116,24 @@ unit_ethdev_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,driver_register driver_di
 unit_ethdev_OUT := tests/unit/ethdev
 unit_ethdev_TEST := 1
 
+PROGRAMS += unit_requests
+unit_requests_SRCS := tests/unit/port_support.c tests/unit/ethdev/requests.c \
+	$(addprefix adjunct-drivers/ethdev/,requests.c share.c port_native.c \
+	device_queues.c device_watch.c)
+unit_requests_PKGS := criterion
+unit_requests_USES := base eventqueues
+unit_requests_DPDK := 1
+unit_requests_LDFLAGS := -Wl,--wrap=rte_eth_dev_default_mac_addr_set
+unit_requests_OUT := tests/unit/requests
+unit_requests_TEST := 1
+
+PROGRAMS += unit_service
+unit_service_SRCS := tests/unit/service.c adjunct-drivers/runtime/service.c
+unit_service_PKGS := criterion jansson
+unit_service_USES := base eventqueues
+unit_service_OUT := tests/unit/service
+unit_service_TEST := 1
+
 PROGRAMS += unit_keeper
 unit_keeper_SRCS := tests/unit/keeper.c $(addprefix hv-shim/keeper/,methods.c store.c namespace.c tap.c)
 unit_keeper_PKGS := criterion jansson libnl-3.0 libnl-route-3.0

@@ -115,6 +115,23 @@ bool device_link_up(struct device *device)
 	return device->present;
 }
 
+/* Nobody asks for anything. */
+int device_set_address(struct device *device, const struct rte_ether_addr *address)
+{
+	(void)device;
+	(void)address;
+	return 0;
+}
+
+int device_set_vlan(struct device *device, uint16_t id, bool on, bool filter)
+{
+	(void)device;
+	(void)id;
+	(void)on;
+	(void)filter;
+	return -ENOTSUP;
+}
+
 /* Nobody shares it. */
 void device_add_address(struct device *device, const uint8_t mac[6])
 {

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A partition's program that moves frames and sets its net devices up by requests alone,
+ * for tests/e2e/net_requests.sh: from its first device to its second, on one adapter. It
+ * knows nothing of whose processor their adjuncts have. Exit status 0, or 1 and a line that
+ * says why.
+ *
+ *	asker PARTITION DEVICE DEVICE control|frames|vlans
+ *	asker PARTITION DEVICE DEVICE successor FILE    (once FILE is gone, there is another)
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "outrigger.h"
+
+#define PATIENCE_MS 20000
+#define FRAME_BYTES 100
+#define FRAMES 2000
+#define UNDER_WAY 16
+/* In a frame, behind addresses, tag and type. */
+#define OWNER_AT 20
+#define NUMBER_AT 24
+
+static struct otr_service *from, *to;
+static struct otr_net_info from_info, to_info;
+static pid_t own_pid;
+static bool deaths; /* somebody kills adjuncts */
+
+#define WANT(condition) \
+	do { \
+		if (!(condition)) { \
+			printf("%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, \
+			       otr_last_error()); \
+			exit(1); \
+		} \
+	} while (0)
+
+static void submit(struct otr_service *service, uint16_t opcode, const void *data, uint32_t bytes)
+{
+	WANT(otr_submit(service, &(struct otr_request){.id = opcode,
+						       .opcode = opcode,
+						       .data = data,
+						       .data_bytes = bytes}) == 1);
+}
+
+static struct otr_completion next(struct otr_service *service)
+{
+	struct otr_completion completion;
+
+	WANT(otr_wait(service, OTR_COMPLETION, otr_deadline_ms(PATIENCE_MS)) == OTR_COMPLETION);
+	WANT(otr_poll(service, &completion) == 1);
+	return completion;
+}
+
+static struct otr_completion ask(struct otr_service *service, uint16_t opcode, const void *data,
+				 uint32_t bytes)
+{
+	submit(service, opcode, data, bytes);
+	struct otr_completion completion = next(service);
+
+	WANT(completion.id == opcode);
+	return completion;
+}
+
+static int status(struct otr_service *service, uint16_t opcode, const void *data, uint32_t bytes)
+{
+	return ask(service, opcode, data, bytes).status;
+}
+
+/* From the one to the other; `vlan` -1: without a tag. */
+static const uint8_t *frame_of(uint32_t number, int vlan)
+{
+	static uint8_t frame[FRAME_BYTES];
+
+	memcpy(frame, to_info.mac, 6);
+	memcpy(frame + 6, from_info.mac, 6);
+	memcpy(frame + 12, vlan < 0 ? "\x88\xb5" : "\x81\x00", 2);
+	frame[14] = (uint8_t)(vlan >> 8);
+	frame[15] = (uint8_t)vlan;
+	memcpy(frame + NUMBER_AT, &number, sizeof(number));
+	memcpy(frame + OWNER_AT, &own_pid, sizeof(own_pid));
+	return frame;
+}
+
+/* Others on the same wire send, too; and what came for the program before us may wait. */
+static bool is_ours(const void *data, uint32_t bytes, uint32_t *number)
+{
+	pid_t pid;
+
+	if (bytes != FRAME_BYTES)
+		return false;
+	memcpy(&pid, (const uint8_t *)data + OWNER_AT, sizeof(pid));
+	memcpy(number, (const uint8_t *)data + NUMBER_AT, sizeof(*number));
+	return pid == own_pid;
+}
+
+static void transmit(uint32_t number, int vlan)
+{
+	WANT(status(from, OTR_NET_TRANSMIT, frame_of(number, vlan), FRAME_BYTES) == 0);
+}
+
+/* By a request that waits; as many wait afterwards. */
+static void expect(uint32_t number)
+{
+	uint32_t got;
+	bool ours;
+
+	do {
+		struct otr_completion received = next(to);
+
+		/* An adjunct may have died just as it looked for a frame. */
+		WANT(received.status == 0 || (deaths && received.status == -ECONNRESET));
+		ours = is_ours(received.data, received.data_bytes, &got);
+		submit(to, OTR_NET_RECEIVE, NULL, 0);
+	} while (!ours);
+	WANT(got == number);
+}
+
+/* ---- Control calls ------------------------------------------------------------------ */
+
+static void run_control(void)
+{
+	const uint8_t other[6] = {2, 0, 0, 0, 0x77, 0x77}, group[6] = {3}, zero[6] = {0};
+	struct otr_net_statistics before, after;
+	struct otr_net_link link;
+	struct otr_completion completion = ask(from, OTR_NET_MAC, NULL, 0);
+
+	WANT(completion.status == 0 && completion.data_bytes == 6);
+	WANT(!memcmp(completion.data, from_info.mac, 6));
+	WANT(status(from, OTR_NET_SET_MAC, from_info.mac, 6) == 0);
+	WANT(status(from, OTR_NET_SET_MAC, other, 6) == -EPERM);
+	WANT(status(from, OTR_NET_SET_MAC, group, 6) == -EADDRNOTAVAIL);
+	WANT(status(from, OTR_NET_SET_MAC, zero, 6) == -EADDRNOTAVAIL);
+	WANT(status(from, OTR_NET_SET_MAC, other, 5) == -EINVAL);
+	WANT(status(from, OTR_NET_MAC, other, 1) == -EINVAL);
+	WANT(status(from, OTR_NET_TRANSMIT, other, 6) == -EMSGSIZE);
+	WANT(status(from, OTR_NET_RECEIVE, other, 6) == -EINVAL);
+	WANT(status(from, OTR_ECHO, other, 6) == -EOPNOTSUPP);
+	WANT(status(from, OTR_NET_STATISTICS + 1, NULL, 0) == -EOPNOTSUPP);
+	completion = ask(from, OTR_NET_LINK, NULL, 0);
+	WANT(completion.status == 0 && completion.data_bytes == sizeof(link));
+	memcpy(&link, completion.data, sizeof(link));
+	WANT(link.up == 1);
+	completion = ask(from, OTR_NET_STATISTICS, NULL, 0);
+	WANT(completion.status == 0 && completion.data_bytes == sizeof(before));
+	memcpy(&before, completion.data, sizeof(before));
+	transmit(1, -1);
+	completion = ask(from, OTR_NET_STATISTICS, NULL, 0);
+	memcpy(&after, completion.data, sizeof(after));
+	WANT(after.tx_frames == before.tx_frames + 1 &&
+	     after.tx_bytes == before.tx_bytes + FRAME_BYTES);
+}
+
+/* ---- Frames --------------------------------------------------------------------------- */
+
+/* What comes now, with nobody asking for it, is in the ring. */
+static void expect_in_ring(uint32_t number)
+{
+	struct otr_net *net = otr_service_net(to);
+	struct otr_frame frame;
+	uint32_t got;
+	bool ours;
+
+	do {
+		WANT(otr_net_wait(net, OTR_RX, otr_deadline_ms(PATIENCE_MS)) == OTR_RX);
+		WANT(otr_net_receive(net, &frame, 1) == 1);
+		ours = is_ours(frame.data, frame.length_bytes, &got);
+		WANT(!otr_net_release(net, 1));
+	} while (!ours);
+	WANT(got == number);
+}
+
+/* They are the adjunct's now, and wait there, but for a stranger's frame. */
+static void let_them_wait(void)
+{
+	while (otr_wait(to, OTR_COMPLETION, otr_deadline_ms(50)) > 0) {
+		WANT(next(to).status == 0);
+		submit(to, OTR_NET_RECEIVE, NULL, 0);
+	}
+}
+
+static void run_frames(void)
+{
+	uint32_t sent = 0, received = 0;
+
+	/* More than there are frames on their way: none finds nobody waiting. */
+	for (unsigned i = 0; i < 2 * UNDER_WAY; i++)
+		submit(to, OTR_NET_RECEIVE, NULL, 0);
+	let_them_wait();
+	while (received < FRAMES) {
+		for (; sent < FRAMES && sent - received < UNDER_WAY; sent++)
+			transmit(sent, -1);
+		expect(received++);
+	}
+	/* What waits can be taken back; then frames come by the ring again. */
+	for (unsigned i = 0; i < 2 * UNDER_WAY; i++)
+		WANT(otr_cancel(to, OTR_NET_RECEIVE) == 1);
+	for (unsigned i = 0; i < 2 * UNDER_WAY; i++)
+		WANT(next(to).status <= 0); /* -ECANCELED, or a stranger's frame has come first */
+	transmit(FRAMES, -1);
+	expect_in_ring(FRAMES);
+}
+
+static void run_vlans(void)
+{
+	const uint16_t five = 5, seven = 7, none = 0;
+
+	transmit(1, 6);
+	expect_in_ring(1);
+	WANT(status(to, OTR_NET_VLAN_ADD, &none, sizeof(none)) == -EINVAL);
+	WANT(status(to, OTR_NET_VLAN_ADD, &five, 1) == -EINVAL);
+	WANT(status(to, OTR_NET_VLAN_REMOVE, &five, sizeof(five)) == -ENOENT);
+	WANT(status(to, OTR_NET_VLAN_ADD, &five, sizeof(five)) == 0);
+	WANT(status(to, OTR_NET_VLAN_ADD, &seven, sizeof(seven)) == 0);
+	transmit(2, 6);
+	transmit(3, 5);
+	transmit(4, 8);
+	transmit(5, -1);
+	transmit(6, 7);
+	expect_in_ring(3);
+	expect_in_ring(5);
+	expect_in_ring(6);
+	WANT(status(to, OTR_NET_VLAN_REMOVE, &five, sizeof(five)) == 0);
+	WANT(status(to, OTR_NET_VLAN_REMOVE, &seven, sizeof(seven)) == 0);
+	transmit(7, 6);
+	expect_in_ring(7);
+}
+
+/* What was set and what waits is known to the adjunct that comes next. */
+static void run_successor(const char *file)
+{
+	const uint16_t five = 5;
+
+	deaths = true;
+	WANT(status(to, OTR_NET_VLAN_ADD, &five, sizeof(five)) == 0);
+	submit(to, OTR_NET_RECEIVE, NULL, 0);
+	let_them_wait();
+	puts("ready");
+	fflush(stdout);
+	while (!access(file, F_OK))
+		usleep(10000);
+	transmit(1, 6);
+	transmit(2, 5);
+	expect(2);
+}
+
+int main(int argc, char **argv)
+{
+	struct otr *otr;
+
+	WANT(argc > 4);
+	own_pid = getpid();
+	WANT(!otr_attach(argv[1], &otr));
+	WANT(!otr_service_open(otr, argv[2], &from) && !otr_service_open(otr, argv[3], &to));
+	otr_net_info(otr_service_net(from), &from_info);
+	otr_net_info(otr_service_net(to), &to_info);
+	if (!strcmp(argv[4], "control"))
+		run_control();
+	else if (!strcmp(argv[4], "frames"))
+		run_frames();
+	else if (!strcmp(argv[4], "vlans"))
+		run_vlans();
+	else if (!strcmp(argv[4], "successor") && argc > 5)
+		run_successor(argv[5]);
+	else
+		WANT(!"a known deed");
+	otr_service_close(from);
+	otr_service_close(to);
+	otr_detach(otr);
+	return 0;
+}
