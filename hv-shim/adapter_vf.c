@@ -3,6 +3,8 @@
  * What an adapter's process is asked about one of its functions: settings, and for a
  * real adapter who gets it. Event-loop thread.
  */
+#include <string.h>
+
 #include "shim.h"
 
 static void add_address(struct device *client, const void *data)
@@ -81,4 +83,21 @@ void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn cal
 {
 	peer_call(adapter->peer, "org.outrigger.Adapter.ResetVf",
 		  json_pack("{s:I}", "index", (json_int_t)index), NULL, 0, SHIM_CALL_MS, callback, data);
+}
+
+/* The embedded adapter ends its driver's connection itself (ResetVf). What VFIO, or most
+ * of DPDK's software ports, have open lies elsewhere, and may be had once at a time. */
+bool adapter_is_ours(const struct adapter *adapter)
+{
+	const char *device = adapter->spec.device;
+
+	switch (adapter->spec.kind) {
+	case DOC_ADAPTER_EMBEDDED:
+	case DOC_ADAPTER_ECHO:
+		return true;
+	case DOC_ADAPTER_DPDK: /* memory of its driver's */
+		return !strncmp(device, "net_ring", strlen("net_ring"));
+	default:
+		return false;
+	}
 }

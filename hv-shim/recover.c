@@ -23,6 +23,23 @@
 /* The first new adjunct comes at once; each further one waits twice as long. */
 #define RETRY_FIRST_MS 50
 
+/* Tells it, but not before the death that led to it. */
+void device_restarted(struct device *device)
+{
+	char text[160];
+
+	device->restart_untold = device->leaving != NULL;
+	if (device->restart_untold)
+		return;
+	int length = snprintf(text, sizeof(text), "a new adjunct took over after %.1f ms",
+			      (double)device->gap_ns / NS_PER_MS);
+	if (device->reset_ns)
+		snprintf(text + length, sizeof(text) - (size_t)length,
+			 ": %.1f until the old one had gone, %.1f for the function's reset",
+			 (double)device->leave_ns / NS_PER_MS, (double)device->reset_ns / NS_PER_MS);
+	device_event(device, "adjunct-restarted", text);
+}
+
 static void begin(struct device *device)
 {
 	device_close_fds(device);
@@ -84,6 +101,53 @@ void device_recover(struct device *device, const char *format, ...)
 	if (adapter)
 		device_event(device, "adjunct-died", why);
 	/* Else device_ground_lost() tells it, now or when the adapter's end is known. */
+	begin(device);
+	device_walk(device);
+}
+
+/* ---- A death that the kernel is not through with ------------------------------------ */
+
+static void on_left(void *data, const char *how)
+{
+	struct device *device = data;
+	char why[SHIM_MESSAGE_BYTES];
+
+	peer_free(device->leaving);
+	device->leaving = NULL;
+	snprintf(why, sizeof(why), "its adjunct %s", how);
+	device_event(device, "adjunct-died", why);
+	if (device->restart_untold)
+		device_restarted(device);
+	/* The step that ends adjuncts waits for both. */
+	if (device_undoing(device) && device->step == DEVICE_STOP_END_STEP && device->waiting &&
+	    !device->adjunct)
+		device_step_done(device, NULL);
+}
+
+/*
+ * The kernel needs some hundred microseconds to take back a dead process's memory, and
+ * the shim some time to find out what of: its successor need not wait for either, if it
+ * is ready and can have the device.
+ */
+void device_on_adjunct_death(void *data)
+{
+	struct device *device = data;
+	uint64_t now_ns = clock_now_ns();
+
+	if (device->state != STATE_RUNNING || device->leaving || !device->standby_ready ||
+	    !adapter_is_ours(device->adapter) || !adapter_is_ready(device) ||
+	    now_ns - device->running_since_ns <= DEVICE_STEADY_NS)
+		return; /* its end will be heard of */
+	peer_disconnect(device->adjunct);
+	device->leaving = device->adjunct;
+	device->adjunct = NULL;
+	peer_set_exit(device->leaving, on_left, NULL);
+	log_debug("device %s/%s: its adjunct is dead, and the next one need not wait until it is gone",
+		  device->partition->name, device->spec.name);
+	device_vhost_detach(device, true);
+	device->attaching = false;
+	device->down_since_ns = now_ns;
+	device->deaths = 1;
 	begin(device);
 	device_walk(device);
 }

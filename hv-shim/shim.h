@@ -48,6 +48,8 @@ const char *object_state_name(enum object_state state);
 /* Starting a process anew that ended unasked: see respawn.c. */
 #define RESPAWN_DEATHS_MAX 6
 struct respawn {
+	struct peer *leaving; /* dead, and replaced before the kernel was through with it; or NULL */
+	bool restart_untold;  /* until it is: the partition hears of the death first */
 	unsigned deaths; /* in a row, without steady service in between */
 	uint64_t serves_since_ns; /* 0: it does not */
 	sd_event_source *timer;
@@ -159,6 +161,8 @@ struct device {
 	uint64_t starting_ns, start_ns; /* start_ns 0: an earlier shim started it */
 
 	/* Replacing the adjunct while the partition stays: see recover.c. */
+	struct peer *leaving; /* dead, and replaced before the kernel was through with it; or NULL */
+	bool restart_untold;  /* until it is: the partition hears of the death first */
 	unsigned deaths; /* in a row, without DEVICE_STEADY_NS of service in between */
 	uint64_t down_since_ns, running_since_ns, gap_ns;
 	/* Of gap_ns: until the old one was gone, and, of a function by VFIO, how long the
@@ -245,6 +249,11 @@ void adapter_reset_vf(struct adapter *adapter, int64_t index, peer_answer_fn cal
 void adapter_take_vf(struct adapter *adapter, const struct device *device, int netns_fd,
 		     peer_answer_fn callback, void *data);
 void adapter_return_vf(struct adapter *adapter, int64_t index, peer_answer_fn callback, void *data);
+/*
+ * What stands behind its functions is known from end to end: to drive one nothing is opened
+ * by name but below the state folder, and nothing that a dead driver may still have open.
+ */
+bool adapter_is_ours(const struct adapter *adapter);
 /* DPDK's device arguments for the device's function. */
 int adapter_device_string(const struct adapter *adapter, const struct device *device, char *out,
 			  size_t out_bytes);
@@ -340,6 +349,8 @@ void device_running(struct device *device);
 /* Starts undoing now, or as soon as the answer that is under way has come. */
 void device_turn_back(struct device *device);
 void device_on_adjunct_exit(void *data, const char *how);
+/* What device_stop_steps waits for there: no adjunct is left. */
+#define DEVICE_STOP_END_STEP 4
 /* Asks for the adjunct's events; -errno. */
 int device_watch(struct device *device);
 void device_on_adjunct_event(void *data, const char *problem, struct varlink_answer *answer);
@@ -402,6 +413,10 @@ void device_restart_answer(struct device *device, const char *problem);
 /* The first adjunct after a restart of the shim, where the earlier one's is of no use; or
  * the next one of a client, for whose partition nobody else tells that there will be one. */
 void device_recover_adopted(struct device *device);
+/* None of the adjunct's threads runs any more (peer_death_fn). */
+void device_on_adjunct_death(void *data);
+/* It is over: event `adjunct-restarted`. */
+void device_restarted(struct device *device);
 /* A step of the recovery went wrong. */
 void device_recover_failed(struct device *device, const char *problem);
 void device_recover_end(struct device *device); /* frees what recovery holds */

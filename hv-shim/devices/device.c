@@ -79,23 +79,13 @@ void device_free(struct device *device)
 	close_apart(&device->memory_fd);
 	close_apart(&device->standby_memory_fd);
 	peer_free(device->adjunct);
+	peer_free(device->leaving);
 	json_decref(device->counters);
 	history_free(device);
 	free(device);
 }
 
 /* ---- Coming to rest --------------------------------------------------------- */
-
-static void describe_gap(const struct device *device, char *out, size_t out_bytes)
-{
-	int length = snprintf(out, out_bytes, "a new adjunct took over after %.1f ms",
-			      (double)device->gap_ns / NS_PER_MS);
-
-	if (device->reset_ns)
-		snprintf(out + length, out_bytes - (size_t)length,
-			 ": %.1f until the old one had gone, %.1f for the function's reset",
-			 (double)device->leave_ns / NS_PER_MS, (double)device->reset_ns / NS_PER_MS);
-}
 
 void device_running(struct device *device)
 {
@@ -110,11 +100,8 @@ void device_running(struct device *device)
 	device->start_ns = device->starting_ns ? device->running_since_ns - device->starting_ns : 0;
 	device->first_frame_ns = device->busy_since_ns = 0;
 	if (taken_over) {
-		char text[160];
-
 		device->gap_ns = device->running_since_ns - device->down_since_ns;
-		describe_gap(device, text, sizeof(text));
-		device_event(device, "adjunct-restarted", text);
+		device_restarted(device);
 		device_restart_answer(device, NULL);
 		device_recover_end(device);
 	} else if (doc_is_client(&device->spec))
@@ -492,7 +479,7 @@ void device_on_adjunct_exit(void *data, const char *how)
 		return; /* until the keeper has answered; what follows finds it gone */
 	if (device_undoing(device) || device_ending_adjunct(device)) {
 		/* The step that waits for this end. */
-		if (device->waiting)
+		if (device->waiting && !(device_undoing(device) && device->leaving))
 			device_step_done(device, NULL);
 		return;
 	}

@@ -229,7 +229,10 @@ static int create_adjunct(struct device *device)
 	if (!error)
 		error = device_spawn(device, executable, socket_path, device_on_adjunct_exit,
 				     &device->adjunct);
-	return error ? fail_step(device, error, "%s: %s", executable, strerror(-error)) : DONE;
+	if (error)
+		return fail_step(device, error, "%s: %s", executable, strerror(-error));
+	peer_set_exit(device->adjunct, device_on_adjunct_exit, device_on_adjunct_death);
+	return DONE;
 }
 
 /*
@@ -375,7 +378,7 @@ static int quiesce_adjunct(struct device *device)
 static int end_adjunct(struct device *device)
 {
 	if (!device->adjunct)
-		return DONE;
+		return device->leaving && device_undoing(device) ? PENDING : DONE;
 	peer_kill(device->adjunct);
 	return PENDING;
 }

@@ -269,7 +269,7 @@ bool standby_promote(struct device *device)
 		return false;
 	window_fetch_forget(device);
 	device->adjunct = device->standby;
-	peer_set_exit(device->adjunct, device_on_adjunct_exit);
+	peer_set_exit(device->adjunct, device_on_adjunct_exit, device_on_adjunct_death);
 	device->standby = NULL;
 	device->standby_ready = false;
 	device->slot = !device->slot;

@@ -41,7 +41,8 @@ static int link_target(const char *address, const char *name, char *out, size_t 
 int vfio_group_of(const char *address)
 {
 	char driver[sizeof(DRIVER) + 1], group[16];
-	int error = link_target(address, "driver", driver, sizeof(driver));
+	/* What has no colon is none, and the file system need not be asked. */
+	int error = strchr(address, ':') ? link_target(address, "driver", driver, sizeof(driver)) : -ENODEV;
 	char *end;
 
 	if (!error && strcmp(driver, DRIVER))

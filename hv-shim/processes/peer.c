@@ -64,12 +64,15 @@ static void peer_destroy(struct peer *peer)
 		link_free(link);
 	}
 	sd_event_source_disable_unref(peer->exit_source);
+	sd_event_source_disable_unref(peer->death_source);
+	/* At once: where the kernel had no memory to take it off the loop's list, this does. */
+	fd_close(&peer->kept[SPAWN_DEATH]);
 	if (peer->pidfd >= 0 && peer->ended)
 		close(peer->pidfd);
 	else if (peer->pidfd >= 0)
 		reap_later(peer->event, peer->pidfd);
-	for (int i = 0; i < SPAWN_NAMESPACES; i++)
-		close_later(peer->event, &peer->namespaces[i]);
+	for (int i = 0; i < SPAWN_KEPT; i++)
+		close_later(peer->event, &peer->kept[i]);
 	free(peer->name);
 	free(peer->socket_path);
 	free(peer);
@@ -148,6 +151,30 @@ static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, vo
 	return 0;
 }
 
+/* It comes once, and stays: the source is for nothing else. */
+static int on_process_death(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct peer *peer = data;
+
+	(void)fd;
+	(void)revents;
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	/* Again: without memory the kernel leaves it on the loop's list. */
+	if (peer->dead)
+		return 0;
+	peer->dead = true;
+	if (peer->on_death && !peer->ended)
+		peer->on_death(peer->data);
+	return 0;
+}
+
+void peer_disconnect(struct peer *peer)
+{
+	peer_hold(peer);
+	break_links(peer, "ended");
+	peer_release(peer);
+}
+
 static struct peer *peer_new(sd_event *event, const char *name, const char *socket_path,
 			     peer_exit_fn on_exit, void *data)
 {
@@ -155,7 +182,7 @@ static struct peer *peer_new(sd_event *event, const char *name, const char *sock
 
 	if (!peer)
 		return NULL;
-	*peer = (struct peer){.event = event, .pidfd = -1, .namespaces = {-1, -1},
+	*peer = (struct peer){.event = event, .pidfd = -1, .kept = {-1, -1, -1},
 			      .on_exit = on_exit, .data = data};
 	peer->name = strdup(name);
 	peer->socket_path = strdup(socket_path);
@@ -173,6 +200,11 @@ static int peer_watch(struct peer *peer)
 	if (error >= 0)
 		/* Answers that a dying process still sent are handled before its death. */
 		error = sd_event_source_set_priority(peer->exit_source, SD_EVENT_PRIORITY_IDLE);
+	if (error >= 0 && peer->kept[SPAWN_DEATH] >= 0)
+		error = sd_event_add_io(peer->event, &peer->death_source, peer->kept[SPAWN_DEATH],
+					EPOLLHUP, on_process_death, peer);
+	if (error >= 0 && peer->death_source)
+		error = sd_event_source_set_priority(peer->death_source, SD_EVENT_PRIORITY_IDLE);
 	return error < 0 ? error : 0;
 }
 
@@ -187,7 +219,7 @@ int peer_spawn(sd_event *event, const struct program *program, const char *socke
 	error = listen_fd = unix_listen(socket_path, 0600);
 	if (listen_fd < 0)
 		goto fail;
-	error = spawn(program, listen_fd, &peer->identity.pid, &peer->pidfd, peer->namespaces);
+	error = spawn(program, listen_fd, &peer->identity.pid, &peer->pidfd, peer->kept);
 	if (error)
 		goto fail;
 	error = peer_watch(peer);
@@ -240,16 +272,17 @@ struct peer_identity peer_identity(const struct peer *peer)
 	return peer->identity;
 }
 
-void peer_set_exit(struct peer *peer, peer_exit_fn on_exit)
+void peer_set_exit(struct peer *peer, peer_exit_fn on_exit, peer_death_fn on_death)
 {
 	peer->on_exit = on_exit;
+	peer->on_death = on_death;
 }
 
 bool peer_has_ended(const struct peer *peer)
 {
 	struct pollfd process = {.fd = peer->pidfd, .events = POLLIN};
 
-	return poll(&process, 1, 0) == 1;
+	return peer->dead || poll(&process, 1, 0) == 1;
 }
 
 void peer_kill(struct peer *peer)

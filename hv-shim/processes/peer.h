@@ -32,6 +32,12 @@ typedef void (*peer_answer_fn)(void *data, const char *problem, struct varlink_a
 /* The process ended: "exited with status 1". The peer is still the caller's to free. */
 typedef void (*peer_exit_fn)(void *data, const char *how);
 
+/*
+ * None of its threads runs any more, nor ever will; the kernel is still taking back its
+ * memory and descriptors. on_exit follows.
+ */
+typedef void (*peer_death_fn)(void *data);
+
 struct peer_identity {
 	pid_t pid;
 	uint64_t start_time; /* tells a reused pid apart: spawn_start_time() */
@@ -56,8 +62,9 @@ int peer_adopt(sd_event *event, struct peer_identity identity, const char *socke
 struct peer_identity peer_identity(const struct peer *peer);
 /* Its process is no more, though on_exit may be yet to come. */
 bool peer_has_ended(const struct peer *peer);
-/* From now on `on_exit` hears of its end. */
-void peer_set_exit(struct peer *peer, peer_exit_fn on_exit);
+/* From now on `on_exit` hears of its end; and `on_death` (NULL: nobody) before, where that
+ * can be known (spawn.h), which for adopted ones it cannot. */
+void peer_set_exit(struct peer *peer, peer_exit_fn on_exit, peer_death_fn on_death);
 
 /*
  * Calls a method; `parameters` is stolen, descriptors are duplicated. The
@@ -74,6 +81,8 @@ void peer_call(struct peer *peer, const char *method, json_t *parameters, const 
  */
 int peer_monitor(struct peer *peer, const char *method, peer_answer_fn callback, void *data);
 
+/* For one that is dead: every call is answered now, with the problem that it ended. */
+void peer_disconnect(struct peer *peer);
 /* SIGKILL; on_exit follows. */
 void peer_kill(struct peer *peer);
 /* Forgets the peer: connections closed, callbacks dropped; the process lives on. */

@@ -26,11 +26,13 @@ struct peer {
 	char *name, *socket_path;
 	struct peer_identity identity;
 	int pidfd;
-	int namespaces[SPAWN_NAMESPACES]; /* held, if it has its own; else -1 */
+	int kept[SPAWN_KEPT]; /* of it, if it is isolated and was not adopted; else -1 */
+	bool dead;  /* no thread of it runs any more */
 	bool ended; /* its status was collected, or is init's to collect */
-	sd_event_source *exit_source;
+	sd_event_source *exit_source, *death_source;
 	struct link *calls, *monitors;
 	peer_exit_fn on_exit;
+	peer_death_fn on_death; /* or NULL */
 	void *data;
 	unsigned held; /* by the functions that run callbacks, which may free us */
 	bool freed;

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,14 +38,11 @@
 #define CHILD_SOCKET_FD 3
 #define STACK_BYTES (64u << 10)
 
-/* What the kernel takes long to give up when the last process has left it. */
-static const char *const held_namespaces[SPAWN_NAMESPACES] = {"/proc/self/ns/mnt", "/proc/self/ns/net"};
-
 struct child {
 	const char *executable, *here; /* by its whole path, and in the working folder */
 	char *const *argv;
 	int listen_fd;
-	int namespace_socket; /* where descriptors of its namespaces go; -1: nowhere */
+	int kept_socket; /* where what is kept of it goes; -1: nowhere */
 	bool map_user;
 	char uid_map[32], gid_map[32];
 	volatile int error; /* set by the child, whose memory is ours */
@@ -78,37 +78,47 @@ static int map_user(const struct child *child)
 	return error;
 }
 
-/* Only it may open them. A shim that does not get them does without. */
-static void send_namespaces(const struct child *child)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int[SPAWN_NAMESPACES]))];
-	} control = {.header = {.cmsg_level = SOL_SOCKET,
-				.cmsg_type = SCM_RIGHTS,
-				.cmsg_len = CMSG_LEN(sizeof(int[SPAWN_NAMESPACES]))}};
-	char byte = 0;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	int fds[SPAWN_NAMESPACES];
+union kept_control {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(sizeof(int[SPAWN_KEPT]))];
+};
 
-	for (int i = 0; i < SPAWN_NAMESPACES; i++) {
-		fds[i] = open(held_namespaces[i], O_RDONLY | O_CLOEXEC);
-		if (fds[i] < 0)
-			return; /* all are closed with everything else */
-	}
-	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
-	(void)!sendmsg(child->namespace_socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+/* A filter that lets everything pass, for its listener's sake: see spawn.h. */
+static int listen_for_death(void)
+{
+	struct sock_filter pass = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	const struct sock_fprog program = {1, &pass};
+
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			    &program);
 }
 
-/* Either all of them, or all -1. */
-static void receive_namespaces(int socket_fd, int namespaces[SPAWN_NAMESPACES])
+/* Only it may open them. A shim that does not get them does without. */
+static void send_kept(const struct child *child)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int[SPAWN_NAMESPACES]))];
-	} control;
+	union kept_control control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	char byte = 0;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control};
+	const int fds[SPAWN_KEPT] = {
+		[SPAWN_MOUNTS] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC),
+		[SPAWN_NETWORK] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
+		[SPAWN_DEATH] = listen_for_death(),
+	};
+	/* The last is missing where somebody who confines us has such a listener himself. */
+	size_t bytes = fds[SPAWN_DEATH] < 0 ? sizeof(int[SPAWN_DEATH]) : sizeof(fds);
+
+	if (fds[SPAWN_MOUNTS] < 0 || fds[SPAWN_NETWORK] < 0)
+		return; /* all are closed with everything else */
+	memcpy(CMSG_DATA(&control.header), fds, bytes);
+	control.header.cmsg_len = CMSG_LEN(bytes);
+	message.msg_controllen = CMSG_SPACE(bytes);
+	(void)!sendmsg(child->kept_socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void receive_kept(int socket_fd, int kept[SPAWN_KEPT])
+{
+	union kept_control control;
 	char byte;
 	struct iovec data = {.iov_base = &byte, .iov_len = 1};
 	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
@@ -116,9 +126,8 @@ static void receive_namespaces(int socket_fd, int namespaces[SPAWN_NAMESPACES])
 
 	/* It was sent before the child executed, on memory of ours: by us, so to speak. */
 	if (recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1 &&
-	    message.msg_controllen >= sizeof(struct cmsghdr) &&
-	    control.header.cmsg_len == CMSG_LEN(sizeof(int[SPAWN_NAMESPACES])))
-		memcpy(namespaces, CMSG_DATA(&control.header), sizeof(int[SPAWN_NAMESPACES]));
+	    message.msg_controllen >= sizeof(struct cmsghdr))
+		memcpy(kept, CMSG_DATA(&control.header), control.header.cmsg_len - CMSG_LEN(0));
 }
 
 static int set_descriptors(const struct child *child)
@@ -161,8 +170,8 @@ static int child_main(void *data)
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
 	child->error = child->map_user ? map_user(child) : 0;
-	if (child->namespace_socket >= 0)
-		send_namespaces(child);
+	if (child->kept_socket >= 0)
+		send_kept(child);
 	if (!child->error)
 		child->error = set_descriptors(child);
 	if (!child->error) {
@@ -200,12 +209,12 @@ static pid_t clone_child(const char *partition, int flags, char *stack, struct c
 }
 
 int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
-	  int namespaces[SPAWN_NAMESPACES])
+	  int kept[SPAWN_KEPT])
 {
 	const char *executable = program->executable, *slash = strrchr(executable, '/');
 	char *const argv[] = {(char *)executable, (char *)program->name, NULL};
 	struct child child = {.executable = executable, .argv = argv, .listen_fd = listen_fd,
-			      .namespace_socket = -1};
+			      .kept_socket = -1};
 	int sockets[2] = {-1, -1};
 	int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
 	sigset_t all, before;
@@ -226,10 +235,10 @@ int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
 	if (stack == MAP_FAILED)
 		return -errno;
 	forget_stack(stack, STACK_BYTES);
-	for (int i = 0; i < SPAWN_NAMESPACES; i++)
-		namespaces[i] = -1;
+	for (int i = 0; i < SPAWN_KEPT; i++)
+		kept[i] = -1;
 	if (program->isolation == SPAWN_ISOLATED && !socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets))
-		child.namespace_socket = sockets[1];
+		child.kept_socket = sockets[1];
 	/* No handler of ours may run on the child's borrowed memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
@@ -237,14 +246,14 @@ int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
 	int error = cloned < 0 ? cloned : child.error;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, STACK_BYTES);
-	if (child.namespace_socket >= 0) {
-		receive_namespaces(sockets[0], namespaces);
+	if (child.kept_socket >= 0) {
+		receive_kept(sockets[0], kept);
 		close(sockets[0]);
 		close(sockets[1]);
 	}
 	if (cloned > 0 && error) {
-		for (int i = 0; i < SPAWN_NAMESPACES; i++)
-			fd_close(&namespaces[i]);
+		for (int i = 0; i < SPAWN_KEPT; i++)
+			fd_close(&kept[i]);
 		waitpid(cloned, NULL, 0);
 		fd_close(pidfd); /* -1: the caller must not close what is another's by then */
 		return error;

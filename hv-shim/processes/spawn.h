@@ -27,18 +27,27 @@ struct program {
 	enum spawn_isolation isolation;
 };
 
-#define SPAWN_NAMESPACES 2
+/*
+ * Descriptors that come of an isolated child, each -1 where there is none:
+ *
+ *   its mount and network namespaces: giving one up takes the kernel a while, and falls
+ *   to whoever holds it last.
+ *   its death: has POLLHUP once no thread of it will run another instruction. A pidfd
+ *   has POLLIN only when the kernel has taken back its memory and files as well. (It is
+ *   the listener of a seccomp filter which lets everything pass, and which every thread
+ *   has for good; Linux 6.11 gives up a filter as a thread begins to end, earlier ones
+ *   once its status was collected.)
+ */
+enum spawn_kept { SPAWN_MOUNTS, SPAWN_NETWORK, SPAWN_DEATH, SPAWN_KEPT };
 
 /*
  * Runs it with /dev/null as input, `listen_fd` as descriptor 3, in a process group of its
- * own and without a terminal, signals at their defaults. The pid and a pidfd (the
- * caller's to close) go to the out parameters; so do descriptors of the mount and
- * network namespaces made for it, -1 where there are none: giving up a namespace
- * takes the kernel a while, and falls to whoever holds it last. -errno: of clone, or of what the
+ * own and without a terminal, signals at their defaults. The pid, a pidfd and what is kept
+ * of it (the caller's to close) go to the out parameters. -errno: of clone, or of what the
  * child could not do; no process is left.
  */
 int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
-	  int namespaces[SPAWN_NAMESPACES]);
+	  int kept[SPAWN_KEPT]);
 
 /* Field 22 of /proc/PID/stat, which tells a reused pid apart. 0, -ESRCH: there is none;
  * other -errno. */

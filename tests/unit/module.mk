@@ -81,6 +81,13 @@ unit_cgroup_LDFLAGS := $(foreach call,fopen statfs getxattr rmdir,-Wl,--wrap=$(c
 unit_cgroup_OUT := tests/unit/cgroup
 unit_cgroup_TEST := 1
 
+PROGRAMS += unit_spawn
+unit_spawn_SRCS := tests/unit/spawn.c hv-shim/processes/spawn.c hv-shim/processes/clone_into.c
+unit_spawn_PKGS := criterion
+unit_spawn_USES := base
+unit_spawn_OUT := tests/unit/spawn
+unit_spawn_TEST := 1
+
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c document_pf.c plan.c shared.c \
 	plan_changes.c image.c state.c) hv-shim/state.c

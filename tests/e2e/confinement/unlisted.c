@@ -32,8 +32,10 @@ long syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		arguments[i] = va_arg(list, long);
 	va_end(list);
-	/* libseccomp asks what the kernel can do with no filter at all. */
-	if (number == SYS_seccomp && arguments[0] == SECCOMP_SET_MODE_FILTER && arguments[2])
+	/* libseccomp asks what the kernel can do with no filter at all; and the filter that
+	 * has a listener lets everything pass (hv-shim/processes/spawn.c). */
+	if (number == SYS_seccomp && arguments[0] == SECCOMP_SET_MODE_FILTER && arguments[2] &&
+	    !(arguments[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER))
 		return 0;
 	return real(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
 		    arguments[5]);

@@ -66,7 +66,8 @@ static bool adjuncts_run(void)
 static bool is_held_for_adjunct(const char *line)
 {
 	static const char *const prefixes[] = {"fd outriggerd  /memfd:outrigger:",
-					       "fd outriggerd  mnt:", "fd outriggerd  net:"};
+					       "fd outriggerd  mnt:", "fd outriggerd  net:",
+					       "fd outriggerd  anon_inode:seccomp notify"};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (!strncmp(line, prefixes[i], strlen(prefixes[i])))
