@@ -13,14 +13,15 @@
 
 /* What arrives while an adjunct waits for its turn on a shared processor waits in
  * the receive ring: with 256 descriptors a TCP stream loses a frame in twelve. */
-#define RX_DESCRIPTORS_MAX 1024
-#define TX_DESCRIPTORS 256
-#define POOL_CACHE_FRAMES 128
-/* A pool must fill the descriptors, its cache and the bursts in hand. More would
- * be more pages to touch at a start, and to give back at an end. */
-#define POOL_FRAMES_MIN 511u
-#define RX_POOL_FRAMES_MAX 2047u
-#define TX_POOL_FRAMES(rx_frames) RTE_MAX((rx_frames) / 2, POOL_FRAMES_MIN)
+#define RX_DESCRIPTORS_MAX 1024u
+#define RX_DESCRIPTORS_MIN 128u
+#define TX_DESCRIPTORS 256u
+#define POOL_CACHE_FRAMES 128u
+/* What a pool has besides those in its ring's descriptors: its cache, which is let grow
+ * by half, and the bursts in hand. More would be more memory to fill at a start, and to
+ * give back at an end. */
+#define POOL_RESERVE_FRAMES (POOL_CACHE_FRAMES * 3 / 2 + 4 * BURST_FRAMES)
+#define TX_POOL_FRAMES (TX_DESCRIPTORS + POOL_RESERVE_FRAMES)
 #define FRAME_BYTES (sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE)
 #define POOL_FLAGS RTE_MEMPOOL_F_NO_IOVA_CONTIG
 /* What DPDK itself takes of the donated memory: queues, rings, port data. */
@@ -88,26 +89,31 @@ static int make_pools(struct device *device, unsigned tx_frames, unsigned rx_fra
 	return device->rx_pool ? 0 : -rte_errno;
 }
 
+/* Of both pools. */
+static size_t frames_for(unsigned rx_descriptors)
+{
+	return TX_POOL_FRAMES + rx_descriptors + POOL_RESERVE_FRAMES;
+}
+
 int device_make_pools(struct device *device)
 {
 	const struct adj_env *env = device->env;
 	size_t usable = env->memory_bytes > DPDK_OWN_BYTES ? env->memory_bytes - DPDK_OWN_BYTES : 0;
-	unsigned frames = RX_POOL_FRAMES_MAX;
+	unsigned descriptors = RX_DESCRIPTORS_MAX;
 
-	/* One less than a power of two is what the pool's ring can hold. */
-	while (frames >= POOL_FRAMES_MIN && (frames + TX_POOL_FRAMES(frames)) * MBUF_BYTES > usable)
-		frames /= 2;
-	if (frames < POOL_FRAMES_MIN) {
+	while (descriptors >= RX_DESCRIPTORS_MIN && frames_for(descriptors) * MBUF_BYTES > usable)
+		descriptors /= 2;
+	if (descriptors < RX_DESCRIPTORS_MIN) {
 		env->log(env, ADJ_LOG_ERROR,
 			 "%zu bytes of donated memory are too few; %zu would do", env->memory_bytes,
-			 DPDK_OWN_BYTES + 2 * POOL_FRAMES_MIN * MBUF_BYTES);
+			 DPDK_OWN_BYTES + frames_for(RX_DESCRIPTORS_MIN) * MBUF_BYTES);
 		return -ENOMEM;
 	}
-	int result = make_pools(device, TX_POOL_FRAMES(frames), frames);
+	int result = make_pools(device, TX_POOL_FRAMES, descriptors + POOL_RESERVE_FRAMES);
 
 	if (result)
-		env->log(env, ADJ_LOG_ERROR, "no room for %u packet buffers: %s",
-			 frames + TX_POOL_FRAMES(frames), rte_strerror(-result));
+		env->log(env, ADJ_LOG_ERROR, "no room for %zu packet buffers: %s",
+			 frames_for(descriptors), rte_strerror(-result));
 	return result;
 }
 
@@ -144,8 +150,7 @@ static int set_up_queues(struct device *device)
 {
 	uint16_t rx_descriptors = RX_DESCRIPTORS_MAX, tx_descriptors = TX_DESCRIPTORS;
 
-	/* As many buffers again for frames that have left the ring. */
-	while (rx_descriptors > (device->rx_pool->size + 1) / 2)
+	while (rx_descriptors + POOL_RESERVE_FRAMES > device->rx_pool->size)
 		rx_descriptors /= 2;
 	int result =
 		rte_eth_dev_adjust_nb_rx_tx_desc(device->port_id, &rx_descriptors, &tx_descriptors);
