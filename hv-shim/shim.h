@@ -462,6 +462,7 @@ void standby_detach(struct device *device);
 int device_socket_path(const struct device *device, unsigned slot, char out[SHIM_PATH_BYTES]);
 /* Donated memory, made and sealed; a descriptor, or -errno with device->message set. */
 int device_donate(struct device *device);
+bool device_has_huge_pages(void); /* donated memory would be made of them */
 int device_executable(struct device *device, char *out, size_t out_bytes);
 /* A process of its image, isolated and charged to its partition. -errno */
 int device_spawn(struct device *device, const char *executable, const char *socket_path,

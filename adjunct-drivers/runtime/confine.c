@@ -13,6 +13,9 @@
  *                             set, and the translation of the list below. A
  *                             standby does it while nobody waits for it; else it
  *                             is part of the last step.
+ *   adjunct_confine_files()   the empty root, early, where all that is left to open by name
+ *                             lies in one folder, which stays until the last step. To
+ *                             give up mounts the kernel waits for every processor.
  *   adjunct_confine_finish()  once the driver is up, before the shim hears so: an
  *                             empty root, no capabilities, the list below.
  *
@@ -21,11 +24,15 @@
  * instruction (confine_thread.c): only the serving thread can take the last step.
  * Anything that cannot be taken away fails the start.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <seccomp.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "confine.h"
+#include "log.h"
 #include "runtime.h"
 
 /* Sockets, eventfds, windows, what librte_vhost maps of a guest: some dozens. */
@@ -90,6 +97,25 @@ int adjunct_confine_prepare(const struct adj_ops *ops, bool donated)
 	return error;
 }
 
+static bool files_confined;
+
+int adjunct_confine_files(const char *folder)
+{
+	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int error = fd < 0 ? -errno : 0;
+
+	if (!error && namespaces_are_ours())
+		error = confine_empty_root(NULL);
+	if (!error && fchdir(fd))
+		error = -errno;
+	if (error)
+		log_error("cannot be confined to %s: %s", folder, strerror(-error));
+	if (fd >= 0)
+		close(fd);
+	files_confined = !error;
+	return error;
+}
+
 int adjunct_confine_finish(const struct adj_ops *ops, bool donated)
 {
 	static bool finished;
@@ -98,8 +124,10 @@ int adjunct_confine_finish(const struct adj_ops *ops, bool donated)
 		return 0;
 	int error = adjunct_confine_prepare(ops, donated);
 
+	if (!error && files_confined && chdir("/"))
+		error = -errno;
 	if (!error)
-		error = confine_serving_reach(namespaces_are_ours(), NULL, CONFINE_NONE);
+		error = confine_serving_reach(namespaces_are_ours() && !files_confined, NULL, CONFINE_NONE);
 	if (!error)
 		error = confine_seccomp_enforce(&program);
 	finished = !error;

@@ -107,6 +107,7 @@ struct runtime {
 
 	/* What env points to. */
 	char name[65], device[257], vhost_path[108];
+	char folder[257]; /* which names of files are relative to; empty: none */
 	size_t window_bytes;
 	int64_t vfio_group; /* of the device; -1: it is not VFIO's */
 	bool memory_huge; /* the donated memory is made of huge pages */
@@ -298,6 +299,8 @@ __attribute__((weak)) uint64_t eal_vfio_reset_ns(void);
  * the runtime's list. */
 int adjunct_confine_begin(void);
 int adjunct_confine_prepare(const struct adj_ops *ops, bool donated);
+/* From then on names are those below `folder`, by which it must have been called so far. */
+int adjunct_confine_files(const char *folder);
 int adjunct_confine_finish(const struct adj_ops *ops, bool donated);
 
 /* base64.c: standard alphabet with padding. `out` of encode holds 4 characters

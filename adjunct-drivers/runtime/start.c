@@ -44,10 +44,22 @@ static int driver_start(struct runtime *rt, const void *saved, int saved_bytes)
 	return 0;
 }
 
+/* A path in `text` that leads through the folder begins there. */
+static void relative(const struct runtime *rt, const char *text, char *out, size_t out_bytes)
+{
+	size_t length = strlen(rt->folder);
+	const char *folder = length ? strstr(text, rt->folder) : NULL;
+
+	if (folder && folder[length] == '/')
+		snprintf(out, out_bytes, "%.*s%s", (int)(folder - text), text, folder + length + 1);
+	else
+		snprintf(out, out_bytes, "%s", text);
+}
+
 static void request_adopt_common(struct runtime *rt, const struct start_request *request)
 {
 	snprintf(rt->name, sizeof(rt->name), "%s", request->name);
-	snprintf(rt->device, sizeof(rt->device), "%s", request->device);
+	relative(rt, request->device, rt->device, sizeof(rt->device));
 	rt->env.name = rt->name;
 	rt->env.device = rt->device;
 	rt->env.memory_bytes = request->memory_bytes;
@@ -59,7 +71,7 @@ static void request_adopt_common(struct runtime *rt, const struct start_request 
 static void request_adopt(struct runtime *rt, const struct start_request *request)
 {
 	request_adopt_common(rt, request);
-	snprintf(rt->vhost_path, sizeof(rt->vhost_path), "%s", request->path ? request->path : "");
+	relative(rt, request->path ? request->path : "", rt->vhost_path, sizeof(rt->vhost_path));
 	rt->dedicated = !strcmp(request->cpu, "dedicated");
 	rt->env.device_counts = request->taken >= 0;
 	rt->env.device_taken = request->taken >= 0 ? (uint32_t)request->taken : 0;
@@ -151,21 +163,21 @@ static int donation_take(struct runtime *rt, struct varlink_call *call)
 	return result;
 }
 
-static int standby_prepare(struct runtime *rt, struct varlink_call *call)
+static int standby_prepare(struct runtime *rt, struct varlink_call *call, bool spare)
 {
 	int result = vfio_take(rt, call, true, false);
 
 	if (!result)
 		result = donation_take(rt, call);
-	if (!result && rt->ops->prepare)
+	if (!result && rt->ops->prepare && !spare)
 		result = rt->ops->prepare(&rt->env, &rt->prepared);
-	if (!result)
+	if (!result && !spare)
 		memory_gather(rt);
 	return result;
 }
 
 /* All that can be done without donated memory. */
-static int spare_prepare(struct runtime *rt)
+static int bare_prepare(struct runtime *rt)
 {
 	int result = rt->ops->uses_dpdk && eal_prepare ? eal_prepare(&rt->env) : 0;
 
@@ -193,6 +205,7 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 		varlink_error_parameter(call, wrong);
 		return;
 	}
+	snprintf(rt->folder, sizeof(rt->folder), "%s", request.folder ? request.folder : "");
 	request_adopt_common(rt, &request);
 	rt->memory_later = !count;
 	int result = limit_locked(rt);
@@ -200,10 +213,12 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 	if (!result && rt->donated)
 		result = donated_begin(rt);
 	if (!result)
-		result = count ? standby_prepare(rt, call) : spare_prepare(rt);
+		result = count ? standby_prepare(rt, call, request.spare) : bare_prepare(rt);
 	if (!result)
 		result = (rt->ops->opens_nothing ? adjunct_confine_finish
 						 : adjunct_confine_prepare)(rt->ops, rt->donated);
+	if (!result && request.folder && !rt->ops->opens_nothing)
+		result = adjunct_confine_files(rt->folder);
 	if (result) {
 		rt->state = RUNTIME_FAILED;
 		runtime_answer_failed(rt, call, result);
@@ -216,7 +231,10 @@ void prepare_handle(struct varlink_call *call, json_t *parameters, void *context
 static const char *differs_from_prepared(const struct runtime *rt,
 					 const struct start_request *request)
 {
-	if (strcmp(rt->device, request->device))
+	char device[sizeof(rt->device)];
+
+	relative(rt, request->device, device, sizeof(device));
+	if (strcmp(rt->device, device))
 		return "device";
 	if (rt->vfio_group != request->vfio_group)
 		return "vfio_group";

@@ -167,11 +167,16 @@ const char *request_parse_client(json_t *parameters, struct start_request *out)
 
 const char *request_parse_prepare(json_t *parameters, struct start_request *out)
 {
+	json_t *folder = json_object_get(parameters, "folder");
 	const char *wrong = common_parse(parameters, out);
 
 	out->fds = 1;
 	out->vfio_fds = out->vfio_group < 0 ? 0 : 1; /* the container */
-	return wrong;
+	out->spare = json_is_true(json_object_get(parameters, "spare"));
+	if (wrong || !folder || json_is_null(folder))
+		return wrong;
+	out->folder = text_get(parameters, "folder", sizeof(((struct runtime *)0)->folder));
+	return out->folder && out->folder[0] == '/' ? NULL : "folder";
 }
 
 const char *request_parse_start(json_t *parameters, struct start_request *out)

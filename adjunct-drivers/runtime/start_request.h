@@ -12,7 +12,7 @@
 
 /* Everything Start was given, before anything acts on it. */
 struct start_request {
-	const char *name, *device, *cpu, *state, *path;
+	const char *name, *device, *cpu, *state, *path, *folder;
 	size_t memory_bytes;
 	json_int_t taken; /* -1: the device does not count */
 	json_int_t vfio_group; /* -1: the device is not VFIO's */
@@ -21,6 +21,7 @@ struct start_request {
 	unsigned vfio_fds;    /* those: the last */
 	bool donated;	      /* `cpu` is the partition's, when it lends it */
 	bool window_kept;     /* the standby has the window already */
+	bool spare;	      /* nothing is to be made in the memory yet */
 };
 
 /* Each NULL, or the name of the parameter that is wrong. The first reads what

@@ -83,6 +83,15 @@ static int make_huge(const char *name, int64_t bytes)
 	return fd;
 }
 
+bool device_has_huge_pages(void)
+{
+	int fd = make_huge("outrigger:one", HUGE_PAGE_BYTES);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int device_donate(struct device *device)
 {
 	char label[DEVICE_LABEL_BYTES], name[DEVICE_LABEL_BYTES + 16];

@@ -5,8 +5,9 @@
  *
  *   standby  has taken memory of its own, as much again, and brought DPDK up in it: it
  *            only has to open the device and the port. Where the document says so.
- *   spare    has no donated memory, but is started and confined as far as it goes, and
- *            DPDK is up. Every other device has one: a cold start makes no process.
+ *   spare    is started and confined as far as it goes, and DPDK is up; in donated memory,
+ *            unless that is of huge pages, in which it has touched what DPDK itself needs.
+ *            Every other device has one: a cold start makes no process.
  *
  * In what follows, and wherever it makes no difference, both are standbys: a member of
  * struct device, a name of a socket, an end. Event-loop thread.
@@ -38,6 +39,16 @@ static bool is_spare(const struct device *device)
 }
 
 static void start_now(struct device *device);
+
+/* Its memory, or -1: that comes when it takes over. What a spare has touched it is
+ * charged for; huge pages are taken, and cleared, as they are made. */
+static int make_memory(struct device *device, const char *device_string)
+{
+	if (!is_spare(device))
+		return device_donate(device);
+	/* A function of VFIO's is opened as DPDK comes up. */
+	return vfio_group_of(device_string) >= 0 || device_has_huge_pages() ? -1 : device_donate(device);
+}
 
 static int on_another(sd_event_source *source, uint64_t usec, void *data)
 {
@@ -192,8 +203,13 @@ static void prepare(struct device *device, const char *label, const char *device
 
 	/* Without it the adjunct says what is missing. The group is its predecessor's. */
 	fds[1] = group < 0 || is_spare(device) ? -1 : vfio_open_container();
+	if (is_spare(device))
+		json_object_set_new(parameters, "spare", json_true());
 	if (group >= 0)
 		json_object_set_new(parameters, "vfio_group", json_integer(group));
+	if (adapter_is_ours(device->adapter))
+		json_object_set_new(parameters, "folder",
+				    json_string(device->partition->shim->state_dir));
 	peer_call(device->standby, "org.outrigger.Adjunct.Prepare", parameters, fds,
 		  (unsigned)(fds[0] >= 0) + (fds[1] >= 0), device->partition->shim->start_ms,
 		  on_prepared, device);
@@ -210,16 +226,17 @@ static void start_now(struct device *device)
 	if (device->standby || device->standby_timer)
 		return;
 	device_label(device, label);
-	int memory_fd = is_spare(device) ? -1 : device_donate(device);
-	int error = memory_fd < 0 && !is_spare(device) ? memory_fd : 0;
+	int memory_fd = -1;
+	int error = adapter_device_string(device->adapter, device, device_string, sizeof(device_string));
 
+	if (!error) {
+		memory_fd = make_memory(device, device_string);
+		error = memory_fd < 0 && !is_spare(device) ? memory_fd : 0;
+	}
 	if (!error)
 		error = device_executable(device, executable, sizeof(executable));
 	if (!error)
 		error = device_socket_path(device, !device->slot, socket_path);
-	if (!error)
-		error = adapter_device_string(device->adapter, device, device_string,
-					      sizeof(device_string));
 	if (!error)
 		error = device_spawn(device, executable, socket_path, on_standby_exit,
 				     &device->standby);
@@ -259,13 +276,13 @@ void standby_end(struct device *device)
 
 bool standby_has_memory(const struct device *device)
 {
-	return device->standby_ready && !is_spare(device);
+	return device->standby_ready && device->standby_memory_fd >= 0;
 }
 
 bool standby_promote(struct device *device)
 {
 	/* It came too late for the memory to be its own, or is gone with what it had. */
-	if (!device->standby_ready || device->memory_sent != is_spare(device))
+	if (!device->standby_ready || device->memory_sent == (device->standby_memory_fd >= 0))
 		return false;
 	window_fetch_forget(device);
 	device->adjunct = device->standby;

@@ -61,7 +61,7 @@ static const int allowed[] = {
 	SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(getppid),
 	/* Its walls (base/confine.c), and the keeper's namespaces. */
 	SCMP_SYS(prctl), SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(unshare), SCMP_SYS(mount),
-	SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chdir),
+	SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chdir), SCMP_SYS(fchdir),
 	SCMP_SYS(landlock_create_ruleset), SCMP_SYS(landlock_add_rule),
 	SCMP_SYS(landlock_restrict_self), SCMP_SYS(seccomp),
 	/* TAP interfaces and rtnetlink, in keepers; functions by VFIO, and their registers. */

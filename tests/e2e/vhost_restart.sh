@@ -25,12 +25,16 @@ both_run() { device_is one/net0 running && device_is two/net0 running; }
 # with memfd_create; sendmsg is what it tells adjunct and keeper. The first one is
 # killed over the guest's first message, once the connection is stored. What it does
 # before there is a guest is counted first.
+spares() { grep -c 'net0: a spare waits' "$daemon_log"; }
+both_ready() { both_run && [ "$(spares)" -ge $(($1 + 2)) ]; } # SPARES-BEFORE: theirs, too
 dies_over_messages() { # SYSCALL FIRST NUMBER
-	local kills=0 deadline=$((SECONDS + 60)) from base
+	local kills=0 deadline=$((SECONDS + 60)) from base before
 	from=$(wc -l <"$daemon_log")
-	daemon_stop && doomed_start memfd_create 10000 && within 10 both_run || return 1
+	before=$(spares)
+	daemon_stop && doomed_start memfd_create 10000 && within 20 both_ready "$before" || return 1
 	base=$(grep -c ^memfd_create "$work/calls")
-	daemon_stop && doomed_start memfd_create $((base + 2)) && within 10 both_run || return 1
+	before=$(spares)
+	daemon_stop && doomed_start memfd_create $((base + 2)) && within 20 both_ready "$before" || return 1
 	base=$(grep -c "^$1" "$work/calls")
 	testpmd_launch two rxonly one
 	until more_prompts two 0; do
