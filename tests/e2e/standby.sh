@@ -77,6 +77,13 @@ kill_with_standby() {
 		kill_adjunct red || return 1
 	done
 }
+# Each restart after the death that led to it, though the one may be over before it is
+# known how the other came about.
+told_in_order() {
+	local told
+	told=$(grep -oE 'red/net0: adjunct-(died|restarted)' "$daemon_log" | uniq)
+	[ "$(head -n 1 <<<"$told")" = 'red/net0: adjunct-died' ] && [ "$(wc -l <<<"$told")" = $((2 * KILLS)) ]
+}
 # Whoever serves is killed as soon as it is there, so many times in a row.
 kill_newcomers() { # COUNT
 	local i pid last=none
@@ -100,6 +107,10 @@ check "the image that fits is found" [ "$(field '[.adjuncts[].image] | unique | 
 check "a program opens its device, and its frames come back" program_start red
 check "$KILLS deaths, a standby each: its frames come back" kill_with_standby
 check "what was lost is what dying adjuncts had in their hands" few_are_lost "$KILLS"
+check "each death was told, and then the restart" within 10 told_in_order
+# Linux 6.11 tells of a death before it takes back what the dead one had.
+[ "$(printf '%s\n' 6.11 "$(uname -r)" | sort -V | head -n 1)" != 6.11 ] ||
+	check "for that no standby waited" log_says 'red/net0: its adjunct is dead, and the next one need not wait'
 
 before=$lost
 on_request() {
