@@ -166,13 +166,14 @@ static void change_partition(struct shim *shim, struct change *change)
 	if (change->action == CHANGE_UPDATE) {
 		int error = partition_set_owner(partition, change->owner);
 
-		partition_set_memory(partition, change->memory_bytes);
+		partition_set_limits(partition, change->memory_bytes, change->cpus_milli);
 		state_changed(shim);
 		change_settle(&partition->change, error ? strerror(-error) : NULL);
 		return;
 	}
 	snprintf(partition->owner, sizeof(partition->owner), "%s", change->owner);
 	partition->memory_bytes = change->memory_bytes;
+	partition->cpus_milli = change->cpus_milli;
 	region_list_set(partition, change->regions, change->region_count);
 	partition_start(partition);
 }

@@ -21,7 +21,7 @@ struct change {
 	struct doc_adapter adapter;
 	struct doc_device device;
 	char partition[DOC_NAME_BYTES], owner[DOC_NAME_BYTES];
-	int64_t memory_bytes;
+	int64_t memory_bytes, cpus_milli;
 	struct doc_region regions[DOC_REGIONS_MAX];
 	size_t region_count;
 	bool settled;
@@ -34,6 +34,7 @@ struct plan {
 
 struct plan_error {
 	const char *error; /* a Varlink error's name */
+	unsigned line; /* of the document; 0: not known */
 	char message[SHIM_MESSAGE_BYTES];
 };
 
@@ -45,10 +46,11 @@ struct plan_error {
 int plan_document(const struct shim *shim, const struct document *document, bool prune,
 		  struct plan *out, struct plan_error *error);
 /*
- * What a partition's adjuncts and their standbys are given, once `plan` is carried out, fits
- * into what the document lets it have. 0; -EINVAL with *error filled. Of plan_document().
+ * What a partition's adjuncts and their standbys are given, and the processors that they
+ * have all of, once `plan` is carried out, fit into what the document lets it have; and
+ * that into the machine. 0; -EINVAL with *error filled. Of plan_document().
  */
-int plan_check_memory(const struct shim *shim, const struct document *document,
+int plan_check_limits(const struct shim *shim, const struct document *document,
 		      const struct plan *plan, struct plan_error *error);
 /*
  * Completes a device that a global adjunct serves: with the function of the device that it

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What decides and changes nothing, for tests too.
 LIBRARIES += shimplan
-shimplan_SRCS := $(addprefix hv-shim/,image.c objects.c plan.c plan_delete.c plan_json.c plan_memory.c plan_shared.c)
+shimplan_SRCS := $(addprefix hv-shim/,image.c objects.c plan.c plan_delete.c plan_json.c plan_limits.c plan_shared.c)
 shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd

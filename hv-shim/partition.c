@@ -217,10 +217,32 @@ int partition_set_owner(struct partition *partition, const char *owner)
 	return error;
 }
 
-void partition_set_memory(struct partition *partition, int64_t bytes)
+static void partition_limit(const struct partition *partition)
 {
-	partition->memory_bytes = bytes;
-	cgroup_limit_memory(partition->name, bytes);
+	cgroup_limit(partition->name, partition->memory_bytes, partition->cpus_milli);
+}
+
+void partition_set_limits(struct partition *partition, int64_t memory_bytes, int64_t cpus_milli)
+{
+	partition->memory_bytes = memory_bytes;
+	partition->cpus_milli = cpus_milli;
+	partition_limit(partition);
+}
+
+void partition_join_peer(const struct partition *partition, const struct varlink_conn *conn)
+{
+	pid_t pid;
+	uid_t uid;
+	int error = varlink_conn_peer(conn, &pid, &uid);
+
+	if (!error)
+		error = cgroup_add_program(partition->name, pid, uid);
+
+	/* Without groups the partition was told so when it started; one that has ended needs
+	 * no processor. */
+	if (error && error != -ESRCH && error != -ENOENT)
+		log_warning("partition %s: program %d is not charged to it: %s", partition->name,
+			    (int)pid, strerror(-error));
 }
 
 static int partition_open_socket(struct partition *partition)
@@ -265,7 +287,7 @@ static void partition_start_keeper(struct partition *partition)
 		error = shim_path(partition->shim, "keeper", partition->name, ".sock", socket_path);
 		if (!error) {
 			/* Its group is to have the limit before anybody is in it. */
-			cgroup_limit_memory(partition->name, partition->memory_bytes);
+			partition_limit(partition);
 			error = peer_spawn(partition->shim->event,
 					   &(struct program){.executable = executable,
 							     .name = partition->name,
@@ -301,7 +323,7 @@ bool partition_adopt(struct partition *partition, struct peer_identity identity)
 		partition_start(partition);
 		return false;
 	}
-	cgroup_limit_memory(partition->name, partition->memory_bytes);
+	partition_limit(partition);
 	partition->state = STATE_STARTING;
 	partition->adopting = true;
 	log_info("partition %s: adopting keeper %d", partition->name, identity.pid);

@@ -431,6 +431,15 @@ static bool regions_equal(const struct partition *live, const struct doc_partiti
 	return true;
 }
 
+static void add_cpus(char detail[SHIM_MESSAGE_BYTES], int64_t live_milli, int64_t want_milli)
+{
+	char live[DOC_CPUS_TEXT_BYTES], want[DOC_CPUS_TEXT_BYTES];
+
+	doc_cpus_format(live_milli, live);
+	doc_cpus_format(want_milli, want);
+	add_detail(detail, "cpus %s -> %s", live_milli ? live : "all", want_milli ? want : "all");
+}
+
 static int plan_partition(struct planner *planner, const struct doc_partition *want)
 {
 	const struct partition *live = partition_find(planner->shim, want->name);
@@ -441,7 +450,7 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 			      "partition %s: its regions are made with it; destroy it first to change "
 			      "them", want->name);
 	if (live && live->state != STATE_FAILED && !strcmp(live->owner, want->owner) &&
-	    live->memory_bytes == want->memory_bytes)
+	    live->memory_bytes == want->memory_bytes && live->cpus_milli == want->cpus_milli)
 		return 0;
 	change = plan_add(planner->plan,
 			  !live				? CHANGE_CREATE
@@ -452,6 +461,7 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 		return -ENOMEM;
 	strcpy(change->owner, want->owner);
 	change->memory_bytes = want->memory_bytes;
+	change->cpus_milli = want->cpus_milli;
 	memcpy(change->regions, want->regions, sizeof(change->regions));
 	change->region_count = want->region_count;
 	if (live && live->state == STATE_FAILED)
@@ -462,6 +472,8 @@ static int plan_partition(struct planner *planner, const struct doc_partition *w
 	if (live && live->memory_bytes != want->memory_bytes)
 		add_detail(change->detail, "memory %lldM -> %lldM", (long long)live->memory_bytes >> 20,
 			   (long long)want->memory_bytes >> 20);
+	if (live && live->cpus_milli != want->cpus_milli)
+		add_cpus(change->detail, live->cpus_milli, want->cpus_milli);
 	return 0;
 }
 
@@ -498,7 +510,7 @@ int plan_document(const struct shim *shim, const struct document *document, bool
 					result = plan_device(planner, partition, &partition->devices[d]);
 		}
 	if (!result)
-		result = plan_check_memory(shim, document, out, error);
+		result = plan_check_limits(shim, document, out, error);
 	if (result)
 		plan_free(out);
 	free(planner);

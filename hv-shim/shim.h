@@ -99,7 +99,7 @@ struct partition {
 	struct shim *shim;
 	char name[DOC_NAME_BYTES], owner[DOC_NAME_BYTES];
 	uid_t uid; /* the owner's */
-	int64_t memory_bytes; /* the limit of its control group; 0: none */
+	int64_t memory_bytes, cpus_milli; /* the limits of its control group; 0: none */
 	enum object_state state;
 	char message[SHIM_MESSAGE_BYTES];
 	struct peer *keeper;
@@ -272,7 +272,10 @@ void partition_check(struct partition *partition); /* a device is gone */
 /* Whom the partition's sockets belong to. -ENOENT: no such user. */
 int partition_set_owner(struct partition *partition, const char *owner);
 /* What its control group may take at most; 0: no limit. */
-void partition_set_memory(struct partition *partition, int64_t bytes);
+void partition_set_limits(struct partition *partition, int64_t memory_bytes, int64_t cpus_milli);
+/* The process at the other end is the partition's from now on: charged to it, within its
+ * share. */
+void partition_join_peer(const struct partition *partition, const struct varlink_conn *conn);
 void partition_free(struct partition *partition);
 
 /* ---- device.c, device_steps.c ------------------------------------------------ */

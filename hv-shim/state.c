@@ -76,6 +76,7 @@ static int add_partition(const struct partition *partition, json_t *list, json_t
 	strcpy(none.name, partition->name);
 	strcpy(none.owner, partition->owner);
 	none.memory_bytes = partition->memory_bytes;
+	none.cpus_milli = partition->cpus_milli;
 	for (size_t i = 0; i < partition->region_count; i++)
 		none.regions[none.region_count++] = partition->regions[i].spec;
 	json_t *object = doc_partition_to_json(&none);
@@ -274,6 +275,7 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 		if (!partition)
 			memory_end();
 		partition->memory_bytes = spec->memory_bytes;
+		partition->cpus_milli = spec->cpus_milli;
 		region_list_set(partition, spec->regions, spec->region_count);
 		bool keeper = partition_adopt(partition, state_process(processes, "keeper",
 								      spec->name));

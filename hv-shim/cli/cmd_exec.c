@@ -74,7 +74,7 @@ int cmd_exec(struct cli *cli)
 	int status;
 
 	if (cli_call(cli, output_subject("partition", cli->arguments[0]), "OpenNamespace",
-		     json_pack("{s:s}", "name", cli->arguments[0]), CLI_LOOKUP_NS,
+		     json_pack("{s:s,s:b}", "name", cli->arguments[0], "join", 1), CLI_LOOKUP_NS,
 		     &answer) != CLI_DONE)
 		return CLI_FAILED;
 	status = join(cli, &answer);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "clock.h"
 #include "cmd_device.h"
 #include "output.h"
 #include "yaml_tree.h"
@@ -51,6 +52,22 @@ int cmd_partition_list(struct cli *cli)
 	return CLI_DONE;
 }
 
+static void show_processors(struct libscols_table *facts, const json_t *partition)
+{
+	bool kept = value_true(partition, "cpus_enforced");
+
+	if (json_object_get(partition, "charged_cpu_us"))
+		output_fact(facts, "charged", PAINT_NONE, "%s of processor time",
+			    unit_duration(value_number(partition, "charged_cpu_us") * NS_PER_US).text);
+	if (json_object_get(partition, "cpus_milli"))
+		output_fact(facts, "share", kept ? PAINT_NONE : PAINT_BAD, "%g%% of a processor%s",
+			    (double)value_number(partition, "cpus_milli") / 10,
+			    kept ? "" : ", which the kernel does not keep: see outrigger log");
+	if (value_number(partition, "throttled_us") > 0)
+		output_fact(facts, "held up", PAINT_NONE, "%s, for more time than that",
+			    unit_duration(value_number(partition, "throttled_us") * NS_PER_US).text);
+}
+
 int cmd_partition_show(struct cli *cli)
 {
 	struct varlink_answer answer;
@@ -86,6 +103,7 @@ int cmd_partition_show(struct cli *cli)
 	if (value_number(partition, "memory_kills") > 0)
 		output_fact(facts, "killed", PAINT_BAD, "%lld times, for more memory than that",
 			    (long long)value_number(partition, "memory_kills"));
+	show_processors(facts, partition);
 	output_table_print(facts, "");
 	putchar('\n');
 	device_table(json_object_get(partition, "devices"), false);

@@ -155,6 +155,28 @@ static void show_partitions(const json_t *partitions, const json_t *adjuncts)
 	output_table_print(table, "no partitions: `outrigger up -f FILE` makes some");
 }
 
+/* Limits that the document sets and the kernel does not keep. */
+static void show_limits(const json_t *status, const json_t *partition)
+{
+	bool cpus = value_is_set(partition, "cpus_milli") && !value_true(partition, "cpus_enforced");
+	bool memory = value_is_set(partition, "memory_bytes") &&
+		      !value_true(partition, "memory_enforced");
+	const char *why = value_is_set(status, "no_groups") ? value_text(status, "no_groups")
+							    : "the kernel has no controller for it here";
+	char *message;
+
+	if (!cpus && !memory)
+		return;
+	output_need(asprintf(&message, "its limit of %s%s%s is not kept: %s",
+			     cpus ? "processors" : "", cpus && memory ? " and " : "",
+			     memory ? "memory" : "", why) >= 0);
+	json_t *trouble = json_pack("{s:s}", "message", message);
+	output_need(trouble != NULL);
+	output_trouble(trouble, NULL, value_text(partition, "name"));
+	json_decref(trouble);
+	free(message);
+}
+
 /* What is wrong, with whom, last: where the eye ends. */
 static void show_troubles(const json_t *status)
 {
@@ -163,10 +185,12 @@ static void show_troubles(const json_t *status)
 
 	json_array_foreach(json_object_get(status, "adapters"), i, object)
 		output_trouble(object, NULL, value_text(object, "name"));
-	json_array_foreach(json_object_get(status, "partitions"), i, object)
+	json_array_foreach(json_object_get(status, "partitions"), i, object) {
+		show_limits(status, object);
 		json_array_foreach(json_object_get(object, "devices"), j, device)
 			output_trouble(device, value_text(object, "name"),
 				       value_text(device, "name"));
+	}
 }
 
 int cmd_status(struct cli *cli)

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "../events/events.h"
 #include "log.h"
+#include "../processes/cgroup.h"
 #include "status.h"
 #include "text/org.outrigger.Shim.varlink.h"
 
@@ -47,10 +48,15 @@ static void refuse_document(struct varlink_call *call, const char *file, const s
 }
 
 static void start_or_refuse(struct shim *shim, struct varlink_call *call, int result,
-			    struct plan *plan, const struct plan_error *error, bool plain)
+			    struct plan *plan, const struct plan_error *error, const char *file,
+			    bool plain)
 {
 	if (result == -ENOMEM)
 		varlink_errorf(call, "org.outrigger.Shim.Failed", "out of memory");
+	else if (result && error->line)
+		varlink_error(call, error->error,
+			      json_pack("{s:s,s:s,s:i}", "message", error->message, "file", file, "line",
+					(int)error->line));
 	else if (result)
 		varlink_errorf(call, error->error, "%s", error->message);
 	else
@@ -83,7 +89,7 @@ static void handle_apply(struct varlink_call *call, json_t *parameters, void *co
 	result = plan_document(shim, &document, prune, &plan, &error);
 	document_free(&document);
 	if (result || !dry_run) {
-		start_or_refuse(shim, call, result, &plan, &error, false);
+		start_or_refuse(shim, call, result, &plan, &error, file, false);
 		return;
 	}
 	/* Nothing will settle, so one answer says it all, with `more` too. */
@@ -100,7 +106,7 @@ static void handle_down(struct varlink_call *call, json_t *parameters, void *con
 
 	if (!varlink_call_unpack(call, parameters, "{}") || is_busy(shim, call))
 		return;
-	start_or_refuse(shim, call, plan_delete(shim, NULL, &plan), &plan, &error, false);
+	start_or_refuse(shim, call, plan_delete(shim, NULL, &plan), &plan, &error, "", false);
 }
 
 static void handle_create_partition(struct varlink_call *call, json_t *parameters, void *context)
@@ -132,7 +138,7 @@ static void handle_create_partition(struct varlink_call *call, json_t *parameter
 	struct document document = {.partitions = &partition, .partition_count = 1};
 	result = plan_document(shim, &document, false, &plan, &error);
 	doc_partition_free(&partition);
-	start_or_refuse(shim, call, result, &plan, &error, true);
+	start_or_refuse(shim, call, result, &plan, &error, "partition", true);
 }
 
 static void handle_destroy_partition(struct varlink_call *call, json_t *parameters, void *context)
@@ -145,7 +151,7 @@ static void handle_destroy_partition(struct varlink_call *call, json_t *paramete
 	if (!varlink_call_unpack(call, parameters, "{s:s}", "name", &name) || is_busy(shim, call) ||
 	    !want_partition(shim, call, name))
 		return;
-	start_or_refuse(shim, call, plan_delete(shim, name, &plan), &plan, &error, true);
+	start_or_refuse(shim, call, plan_delete(shim, name, &plan), &plan, &error, "", true);
 }
 
 /* ---- Questions ------------------------------------------------------------------------ */
@@ -156,12 +162,16 @@ static void handle_get_status(struct varlink_call *call, json_t *parameters, voi
 
 	if (!varlink_call_unpack(call, parameters, "{}"))
 		return;
-	varlink_reply(call, json_pack("{s:s,s:i,s:b,s:s,s:I,s:o,s:o,s:o}", "version", OTR_VERSION,
-				      "pid", (int)getpid(), "rootless", shim->rootless, "state_dir",
-				      shim->state_dir, "uptime_ns",
-				      (json_int_t)(clock_now_ns() - shim->started_ns), "adapters",
-				      status_adapters(shim), "partitions", status_partitions(shim),
-				      "adjuncts", status_adjuncts(shim)));
+	json_t *answer = json_pack("{s:s,s:i,s:b,s:s,s:I,s:o,s:o,s:o}", "version", OTR_VERSION, "pid",
+				   (int)getpid(), "rootless", shim->rootless, "state_dir",
+				   shim->state_dir, "uptime_ns",
+				   (json_int_t)(clock_now_ns() - shim->started_ns), "adapters",
+				   status_adapters(shim), "partitions", status_partitions(shim),
+				   "adjuncts", status_adjuncts(shim));
+
+	if (cgroup_why_not())
+		json_object_set_new(answer, "no_groups", json_string(cgroup_why_not()));
+	varlink_reply(call, answer);
 }
 
 static void handle_list_partitions(struct varlink_call *call, json_t *parameters, void *context)
@@ -302,9 +312,13 @@ static void handle_open_namespace(struct varlink_call *call, json_t *parameters,
 	struct partition *partition;
 	const char *name;
 
-	if (!varlink_call_unpack(call, parameters, "{s:s}", "name", &name) ||
+	int join = 0;
+
+	if (!varlink_call_unpack(call, parameters, "{s:s,s?b}", "name", &name, "join", &join) ||
 	    !(partition = want_partition(context, call, name)))
 		return;
+	if (join)
+		partition_join_peer(partition, varlink_call_conn(call));
 	struct namespace_job *job =
 		partition->state == STATE_RUNNING ? calloc(1, sizeof(*job)) : NULL;
 	if (!job) {

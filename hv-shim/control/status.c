@@ -100,6 +100,19 @@ static bool has_namespace(const struct partition *partition)
 	return false;
 }
 
+void status_put_share(json_t *object, const struct partition *partition)
+{
+	uint64_t usec;
+
+	if (partition->cpus_milli) {
+		json_object_set_new(object, "cpus_milli", json_integer(partition->cpus_milli));
+		json_object_set_new(object, "cpus_enforced",
+				    json_boolean(cgroup_cpu_limit(partition->name)));
+	}
+	if (cgroup_cpu_throttled(partition->name, &usec))
+		json_object_set_new(object, "throttled_us", json_integer((json_int_t)usec));
+}
+
 json_t *status_partition(const struct partition *partition)
 {
 	char path[SHIM_PATH_BYTES] = "";
@@ -122,6 +135,7 @@ json_t *status_partition(const struct partition *partition)
 	}
 	if (cgroup_memory_kills(partition->name, &value))
 		json_object_set_new(object, "memory_kills", json_integer((json_int_t)value));
+	status_put_share(object, partition);
 	if (cgroup_cpu(partition->name, &value))
 		json_object_set_new(object, "charged_cpu_us", json_integer((json_int_t)value));
 	return object;

@@ -7,6 +7,8 @@
 
 json_t *status_adapters(const struct shim *shim);
 json_t *status_partition(const struct partition *partition);
+/* Its share of processors, into an object about it; nothing, if it has none. */
+void status_put_share(json_t *object, const struct partition *partition);
 json_t *status_partitions(const struct shim *shim);
 json_t *status_device(const struct device *device);
 /* All, or those of one partition. */

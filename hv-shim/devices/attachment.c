@@ -248,6 +248,10 @@ void attachment_open(struct device *device, struct varlink_call *call)
 		error = watch_program(attachment);
 	if (!error)
 		error = make_window(attachment, (uint32_t)device->spec.ring_entries);
+	/* Who lends its adjunct a processor shares one with it; elsewhere a program stays where
+	 * its user put it, unless there is a share to keep. */
+	if (!error && (device->partition->cpus_milli || device->spec.adjunct.cpu == DOC_CPU_DONATED))
+		partition_join_peer(device->partition, attachment->conn);
 	if (error)
 		goto fail;
 	attachment->call = call;

@@ -220,6 +220,7 @@ int device_spawn(struct device *device, const char *executable, const char *sock
 	return peer_spawn(shim_of(device)->event,
 			  &(struct program){.executable = executable, .name = label,
 					    .partition = device->partition->name,
+					    .device = device->spec.name,
 					    .isolation = SPAWN_ISOLATED},
 			  socket_path, on_exit, device, out);
 }

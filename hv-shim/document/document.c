@@ -225,6 +225,8 @@ static int read_partition(struct reader *r, json_t *object, struct doc_partition
 
 	if (!error && partition->memory_bytes % MIB)
 		error = reader_refuse(r, object, "memory", "is not a whole number of MiB");
+	if (r->tree && json_object_get(object, "cpus"))
+		partition->cpus_line = yaml_tree_line_of_key(r->tree, object, "cpus");
 	if (!error)
 		error = read_regions(r, object, partition);
 	if (!error)

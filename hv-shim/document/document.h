@@ -33,6 +33,9 @@
 #define DOC_VFS_MAX 256 /* what cards have */
 #define DOC_EMBEDDED_VFS_MAX 64
 #define DOC_REGIONS_MAX 8 /* per partition */
+/* A share of processors, in thousandths of one: what the kernel can tell apart. */
+#define DOC_CPUS_MIN 10
+#define DOC_CPUS_MAX 1024000
 #define DOC_MTU_MIN 68
 #define DOC_MTU_MAX 2016
 
@@ -111,6 +114,8 @@ struct doc_partition {
 	char name[DOC_NAME_BYTES];
 	char owner[DOC_NAME_BYTES]; /* user name or uid; empty: the shim's user */
 	int64_t memory_bytes; /* all that its adjuncts and keeper take; 0: no limit */
+	int64_t cpus_milli; /* of processor time, all that is its; 0: no limit */
+	unsigned cpus_line; /* where the document says so; 0: not known */
 	struct doc_region regions[DOC_REGIONS_MAX];
 	size_t region_count;
 	struct doc_device *devices;
@@ -176,6 +181,9 @@ bool doc_name_valid(const char *name);
 /* 0 or -EINVAL. */
 int doc_mac_parse(const char *text, uint8_t mac[6]);
 #define DOC_MAC_TEXT_BYTES 18
+/* "50%": of one processor. */
+#define DOC_CPUS_TEXT_BYTES 24
+void doc_cpus_format(int64_t cpus_milli, char text[DOC_CPUS_TEXT_BYTES]);
 void doc_mac_format(const uint8_t mac[6], char text[DOC_MAC_TEXT_BYTES]);
 /* Locally administered and unicast, the same for the same names. */
 void doc_mac_from_names(const char *partition, const char *device, uint8_t mac[6]);

@@ -156,6 +156,57 @@ static int read_size(struct reader *r, const json_t *object, const struct field 
 	return 0;
 }
 
+/* "50%" or "12.5%", in thousandths of a processor; -1: it is not of that form. */
+static int64_t parse_percent(const char *text)
+{
+	int64_t tenths = 0;
+	const char *c = text;
+
+	for (; isdigit((unsigned char)*c) && tenths <= DOC_CPUS_MAX; c++)
+		tenths = 10 * tenths + (*c - '0');
+	if (c == text)
+		return -1;
+	tenths *= 10;
+	if (*c == '.' && isdigit((unsigned char)c[1])) {
+		tenths += c[1] - '0';
+		c += 2;
+	}
+	return strcmp(c, "%") ? -1 : tenths;
+}
+
+/* How many processors: 1.5. */
+static int64_t count_processors(double number)
+{
+	const double milli = number * 1000;
+
+	/* Beyond the limits, whatever they are: the caller says so. */
+	if (milli < 0 || milli > DOC_CPUS_MAX)
+		return milli < 0 ? 0 : DOC_CPUS_MAX + 1;
+	int64_t rounded = (int64_t)(milli + 0.5);
+	return milli - (double)rounded < 1e-6 && (double)rounded - milli < 1e-6 ? rounded : -1;
+}
+
+static int read_cpus(struct reader *r, const json_t *object, const struct field *f, json_t *value,
+		     int64_t *out)
+{
+	char least[DOC_CPUS_TEXT_BYTES], most[DOC_CPUS_TEXT_BYTES];
+	int64_t cpus_milli = json_is_string(value)   ? parse_percent(json_string_value(value))
+			     : json_is_number(value) ? count_processors(json_number_value(value))
+						     : -1;
+
+	if (cpus_milli < 0)
+		return reader_refuse(r, object, f->key,
+				     "is not a share of processors: write 50%% for half of one, or 1.5 "
+				     "(thousandths of one are the smallest parts)");
+	doc_cpus_format(f->minimum, least);
+	doc_cpus_format(f->maximum, most);
+	if (cpus_milli < f->minimum || cpus_milli > f->maximum)
+		return reader_refuse(r, object, f->key, "is not from %s to %s of a processor", least,
+				     most);
+	*out = cpus_milli;
+	return 0;
+}
+
 static int read_word(struct reader *r, const json_t *object, const struct field *f, json_t *value,
 		     int *out)
 {
@@ -296,6 +347,8 @@ static int read_field(struct reader *r, const json_t *object, const struct field
 		return read_guid(r, object, f, value, out);
 	case FIELD_SIZE:
 		return read_size(r, object, f, value, out);
+	case FIELD_CPUS:
+		return read_cpus(r, object, f, value, out);
 	case FIELD_ADDRESSES:
 		return read_addresses(r, object, f, value, out);
 	case FIELD_OWNER:
@@ -325,7 +378,8 @@ static void set_fallbacks(const struct field *fields, void *out)
 	for (const struct field *f = fields; f->key; f++) {
 		void *at = (char *)out + f->offset;
 
-		if (f->type == FIELD_INTEGER || f->type == FIELD_POWER || f->type == FIELD_SIZE)
+		if (f->type == FIELD_INTEGER || f->type == FIELD_POWER || f->type == FIELD_SIZE ||
+		    f->type == FIELD_CPUS)
 			*(int64_t *)at = f->fallback;
 		else if (f->type == FIELD_BOOLEAN)
 			*(bool *)at = f->fallback != 0;

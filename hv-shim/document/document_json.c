@@ -37,6 +37,14 @@ static json_t *mac_to_json(const uint8_t *mac)
 	return json_string(text);
 }
 
+static json_t *cpus_to_json(int64_t cpus_milli)
+{
+	char text[DOC_CPUS_TEXT_BYTES];
+
+	doc_cpus_format(cpus_milli, text);
+	return json_string(text);
+}
+
 static bool field_is_left_out(const struct field *f, const void *at)
 {
 	static const uint8_t no_mac[6];
@@ -48,6 +56,7 @@ static bool field_is_left_out(const struct field *f, const void *at)
 	case FIELD_ADDRESSES: return !*(const char *)at;
 	case FIELD_INTEGER:
 	case FIELD_POWER:
+	case FIELD_CPUS:
 	case FIELD_SIZE: return *(const int64_t *)at == f->fallback;
 	case FIELD_MAC: return !memcmp(at, no_mac, sizeof(no_mac));
 	case FIELD_BOOLEAN:
@@ -72,6 +81,7 @@ static json_t *field_to_json(const struct field *f, const void *at)
 	case FIELD_SIZE: return json_integer(*(const int64_t *)at);
 	case FIELD_BOOLEAN: return json_boolean(*(const bool *)at);
 	case FIELD_WORD: return json_string(f->words[*(const int *)at]);
+	case FIELD_CPUS: return cpus_to_json(*(const int64_t *)at);
 	case FIELD_MAC: return mac_to_json(at);
 	case FIELD_ADDRESSES: return addresses_to_json(at);
 	case FIELD_ADJUNCT:

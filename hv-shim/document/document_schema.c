@@ -81,6 +81,8 @@ const struct field doc_partition_fields[] = {
 	{"owner", FIELD_OWNER, AT(doc_partition, owner)},
 	{"memory", FIELD_SIZE, AT(doc_partition, memory_bytes), .minimum = MIB,
 	 .maximum = 1024 * 1024 * MIB},
+	{"cpus", FIELD_CPUS, AT(doc_partition, cpus_milli), .minimum = DOC_CPUS_MIN,
+	 .maximum = DOC_CPUS_MAX},
 	{NULL},
 };
 
@@ -129,6 +131,16 @@ int doc_mac_parse(const char *text, uint8_t mac[6])
 	}
 	memcpy(mac, bytes, 6);
 	return 0;
+}
+
+void doc_cpus_format(int64_t cpus_milli, char text[DOC_CPUS_TEXT_BYTES])
+{
+	const long long percent = cpus_milli / 10, tenths = cpus_milli % 10;
+
+	if (tenths)
+		snprintf(text, DOC_CPUS_TEXT_BYTES, "%lld.%lld%%", percent, tenths);
+	else
+		snprintf(text, DOC_CPUS_TEXT_BYTES, "%lld%%", percent);
 }
 
 void doc_mac_format(const uint8_t mac[6], char text[DOC_MAC_TEXT_BYTES])

@@ -17,6 +17,7 @@ enum field_type {
 	FIELD_MAC,       /* uint8_t[6], unicast */
 	FIELD_GUID,      /* uint64_t, "00:11:22:33:44:55:66:77" */
 	FIELD_SIZE,      /* int64_t bytes; "32M", from minimum to maximum */
+	FIELD_CPUS,      /* int64_t thousandths of a processor; "50%" or 1.5, as FIELD_SIZE */
 	FIELD_POWER,     /* int64_t, a power of two from minimum to maximum */
 	FIELD_ADDRESSES, /* one CIDR or a list of them */
 	FIELD_OWNER,     /* char[DOC_NAME_BYTES]: a user name or a uid */

@@ -44,6 +44,8 @@ struct otr_net {
 	struct service_cell *cell;
 	uint32_t dispatch; /* the number of the last one; the cell's can be anything */
 	bool yields_busy;  /* which ended with its quantum */
+	uint64_t stuck_since_ns; /* 0: the last one was handed back; else when it was begun that */
+	uint32_t stuck_after;	 /* ... followed the one handed back last */
 	unsigned hot_misses; /* in a row: it was there, and did not get the processor */
 	uint64_t quantum_ns; /* of the yields that the library makes by itself */
 	bool owed;           /* since the last call it was left something to do */

@@ -46,9 +46,17 @@ static bool handed_back(const struct service_cell *cell, uint32_t number, uint32
 	return *word >> SERVICE_HANDBACK_BITS == number;
 }
 
-/* It keeps what it was lent: the shim ends it, if it has been there all that time. */
-static int overdue(struct otr_net *net, uint64_t waited_ns)
+/*
+ * It keeps what it was lent: the shim ends it, if it has been there all that time, and that
+ * was long enough for what share of processors the partition has. Several dispatches in a
+ * row may wait for the same one to be handed back.
+ */
+static int overdue(struct otr_net *net, uint32_t word, uint64_t begun_ns)
 {
+	if (!net->stuck_since_ns || net->stuck_after != word)
+		net->stuck_since_ns = begun_ns;
+	net->stuck_after = word;
+	uint64_t waited_ns = clock_now_ns() - net->stuck_since_ns;
 	struct varlink_conn *conn;
 	struct varlink_answer answer;
 	int error = otr_connect(net->path, &conn);
@@ -102,12 +110,11 @@ static int yield(struct otr_net *net, uint64_t quantum_ns, uint64_t *used_ns)
 			futex_wait_until(&cell->handback, word, late_ns);
 		atomic_store_explicit(&cell->waiting, 0, memory_order_relaxed);
 	}
-	uint64_t waited_ns = clock_now_ns() - begun_ns;
-
 	if (used_ns)
-		*used_ns = waited_ns;
+		*used_ns = clock_now_ns() - begun_ns;
 	if (!back)
-		return overdue(net, waited_ns);
+		return overdue(net, word, begun_ns);
+	net->stuck_since_ns = 0;
 	uint32_t how = word & ((1u << SERVICE_HANDBACK_BITS) - 1);
 
 	net->yields_busy = how != SERVICE_IDLE;

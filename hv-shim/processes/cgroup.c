@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +23,15 @@
 
 #define REMOVE_US 100000
 #define REMOVE_TRIES 300
+/* Of a share of processors: so often it is given out anew, in us; the kernel's default. */
+#define PERIOD_US 100000
+
+/* Below a partition's group. */
+#define ADJUNCTS "/adjuncts"
+#define PROGRAMS "/programs"
 
 static char base[PATH_MAX];
+static size_t mount_bytes; /* of `base`: where the hierarchy is mounted */
 static char problem[300] = "the daemon has not looked yet";
 
 const char *cgroup_why_not(void)
@@ -102,21 +111,24 @@ static int make_group(const char *path)
 	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
 }
 
-/* Of a group that no process is in: its children are charged for these. One that the
- * kernel lacks is no reason to do without the other. */
-static void enable_controllers(const char *group)
+/* Of a group that no process is in: its children are charged for it. */
+static void enable_controller(const char *group, const char *controller)
 {
-	static const char *const controllers[] = {"+memory", "+cpu"};
 	char path[PATH_MAX];
 
 	if (snprintf(path, sizeof(path), "%s/cgroup.subtree_control", group) >= (int)sizeof(path))
 		return;
-	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
-		int error = write_text(path, controllers[i]);
+	int error = write_text(path, controller);
 
-		if (error)
-			log_debug("%s: %s: %s", path, controllers[i], strerror(-error));
-	}
+	if (error)
+		log_debug("%s: %s: %s", path, controller, strerror(-error));
+}
+
+/* One that the kernel lacks is no reason to do without the other. */
+static void enable_controllers(const char *group)
+{
+	enable_controller(group, "+memory");
+	enable_controller(group, "+cpu");
 }
 
 /*
@@ -169,6 +181,7 @@ void cgroup_open(const char *state_dir, bool rootless)
 		snprintf(problem, sizeof(problem), "this system has no control groups of version 2");
 		return;
 	}
+	mount_bytes = strlen(mount);
 	error = use_own(mount, own);
 	if (error && !rootless)
 		error = use_top(mount, state_dir);
@@ -190,43 +203,160 @@ void cgroup_close(void)
 
 /* ---- Partitions ---------------------------------------------------------------- */
 
-/* "BASE/p.NAME", or with `file` a file in it. False: there is no accounting. */
-static bool group_path(const char *partition, const char *file, char out[PATH_MAX])
+/* "BASE/p.NAME", what is `below` it, and with `file` a file there. False: there is no
+ * accounting. */
+__attribute__((format(printf, 3, 4)))
+static bool group_path(const char *partition, char out[PATH_MAX], const char *below, ...)
 {
-	return !*problem && snprintf(out, PATH_MAX, "%s/p.%s%s%s", base, partition, *file ? "/" : "",
-				     file) < PATH_MAX;
+	va_list arguments;
+
+	if (*problem)
+		return false;
+	int used = snprintf(out, PATH_MAX, "%s/p.%s", base, partition);
+	if (used >= PATH_MAX)
+		return false;
+	va_start(arguments, below);
+	int more = vsnprintf(out + used, (size_t)(PATH_MAX - used), below, arguments);
+	va_end(arguments);
+	return more < PATH_MAX - used;
 }
 
-int cgroup_open_group(const char *partition)
+/* The group of a device's adjuncts, or, without one, of the partition's own processes. */
+static bool adjunct_path(const char *partition, const char *device, const char *file,
+			 char out[PATH_MAX])
+{
+	return device ? group_path(partition, out, ADJUNCTS "/%s%s", device, file)
+		      : group_path(partition, out, ADJUNCTS "%s", file);
+}
+
+/*
+ * All groups of a partition. Its own has no process in it: its children are charged for
+ * memory apart, and for processors as one.
+ */
+static int make_groups(const char *partition)
 {
 	char path[PATH_MAX];
 
-	if (!group_path(partition, "", path))
+	if (!group_path(partition, path, "%s", ""))
 		return -ENOENT;
 	int error = make_group(path);
+	if (!error)
+		enable_controller(path, "+memory");
+	if (!error && group_path(partition, path, ADJUNCTS))
+		error = make_group(path);
+	if (!error && group_path(partition, path, PROGRAMS))
+		error = make_group(path);
+	return error;
+}
+
+static int make_adjunct_group(const char *partition, const char *device, char path[PATH_MAX])
+{
+	if (!adjunct_path(partition, device, "", path))
+		return -ENOENT;
+	int error = make_group(path);
+
+	/* The first process of all. */
+	if (error == -ENOENT && !(error = make_groups(partition)))
+		error = make_group(path);
+	return error;
+}
+
+int cgroup_open_group(const char *partition, const char *device)
+{
+	char path[PATH_MAX];
+	int error = make_adjunct_group(partition, device, path);
 	int fd = error ? error : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 && !error ? -errno : fd;
 }
 
-void cgroup_add(const char *partition, pid_t pid)
+static int write_pid(const char *path, pid_t pid)
 {
-	char path[PATH_MAX], text[16];
-	int error;
+	char text[16];
 
-	if (!group_path(partition, "", path))
-		return;
-	error = make_group(path);
 	snprintf(text, sizeof(text), "%d", (int)pid);
-	if (!error && group_path(partition, "cgroup.procs", path))
-		error = write_text(path, text);
+	return write_text(path, text);
+}
+
+void cgroup_add(const char *partition, const char *device, pid_t pid)
+{
+	char path[PATH_MAX];
+	int error = make_adjunct_group(partition, device, path);
+
+	if (*problem)
+		return;
+	if (!error && adjunct_path(partition, device, "/cgroup.procs", path))
+		error = write_pid(path, pid);
 	/* ESRCH: it has ended meanwhile, which its owner hears of. */
 	if (error && error != -ESRCH)
 		log_warning("partition %s: process %d is not charged to it: %s", partition, (int)pid,
 			    strerror(-error));
 }
 
-void cgroup_limit_memory(const char *partition, int64_t bytes)
+/* ---- Programs ------------------------------------------------------------------ */
+
+/* Whose process it is, by its effective user id. */
+static int owner_of(pid_t pid, uid_t *uid)
+{
+	char path[40], line[128];
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	FILE *file = fopen(path, "re");
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "Uid: %*u %u", uid) == 1;
+	if (file)
+		fclose(file);
+	return found ? 0 : -ESRCH;
+}
+
+static bool is_in(pid_t pid, const char *group)
+{
+	char path[40];
+	char *line = NULL;
+	size_t line_bytes = 0;
+	bool in = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	FILE *file = fopen(path, "re");
+	while (file && !in && getline(&line, &line_bytes, file) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		in = !strncmp(line, "0::", 3) && !strcmp(line + 3, group + mount_bytes);
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	return in;
+}
+
+int cgroup_add_program(const char *partition, pid_t pid, uid_t uid)
+{
+	char path[PATH_MAX];
+	uid_t owner;
+	int error = group_path(partition, path, PROGRAMS) ? owner_of(pid, &owner) : -ENOENT;
+
+	/* Another's by now: the one who asked has ended. */
+	if (!error && owner != uid)
+		error = -ESRCH;
+	if (error || is_in(pid, path))
+		return error;
+	error = make_groups(partition);
+	if (!error && group_path(partition, path, PROGRAMS "/cgroup.procs"))
+		error = write_pid(path, pid);
+	return error;
+}
+
+/* ---- Limits -------------------------------------------------------------------- */
+
+static const char *why_not_kept(int error, const char *controller)
+{
+	static char text[80];
+
+	snprintf(text, sizeof(text), "the %s controller is not in this hierarchy", controller);
+	return error == -ENOENT ? text : strerror(-error);
+}
+
+static void limit_memory(const char *partition, int64_t bytes)
 {
 	char path[PATH_MAX], text[24] = "max";
 	const char *why = cgroup_why_not();
@@ -234,32 +364,70 @@ void cgroup_limit_memory(const char *partition, int64_t bytes)
 
 	if (bytes)
 		snprintf(text, sizeof(text), "%lld", (long long)bytes);
-	if (!why && group_path(partition, "", path))
-		error = make_group(path);
-	if (!why && !error && group_path(partition, "memory.max", path))
+	if (group_path(partition, path, ADJUNCTS "/memory.max"))
 		error = write_text(path, text);
-	if (!why && error)
-		why = error == -ENOENT ? "the memory controller is not in this hierarchy"
-				       : strerror(-error);
+	if (error)
+		why = why_not_kept(error, "memory");
 	if (why && bytes)
 		log_warning("partition %s: the kernel does not keep its limit of %lldM of memory: %s",
 			    partition, (long long)bytes >> 20, why);
 }
 
-/* A group whose last process has been killed, and is not gone yet. */
+static void limit_cpus(const char *partition, int64_t cpus_milli)
+{
+	char path[PATH_MAX], text[48] = "max";
+	const char *why = cgroup_why_not();
+	int error = 0;
+
+	if (cpus_milli)
+		snprintf(text, sizeof(text), "%lld %d", (long long)cpus_milli * PERIOD_US / 1000,
+			 PERIOD_US);
+	if (group_path(partition, path, "/cpu.max"))
+		error = write_text(path, text);
+	if (error)
+		why = why_not_kept(error, "cpu");
+	if (why && cpus_milli)
+		log_warning("partition %s: the kernel does not keep its share of processors: %s",
+			    partition, why);
+}
+
+void cgroup_limit(const char *partition, int64_t memory_bytes, int64_t cpus_milli)
+{
+	int error = cgroup_why_not() ? 0 : make_groups(partition);
+
+	if (error)
+		log_warning("partition %s: its control group cannot be made: %s", partition,
+			    strerror(-error));
+	limit_memory(partition, memory_bytes);
+	limit_cpus(partition, cpus_milli);
+}
+
+/* ---- The end ------------------------------------------------------------------- */
+
+/* Groups whose last processes have been killed, and are not gone yet. */
 struct leaving {
 	char path[PATH_MAX];
 	unsigned tries;
 };
 
-static bool remove_group(struct leaving *leaving)
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
 {
-	if (!rmdir(leaving->path) || errno == ENOENT)
+	(void)status;
+	(void)ftw;
+	return kind == FTW_DP && rmdir(path) && errno != ENOENT ? errno : 0;
+}
+
+/* Its files go with each group. */
+static bool remove_groups(struct leaving *leaving)
+{
+	int error = nftw(leaving->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+
+	if (!error || (error < 0 && errno == ENOENT))
 		return true;
 	/* An empty group costs nothing, and a partition of that name takes it up. */
-	if (errno == EBUSY && ++leaving->tries < REMOVE_TRIES)
+	if (error == EBUSY && ++leaving->tries < REMOVE_TRIES)
 		return false;
-	log_debug("%s stays: %s", leaving->path, strerror(errno));
+	log_debug("%s stays: %s", leaving->path, strerror(error < 0 ? errno : error));
 	return true;
 }
 
@@ -268,7 +436,7 @@ static int on_try_again(sd_event_source *source, uint64_t usec, void *data)
 	struct leaving *leaving = data;
 
 	(void)usec;
-	if (!remove_group(leaving) && sd_event_source_set_time_relative(source, REMOVE_US) >= 0 &&
+	if (!remove_groups(leaving) && sd_event_source_set_time_relative(source, REMOVE_US) >= 0 &&
 	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) >= 0)
 		return 0;
 	free(leaving);
@@ -280,19 +448,24 @@ void cgroup_remove(sd_event *event, const char *partition)
 {
 	struct leaving *leaving = calloc(1, sizeof(*leaving));
 	sd_event_source *source;
+	char path[PATH_MAX];
 
-	if (leaving && group_path(partition, "", leaving->path) && !remove_group(leaving) &&
+	/* Programs that outlive it are nobody's, and wait for nobody's share. */
+	if (group_path(partition, path, "/cpu.max"))
+		(void)write_text(path, "max");
+	if (leaving && group_path(partition, leaving->path, "%s", "") && !remove_groups(leaving) &&
 	    sd_event_add_time_relative(event, &source, CLOCK_MONOTONIC, REMOVE_US, 0, on_try_again,
 				       leaving) >= 0)
 		return;
 	free(leaving);
 }
 
-/* The number after `key` and a space, or, with an empty key, the file's only one. */
-static bool read_number(const char *partition, const char *file, const char *key, uint64_t *out)
+/* ---- What the kernel counts ---------------------------------------------------- */
+
+/* The number after `key` and a space, or, with an empty key, the file's first. */
+static bool read_number(const char *path, const char *key, uint64_t *out)
 {
-	char path[PATH_MAX];
-	FILE *stream = group_path(partition, file, path) ? fopen(path, "re") : NULL;
+	FILE *stream = fopen(path, "re");
 	char word[64];
 	unsigned long long value;
 	bool found = false;
@@ -312,20 +485,60 @@ static bool read_number(const char *partition, const char *file, const char *key
 
 bool cgroup_memory(const char *partition, uint64_t *bytes)
 {
-	return read_number(partition, "memory.current", "", bytes);
-}
+	char path[PATH_MAX];
 
-bool cgroup_cpu(const char *partition, uint64_t *usec)
-{
-	return read_number(partition, "cpu.stat", "usage_usec", usec);
+	return group_path(partition, path, ADJUNCTS "/memory.current") && read_number(path, "", bytes);
 }
 
 bool cgroup_memory_limit(const char *partition, uint64_t *bytes)
 {
-	return read_number(partition, "memory.max", "", bytes);
+	char path[PATH_MAX];
+
+	return group_path(partition, path, ADJUNCTS "/memory.max") && read_number(path, "", bytes);
 }
 
 bool cgroup_memory_kills(const char *partition, uint64_t *count)
 {
-	return read_number(partition, "memory.events", "oom_kill", count);
+	char path[PATH_MAX];
+
+	return group_path(partition, path, ADJUNCTS "/memory.events") &&
+	       read_number(path, "oom_kill", count);
+}
+
+bool cgroup_cpu(const char *partition, uint64_t *usec)
+{
+	char path[PATH_MAX];
+
+	return group_path(partition, path, "/cpu.stat") && read_number(path, "usage_usec", usec);
+}
+
+bool cgroup_cpu_of_programs(const char *partition, uint64_t *usec)
+{
+	char path[PATH_MAX];
+
+	return group_path(partition, path, PROGRAMS "/cpu.stat") &&
+	       read_number(path, "usage_usec", usec);
+}
+
+bool cgroup_cpu_of_device(const char *partition, const char *device, uint64_t *usec)
+{
+	char path[PATH_MAX];
+
+	return adjunct_path(partition, device, "/cpu.stat", path) &&
+	       read_number(path, "usage_usec", usec);
+}
+
+bool cgroup_cpu_limit(const char *partition)
+{
+	char path[PATH_MAX];
+	uint64_t quota_us;
+
+	return group_path(partition, path, "/cpu.max") && read_number(path, "", &quota_us);
+}
+
+bool cgroup_cpu_throttled(const char *partition, uint64_t *usec)
+{
+	char path[PATH_MAX];
+
+	return group_path(partition, path, "/cpu.stat") && read_number(path, "throttled_usec", usec);
 }

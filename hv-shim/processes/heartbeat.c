@@ -13,7 +13,8 @@
 #include "log.h"
 #include "../shim.h"
 
-/* A hang of an adjunct is noticed within the sum of the two. */
+/* A hang of an adjunct is noticed within the sum of the two; of one whose partition has
+ * less than a processor, as much later. */
 #define HEARTBEAT_PERIOD_MS 2000
 #define HEARTBEAT_DEADLINE_MS 2000
 #define MISSED_MAX 2
@@ -37,8 +38,19 @@ static void on_adjunct(void *data, const char *problem, struct varlink_answer *a
 	peer_kill(device->adjunct);
 }
 
+/* So much of the partition's own time, which may come in small parts. */
+static uint64_t of_its_share(const struct partition *partition, uint64_t time)
+{
+	const uint64_t whole_milli = 1000, share = (uint64_t)partition->cpus_milli;
+
+	return share && share < whole_milli ? time * whole_milli / share : time;
+}
+
 void device_overdue(struct device *device, uint64_t waited_ns)
 {
+	/* Its program has waited for a second at least. */
+	if (waited_ns < of_its_share(device->partition, NS_PER_S))
+		return;
 	if (device->state != STATE_RUNNING || !device->adjunct ||
 	    device->spec.adjunct.cpu != DOC_CPU_DONATED ||
 	    clock_now_ns() - device->running_since_ns < waited_ns ||
@@ -126,12 +138,14 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *data)
 	for (struct partition *p = shim->partitions; p; p = p->next) {
 		if (p->state == STATE_RUNNING)
 			ask(p->keeper, &p->heartbeat_pending, "org.outrigger.Keeper.List",
-			    SHIM_CALL_MS, on_keeper, p);
-		for (struct device *d = p->devices; d; d = d->next)
+			    of_its_share(p, SHIM_CALL_MS), on_keeper, p);
+		for (struct device *d = p->devices; d; d = d->next) {
 			if (d->state == STATE_RUNNING)
 				ask(d->adjunct, &d->heartbeat_pending,
-				    "org.outrigger.Adjunct.GetStatus", HEARTBEAT_DEADLINE_MS,
+				    "org.outrigger.Adjunct.GetStatus",
+				    of_its_share(p, HEARTBEAT_DEADLINE_MS),
 				    on_adjunct, d);
+		}
 	}
 	int error = sd_event_source_set_time_relative(source, HEARTBEAT_PERIOD_MS * 1000);
 	return error < 0 ? error : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

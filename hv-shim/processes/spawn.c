@@ -189,9 +189,11 @@ static int child_main(void *data)
 /* In its partition's group at once; where the kernel or whoever confines us has no such
  * call, moved there: before it touches what it is donated, which is charged where it is
  * then. */
-static pid_t clone_child(const char *partition, int flags, char *stack, struct child *child, int *pidfd)
+static pid_t clone_child(const struct program *program, int flags, char *stack, struct child *child,
+			 int *pidfd)
 {
-	int group_fd = partition ? cgroup_open_group(partition) : -1;
+	const char *partition = program->partition;
+	int group_fd = partition ? cgroup_open_group(partition, program->device) : -1;
 	pid_t cloned = -1;
 
 	if (group_fd >= 0) {
@@ -204,7 +206,7 @@ static pid_t clone_child(const char *partition, int flags, char *stack, struct c
 	if (cloned < 0)
 		return -errno;
 	if (partition)
-		cgroup_add(partition, cloned);
+		cgroup_add(partition, program->device, cloned);
 	return cloned;
 }
 
@@ -242,7 +244,7 @@ int spawn(const struct program *program, int listen_fd, pid_t *pid, int *pidfd,
 	/* No handler of ours may run on the child's borrowed memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	cloned = clone_child(program->partition, flags, stack, &child, pidfd);
+	cloned = clone_child(program, flags, stack, &child, pidfd);
 	int error = cloned < 0 ? cloned : child.error;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, STACK_BYTES);

@@ -24,6 +24,7 @@ enum spawn_isolation {
 struct program {
 	const char *executable, *name;
 	const char *partition; /* whose control group it is in; NULL: ours */
+	const char *device;    /* of that, in its adjuncts' group; NULL: none */
 	enum spawn_isolation isolation;
 };
 

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# A partition's keeper and adjuncts are in its control group: what they take is charged
-# to it. The hierarchy is mounted for this test alone; where the kernel has the memory
-# controller in it, the figures are looked at as well.
+# A partition's keeper and adjuncts are in its control group, and so are programs that are
+# run in it: what they take is charged to it. The hierarchy is mounted for this test alone;
+# where the kernel has the memory controller in it, the figures are looked at as well.
 . "$(dirname "$0")/lib.sh"
 
 [ "$(id -u)" = 0 ] || skip "only root can make control groups"
@@ -17,7 +17,7 @@ daemon_within=(unshare -m sh -c 'mount -t cgroup2 none "$0" && exec "$@"' "$hier
 in_hierarchy() { nsenter -t "$daemon" -m -- "$@"; }
 group=$hierarchy/outrigger/$(tr / - <<<"${state#/}")
 members() { # NAME
-	in_hierarchy cat "$group/p.$1/cgroup.procs" | sort -n | tr '\n' ' '
+	in_hierarchy find "$group/p.$1/adjuncts" -name cgroup.procs -exec cat {} + | sort -n | tr '\n' ' '
 }
 are_in() { # NAME COUNT PID...: so many, these among them
 	local name=$1 count=$2 pid
@@ -36,8 +36,8 @@ charged_at_least() { # NAME BYTES: what its adjuncts have touched of it
 }
 
 limit_is() { # BYTES, of green
-	in_hierarchy cat "$group/p.green/memory.max"
-	[ "$(in_hierarchy cat "$group/p.green/memory.max")" = "$1" ]
+	in_hierarchy cat "$group/p.green/adjuncts/memory.max"
+	[ "$(in_hierarchy cat "$group/p.green/adjuncts/memory.max")" = "$1" ]
 }
 kills() { outrigger -j partition show green | jq -r '.partition.memory_kills // 0'; }
 killed() { [ "$(kills)" -gt 0 ]; }
@@ -46,14 +46,14 @@ over_the_limit() {
 	local keeper others limit
 	keeper=$(pid_of keeper green) others="$(pid_of keeper red) $(pid_of adjunct red.net0)"
 	limit=$(($(charged green) - (4 << 20)))
-	check "it takes more than it may" in_hierarchy sh -c 'echo "$1" >"$2"' sh $limit "$group/p.green/memory.max"
+	check "it takes more than it may" in_hierarchy sh -c 'echo "$1" >"$2"' sh $limit "$group/p.green/adjuncts/memory.max"
 	check "a process of green is killed" within 5 killed
 	check "which is an adjunct of green" log_says 'green/net[01]: (adjunct-died|.*its standby).*killed by signal 9'
 	check "not its keeper" [ "$(pid_of keeper green)" = "$keeper" ]
 	check "nor anybody of red" [ "$(pid_of keeper red) $(pid_of adjunct red.net0)" = "$others" ]
 	check "it is shown" outrigger partition show green
 	said "how often" 'killed +[0-9]+ times'
-	check "it may have it again" in_hierarchy sh -c 'echo "$1" >"$2"' sh 128M "$group/p.green/memory.max"
+	check "it may have it again" in_hierarchy sh -c 'echo "$1" >"$2"' sh 128M "$group/p.green/adjuncts/memory.max"
 	check "everything of it comes back" within 20 up < <(document 128M)
 	check "with its standby" within 20 green_is_complete
 }
@@ -84,6 +84,11 @@ green_is_complete() {
 }
 check "red's keeper, adjunct and spare are in its group" within 10 red_is_complete
 check "green's keeper, adjuncts, spare and standby in its" within 10 green_is_complete
+spawn_in "$work/program.log" red sleep 300
+program=$last
+program_is_in() { in_hierarchy grep -qx "$program" "$group/p.red/programs/cgroup.procs"; }
+check "a program that is run in red is red's" within 10 program_is_in
+check "which is not charged for its memory" not are_in red 4 "$program"
 if in_hierarchy grep -qw memory "$hierarchy/cgroup.controllers"; then
 	check "the donated memory is charged to green" within 5 charged_at_least green 2000000
 	check "the kernel keeps its limit" limit_is 134217728
@@ -114,8 +119,10 @@ kill -KILL "$pid"
 check "it puts a new adjunct there, too" within 10 replaced red.net0 "$pid"
 check "which is in its group" within 10 red_is_complete
 check "down" outrigger down
-check "no group of a partition is left" within 5 no_group green
-check "nor of the other" within 5 no_group red
+check "green's group is gone" within 5 no_group green
+check "red's stays with its program" program_is_in
+stop "$program"
+check "and goes when that has ended" within 5 no_group red
 check "the daemon ends" daemon_stop
 left() { unshare -m sh -c 'mount -t cgroup2 none "$0" && ls -d "$1"' "$hierarchy" "$group" 2>/dev/null; }
 check "nor the daemon's own" not left

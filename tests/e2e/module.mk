@@ -185,3 +185,9 @@ hog_SRCS := tests/e2e/yield/hog.c
 hog_USES := adjunct confine base eventqueues
 hog_OUT := tests/e2e/hog
 hog_TEST := 1
+
+PROGRAMS += greedy
+greedy_SRCS := tests/e2e/share/greedy.c
+greedy_USES := liboutrigger
+greedy_OUT := tests/e2e/greedy
+greedy_TEST := 1

@@ -92,7 +92,7 @@ if [ -n "$shell" ]; then
 fi
 
 # ---- Tests --------------------------------------------------------------------
-[ $# -gt 0 ] || set -- tests/rig/guest/*.sh tests/e2e/main_job.sh tests/e2e/confinement.sh tests/e2e/cgroup.sh
+[ $# -gt 0 ] || set -- tests/rig/guest/*.sh tests/e2e/main_job.sh tests/e2e/confinement.sh tests/e2e/cgroup.sh tests/e2e/share.sh
 for script; do
 	[ -x "$script" ] || die "$script is not a test"
 	echo "$script_seconds $script"

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
@@ -23,7 +24,7 @@
 static char top[PATH_MAX / 4];
 /* What proc says; NULL: there is no such file. */
 static char mounts[PATH_MAX], *mountinfo;
-static const char *own;
+static const char *own, *pids_cgroup; /* the latter as it is by its number */
 static long file_system = CGROUP2_SUPER_MAGIC;
 static const char *delegated; /* the attribute that systemd set; NULL: none */
 static int rmdir_error;
@@ -33,9 +34,14 @@ FILE *__real_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode)
 {
+	char pids_path[40];
 	const char *text = !strcmp(path, "/proc/self/mountinfo") ? mountinfo
 			   : !strcmp(path, "/proc/self/cgroup")	 ? own
 								 : path;
+
+	snprintf(pids_path, sizeof(pids_path), "/proc/%d/cgroup", (int)getpid());
+	if (pids_cgroup && !strcmp(path, pids_path))
+		text = pids_cgroup;
 
 	errno = ENOENT;
 	if (text == path)
@@ -119,9 +125,19 @@ static void none(const char *text)
 	cr_expect(strstr(cgroup_why_not(), text), "%s", cgroup_why_not());
 	/* And nothing is done for a partition. */
 	uint64_t value = 7;
-	cr_expect_eq(cgroup_open_group("red"), -ENOENT);
-	cgroup_add("red", getpid());
+	cr_expect_eq(cgroup_open_group("red", NULL), -ENOENT);
+	cr_expect_eq(cgroup_open_group("red", "net0"), -ENOENT);
+	cgroup_add("red", "net0", getpid());
+	cr_expect_eq(cgroup_add_program("red", getpid(), getuid()), -ENOENT);
+	cgroup_limit("red", 1 << 20, 500); /* told, and no more */
 	cgroup_remove(loop, "red");
+	cr_expect_not(cgroup_cpu_limit("red"));
+	cr_expect_not(cgroup_cpu("red", &value));
+	cr_expect_not(cgroup_cpu_of_programs("red", &value));
+	cr_expect_not(cgroup_cpu_of_device("red", "net0", &value));
+	cr_expect_not(cgroup_cpu_throttled("red", &value));
+	cr_expect_not(cgroup_memory_limit("red", &value));
+	cr_expect_not(cgroup_memory_kills("red", &value));
 	cr_expect_not(cgroup_memory("red", &value));
 	cr_expect_eq(value, 7u);
 	cgroup_close();
@@ -172,13 +188,90 @@ Test(cgroup, one_of_systemds)
 		delegated = names[i];
 		cgroup_open("/run/outrigger", true);
 		cr_expect_null(cgroup_why_not(), "%s", cgroup_why_not());
-		int fd = cgroup_open_group("red");
+		int fd = cgroup_open_group("red", "net0");
 		cr_expect_geq(fd, 0);
 		close(fd);
-		cr_expect(there("outriggerd.service/p.red"));
+		cr_expect(there("outriggerd.service/p.red/adjuncts/net0"));
+		cr_expect(there("outriggerd.service/p.red/programs"));
 		cgroup_remove(loop, "red");
 		cr_expect_not(there("outriggerd.service/p.red"));
 	}
+}
+
+#define RED "outrigger/run-outrigger/p.red/"
+
+static void expect_text(const char *wanted, const char *below)
+{
+	char text[64] = "";
+	FILE *file = __real_fopen(in_top(below), "r");
+	cr_assert(file, "%s: %s", below, strerror(errno));
+	cr_expect(fgets(text, sizeof(text), file) || !*wanted);
+	fclose(file);
+	cr_expect_str_eq(text, wanted, "%s: %s", below, text);
+}
+
+static void expect_file(long wanted, const char *below)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", wanted);
+	expect_text(text, below);
+}
+
+Test(cgroup, limits_that_are_kept_and_that_are_not)
+{
+	uint64_t value;
+
+	cgroup_open("/run/outrigger", false);
+	cgroup_limit("red", 64 << 20, 1500); /* there is neither controller: told, and no more */
+	cr_expect(there(RED "programs"));
+	cr_expect_not(cgroup_cpu_limit("red"));
+	cr_expect_not(cgroup_memory_limit("red", &value));
+	put("max 100000\n", RED "cpu.max");
+	put("max\n", RED "adjuncts/memory.max");
+	cr_expect_not(cgroup_cpu_limit("red"));
+	put("", RED "cpu.max");
+	put("", RED "adjuncts/memory.max");
+	cgroup_limit("red", 64 << 20, 1500);
+	expect_text("150000 100000", RED "cpu.max");
+	expect_text("67108864", RED "adjuncts/memory.max");
+	cr_expect(cgroup_cpu_limit("red"));
+	cr_expect(cgroup_memory_limit("red", &value));
+	cr_expect_eq(value, 64u << 20);
+	put("", RED "cpu.max");
+	put("", RED "adjuncts/memory.max");
+	cgroup_limit("red", 0, 10);
+	expect_text("1000 100000", RED "cpu.max");
+	expect_text("max", RED "adjuncts/memory.max");
+	put("", RED "cpu.max");
+	cgroup_remove(loop, "red"); /* its files keep it here; programs that stay have no share */
+	expect_text("max", RED "cpu.max");
+}
+
+Test(cgroup, programs_are_their_users)
+{
+	pid_t child = fork();
+
+	cr_assert_geq(child, 0);
+	if (!child)
+		_exit(0);
+	waitpid(child, NULL, 0);
+	cgroup_open("/run/outrigger", false);
+	cgroup_limit("red", 0, 0);
+	put("", RED "programs/cgroup.procs");
+	cr_expect_eq(cgroup_add_program("red", child, getuid()), -ESRCH, "it is gone");
+	cr_expect_eq(cgroup_add_program("red", getpid(), getuid() + 1), -ESRCH, "another's");
+	expect_text("", RED "programs/cgroup.procs");
+	cr_expect_eq(cgroup_add_program("red", getpid(), getuid()), 0);
+	expect_file(getpid(), RED "programs/cgroup.procs");
+	/* Once it is there it is not moved, which takes time. */
+	put("", RED "programs/cgroup.procs");
+	pids_cgroup = "0::/outrigger/run-outrigger/p.red/programs\n";
+	cr_expect_eq(cgroup_add_program("red", getpid(), getuid()), 0);
+	expect_text("", RED "programs/cgroup.procs");
+	pids_cgroup = "0::/outrigger/run-outrigger/p.red/adjuncts\n";
+	cr_expect_eq(cgroup_add_program("red", getpid(), getuid()), 0);
+	expect_file(getpid(), RED "programs/cgroup.procs");
 }
 
 Test(cgroup, one_of_our_own_at_the_top)
@@ -192,20 +285,31 @@ Test(cgroup, one_of_our_own_at_the_top)
 	/* It is there already: a daemon before this one. */
 	cgroup_open("/run/outrigger", false);
 	cr_expect_null(cgroup_why_not());
-	cgroup_add("red", getpid()); /* a folder without cgroup.procs: told, and no more */
-	cr_expect(there("outrigger/run-outrigger/p.red"));
-	put("", "outrigger/run-outrigger/p.red/cgroup.procs");
-	cgroup_add("red", getpid());
+	cgroup_add("red", NULL, getpid()); /* a folder without cgroup.procs: told, and no more */
+	cr_expect(there(RED "adjuncts"));
+	put("", RED "adjuncts/cgroup.procs");
+	cgroup_add("red", NULL, getpid());
+	expect_file(getpid(), RED "adjuncts/cgroup.procs");
+	cgroup_add("red", "net0", getpid());
+	cr_expect(there(RED "adjuncts/net0"));
 	cr_expect_not(cgroup_memory("red", &value), "no such controller");
-	put("4096\n", "outrigger/run-outrigger/p.red/memory.current");
-	put("user_usec 5\nusage_usec 77\n", "outrigger/run-outrigger/p.red/cpu.stat");
+	put("4096\n", RED "adjuncts/memory.current");
+	put("user_usec 5\nusage_usec 77\nthrottled_usec 3\n", RED "cpu.stat");
+	put("usage_usec 7\n", RED "programs/cpu.stat");
+	put("usage_usec 70\n", RED "adjuncts/net0/cpu.stat");
 	cr_expect(cgroup_memory("red", &value));
 	cr_expect_eq(value, 4096u);
 	cr_expect(cgroup_cpu("red", &value));
 	cr_expect_eq(value, 77u);
-	put("user_usec 5\n", "outrigger/run-outrigger/p.red/cpu.stat");
+	cr_expect(cgroup_cpu_throttled("red", &value));
+	cr_expect_eq(value, 3u);
+	cr_expect(cgroup_cpu_of_programs("red", &value));
+	cr_expect_eq(value, 7u);
+	cr_expect(cgroup_cpu_of_device("red", "net0", &value));
+	cr_expect_eq(value, 70u);
+	put("user_usec 5\n", RED "cpu.stat");
 	cr_expect_not(cgroup_cpu("red", &value));
-	put("max\n", "outrigger/run-outrigger/p.red/memory.current");
+	put("max\n", RED "adjuncts/memory.current");
 	cr_expect_not(cgroup_memory("red", &value));
 	static const int errors[] = {EBUSY, ENOENT, EPERM};
 	for (size_t i = 0; i < 3; i++) {

@@ -19,14 +19,16 @@
 #define DEADLINE_MS (20 * 1000)
 
 /* No child here is a partition's. */
-int cgroup_open_group(const char *partition)
+int cgroup_open_group(const char *partition, const char *device)
 {
+	(void)device;
 	(void)partition;
 	return -1;
 }
 
-void cgroup_add(const char *partition, pid_t pid)
+void cgroup_add(const char *partition, const char *device, pid_t pid)
 {
+	(void)device;
 	(void)partition;
 	(void)pid;
 }

@@ -26,6 +26,7 @@ static const char whole[] =
 	"  - name: red\n"
 	"    owner: 1000\n"
 	"    memory: 128M\n"
+	"    cpus: 50%\n"
 	"    devices:\n"
 	"      - name: net0\n"
 	"        kind: tap\n"
@@ -53,6 +54,9 @@ Test(document, reads_every_field)
 	cr_expect_str_eq(document.partitions[0].owner, "1000");
 	cr_expect_eq(document.partitions[0].memory_bytes, 128 << 20);
 	cr_expect_eq(document.partitions[1].memory_bytes, 0);
+	cr_expect_eq(document.partitions[0].cpus_milli, 500);
+	cr_expect_eq(document.partitions[0].cpus_line, 9u);
+	cr_expect_eq(document.partitions[1].cpus_milli, 0, "all there are");
 	cr_expect_eq(device->kind, ADJ_PORT_TAP);
 	cr_expect_eq(device->mtu, 1400);
 	cr_expect_eq(device->mac[5], 10);
@@ -95,6 +99,42 @@ Test(document, saved_form_loads_to_the_same)
 	document_free(&document);
 }
 
+/* Each as it is read, and as it is saved. */
+static const struct {
+	const char *text;
+	int64_t milli;
+	const char *saved;
+} shares[] = {
+	{"1%", 10, "1%"},	  {"12.5%", 125, "12.5%"}, {"150%", 1500, "150%"},
+	{"1", 1000, "100%"},	  {"1.5", 1500, "150%"},   {"0.01", 10, "1%"},
+	{"'7.3%'", 73, "7.3%"},	  {"0.333", 333, "33.3%"}, {"1024", 1024000, "102400%"},
+	{"102400%", 1024000, "102400%"},
+};
+
+Test(document, shares_of_processors)
+{
+	struct document document;
+	struct doc_partition again;
+	struct doc_error error;
+	char text[100];
+
+	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+		snprintf(text, sizeof(text), "version: 1\npartitions: [{name: p, cpus: %s}]\n",
+			 shares[i].text);
+		cr_assert_eq(load(text, &document, &error), 0, "%s", error.message);
+		cr_expect_eq(document.partitions[0].cpus_milli, shares[i].milli, "%s", shares[i].text);
+		json_t *saved = doc_partition_to_json(&document.partitions[0]);
+		cr_expect_str_eq(json_string_value(json_object_get(saved, "cpus")), shares[i].saved);
+		cr_assert_eq(document_load_partition(saved, &again, &error), 0, "%s", error.message);
+		cr_expect_eq(again.cpus_milli, shares[i].milli, "%s", shares[i].saved);
+		json_decref(saved);
+		doc_partition_free(&again);
+		document_free(&document);
+	}
+}
+
+#define CPUS(value) "version: 1\npartitions:\n  - name: p\n    cpus: " value
+
 /* A partition `p` whose device line is completed by the row. */
 #define DEVICE(line) \
 	"version: 1\nadapters: [{name: a, kind: embedded, vfs: 2}]\npartitions:\n" \
@@ -127,6 +167,22 @@ static const struct {
 	{"version: 1\npartitions:\n  - name: Red", 3, "'Red' is not a name"},
 	{"version: 1\npartitions:\n  - name: a/../b", 3, "is not a name"},
 	{"version: 1\npartitions:\n  - name: abcdefghijklmnopqrstuvwxyz0123456", 3, "is not a name"},
+	{CPUS("half"), 4, "partitions[0].cpus: is not a share of processors: write 50% for half"},
+	{CPUS("[1]"), 4, "is not a share of processors"},
+	{CPUS("''"), 4, "is not a share of processors"},
+	{CPUS("'%'"), 4, "is not a share of processors"},
+	{CPUS("'50'"), 4, "is not a share of processors"},
+	{CPUS("50%%"), 4, "is not a share of processors"},
+	{CPUS("5.%"), 4, "is not a share of processors"},
+	{CPUS("-5%"), 4, "is not a share of processors"},
+	{CPUS("1.25%"), 4, "is not a share of processors"},
+	{CPUS("0.0105"), 4, "thousandths of one are the smallest parts"},
+	{CPUS("0"), 4, "is not from 1% to 102400% of a processor"},
+	{CPUS("-1"), 4, "is not from 1% to 102400% of a processor"},
+	{CPUS("0.9%"), 4, "is not from 1% to 102400% of a processor"},
+	{CPUS("1e9"), 4, "is not from 1% to 102400% of a processor"},
+	{CPUS("102400.1%"), 4, "is not from 1% to 102400% of a processor"},
+	{CPUS("99999999999999999999999%"), 4, "is not a share of processors"},
 	{"version: 1\npartitions:\n  - name: p\n    devices: 3", 4, "is a number, not a list"},
 	{DEVICE("mtu: 9000"), 9, "partitions[0].devices[0].mtu: 9000 is not from 68 to 2016"},
 	{DEVICE("mtu: big"), 9, "is a string, not a whole number"},

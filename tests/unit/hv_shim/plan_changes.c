@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../../hv-shim/apply.h"
 #include "../fault.h"
@@ -233,6 +234,55 @@ Test(changes, what_is_donated_fits_into_the_limit)
 	cr_expect_eq(plan_text(LIMITED("96M", NET("net0", "") ", "
 				       NET("net1", ", adjunct: {standby: yes}")), false), 0);
 	expect_refusal(LIMITED("47M", NET("net0", ", adjunct: {memory: 48M}")), "less than the 48M");
+}
+
+/* ---- Shares of processors ------------------------------------------------------------- */
+
+#define SHARED(cpus, devices) \
+	"version: 1\nadapters: [{name: soft0, kind: embedded, vfs: 4}]\npartitions:\n" \
+	"  - name: red\n    cpus: " cpus "\n    regions: [{name: heap, size: 32M}]\n" \
+	"    devices: [" devices "]\n"
+#define DEDICATED ", adjunct: {cpu: dedicated}"
+
+Test(changes, the_share_of_a_partition)
+{
+	expect_change(SHARED("50%", NET("net0", "")), CHANGE_UPDATE, "cpus all -> 50%");
+	cr_expect_eq(plan.changes[0].cpus_milli, 500);
+	DIFFERS(red.cpus_milli = 1255, CHANGE_UPDATE, "cpus 125.5% -> all");
+	set_up();
+	red.cpus_milli = 500;
+	cr_assert_eq(plan_text(SHARED("0.5", NET("net0", "")), false), 0, "%s", error.message);
+	cr_expect_eq(plan.count, 0u, "%s", plan.count ? plan.changes[0].detail : "");
+}
+
+Test(changes, a_share_fits_into_the_machine)
+{
+	char text[600], says[200];
+	const long there = sysconf(_SC_NPROCESSORS_ONLN);
+
+	snprintf(text, sizeof(text), SHARED("%ld.1", NET("net0", "")), there);
+	snprintf(says, sizeof(says), "cpus: %ld10%% is more than the %ld00%% that this machine's %ld "
+		 "processors are: write %ld00%% at most", there, there, there, there);
+	expect_refusal(text, says);
+	cr_expect_eq(error.line, 5u, "%u", error.line);
+	snprintf(text, sizeof(text), SHARED("%ld", NET("net0", "")), there);
+	cr_expect_eq(plan_text(text, false), 0, "%s", error.message);
+}
+
+Test(changes, adjuncts_that_have_a_processor_of_their_own_fit_into_the_share)
+{
+	expect_refusal(SHARED("99%", NET("net0", DEDICATED)),
+		       "cpus: 99% is less than the 100% that its dedicated adjuncts take: net0: write "
+		       "100% at least, or give them cpu: donated or shared");
+	cr_expect_eq(error.line, 5u, "%u", error.line);
+	cr_expect_eq(plan_text(SHARED("100%", NET("net0", DEDICATED)), false), 0, "%s", error.message);
+	/* One that lives on counts, unless it goes. */
+	net1.partition = &red;
+	strcpy(net1.spec.name, "net1");
+	net1.spec.adjunct.cpu = DOC_CPU_DEDICATED;
+	net0.next = &net1;
+	expect_refusal(SHARED("99%", NET("net0", "")), "dedicated adjuncts take: net1");
+	cr_expect_eq(plan_text(SHARED("99%", NET("net0", "")), true), 0, "%s", error.message);
 }
 
 Test(changes, devices_that_the_document_leaves_alone_count_unless_they_go)

@@ -42,6 +42,31 @@ Test(attachment, a_program_opens_the_device_and_ends)
 	cr_expect_eq(call.errors, 0u);
 }
 
+/* Who has its adjunct's work done on its own processor, or has a share to keep to. */
+Test(attachment, a_program_that_becomes_its_partitions)
+{
+	static const struct {
+		int cpu;
+		int64_t cpus_milli;
+		unsigned joined;
+	} rows[] = {
+		{DOC_CPU_SHARED, 0, 0}, {DOC_CPU_DEDICATED, 0, 0}, {DOC_CPU_DONATED, 0, 1},
+		{DOC_CPU_SHARED, 500, 1}, {DOC_CPU_DONATED, 500, 1},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct varlink_call call = {0};
+
+		joined = 0;
+		device.spec.adjunct.cpu = rows[i].cpu;
+		partition.cpus_milli = rows[i].cpus_milli;
+		open_device(&call);
+		cr_expect_eq(joined, rows[i].joined, "row %u", i);
+		attachment_close(device.attachment);
+		question_count = 0;
+	}
+}
+
 /* Not all of it is told, and nothing is left. */
 Test(attachment, a_program_that_comes_and_goes_without_end)
 {

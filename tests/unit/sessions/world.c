@@ -80,6 +80,13 @@ int spawn_start_time(pid_t pid, uint64_t *out)
 	return start_problem;
 }
 
+void partition_join_peer(const struct partition *of, const struct varlink_conn *peer)
+{
+	cr_assert_eq(of, &partition);
+	cr_assert_eq(peer, (void *)&conn);
+	joined++;
+}
+
 void device_step_done(struct device *of, const char *said)
 {
 	cr_assert_eq(of, &device);
@@ -102,7 +109,7 @@ int shim_path(const struct shim *of, const char *kind, const char *name, const c
 	return path_too_long ? -ENAMETOOLONG : 0;
 }
 
-unsigned standbys, events_dropped;
+unsigned standbys, events_dropped, joined;
 
 void standby_attach(struct device *of, const int *fds, unsigned fd_count)
 {

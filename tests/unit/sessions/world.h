@@ -36,7 +36,7 @@ extern int start_problem;
 /* The oldest question, which must be of that method, is answered. */
 void answer_with(const char *method, const char *said, struct varlink_answer *answer);
 void answered(const char *method, const char *said);
-extern unsigned standbys, events_dropped;
+extern unsigned standbys, events_dropped, joined; /* joined: programs, to their partition */
 
 /* The program's call: how it was answered. */
 struct varlink_call {
