@@ -19,6 +19,7 @@
 #include "image.h"
 #include "log_limit.h"
 #include "processes/peer.h"
+#include "usage.h"
 
 #define SHIM_PATH_BYTES 108 /* a Unix socket's path, with its NUL */
 #define SHIM_MESSAGE_BYTES 400
@@ -177,6 +178,7 @@ struct device {
 	bool unwatched; /* the adjunct's events do not come */
 	json_t *counters; /* as last asked for; or NULL */
 	bool stats_pending;
+	struct usage usage;
 
 	struct device_events *events; /* NULL: it has not run yet; see events/ */
 	struct device_history *history; /* NULL: nothing has happened to it yet */

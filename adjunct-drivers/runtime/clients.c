@@ -224,7 +224,7 @@ json_t *clients_to_json(struct runtime *rt)
 		json_array_append_new(list, json_pack("{s:s,s:o,s:I,s:I}", "name", end->name,
 						      "counters", counters_to_json(end), "used_ns",
 						      (json_int_t)end->used_ns, "requests",
-						      (json_int_t)end->service.completed));
+						      (json_int_t)atomic_load(&end->costs.completed)));
 	}
 	return list;
 }

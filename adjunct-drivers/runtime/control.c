@@ -54,6 +54,27 @@ json_t *counters_to_json(struct runtime *rt)
 			 "link_up", stats.link_up);
 }
 
+/* What its requests and its partition's yields came to: nothing but what it says. */
+static json_t *costs_json(struct runtime *rt)
+{
+	json_t *latency = json_array();
+	unsigned buckets = HISTOGRAM_BUCKETS;
+
+	while (buckets && !atomic_load_explicit(&rt->costs.latency[buckets - 1], memory_order_relaxed))
+		buckets--;
+	for (unsigned i = 0; i < buckets; i++)
+		json_array_append_new(latency, json_integer((json_int_t)atomic_load_explicit(
+						       &rt->costs.latency[i], memory_order_relaxed)));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:i, s:o}", "yields",
+			 (json_int_t)atomic_load(&rt->lent.dispatches), "expired",
+			 (json_int_t)atomic_load(&rt->lent.expired), "donated_ns",
+			 (json_int_t)atomic_load(&rt->lent.used_ns), "requests",
+			 (json_int_t)atomic_load(&rt->costs.completed), "used_ns",
+			 (json_int_t)atomic_load(&rt->costs.used_ns), "pa_busy",
+			 rt->lent.cell && atomic_load(&rt->lent.pending), "depth", (int)service_depth(rt),
+			 "latency", latency);
+}
+
 static void get_status_handle(struct varlink_call *call, json_t *parameters, void *context)
 {
 	static const char *const words[] = {
@@ -72,6 +93,8 @@ static void get_status_handle(struct varlink_call *call, json_t *parameters, voi
 		json_object_set_new(answer, "name", json_string(rt->name));
 	if (rt->driver)
 		json_object_set_new(answer, "counters", counters_to_json(rt));
+	if (rt->driver && rt->env.port.kind == ADJ_PORT_NATIVE)
+		json_object_set_new(answer, "costs", costs_json(rt));
 	if (rt->client_count)
 		json_object_set_new(answer, "clients", clients_to_json(rt));
 	if (rt->first_frame_ns)

@@ -19,6 +19,7 @@
 #include "adj.h"
 #include "eq.h"
 #include "eq_adapter.h"
+#include "histogram.h"
 #include "service_layout.h"
 #include "varlink.h"
 
@@ -62,8 +63,14 @@ struct service {
 	struct service_request taken[SERVICE_SLOTS];
 	uint32_t positions[SERVICE_SLOTS];
 	uint8_t reached[SERVICE_SLOTS]; /* enum adj_request_step */
-	uint64_t completed;
+	uint64_t taken_ns[SERVICE_SLOTS]; /* when; 0: its time is not taken */
 	uint8_t request[SERVICE_BUFFER_BYTES], response[SERVICE_BUFFER_BYTES];
+};
+
+/* What requests cost, for status: counted by the serving thread alone, and never reset. */
+struct service_costs {
+	_Atomic uint64_t completed, used_ns;
+	_Atomic uint64_t latency[HISTOGRAM_BUCKETS];
 };
 
 /* The dispatch thread of an adjunct without a processor of its own (donated.c). */
@@ -132,6 +139,7 @@ struct runtime {
 	} events;
 
 	struct service service;
+	struct service_costs costs;
 	struct donated lent;
 	struct adj_stats stats; /* as last read */
 	bool charged;		/* the time that it works is somebody's: it is measured */
@@ -247,6 +255,8 @@ int descriptor_check_tap(const struct adj_env *env, int fd);
 int service_dispatch(struct runtime *rt, unsigned budget);
 int service_arm(struct runtime *rt, bool on);
 int service_open(struct runtime *rt, bool recover);
+/* Control thread: requests that the partition has queued and that are not done with. */
+unsigned service_depth(const struct runtime *rt);
 void service_close(struct runtime *rt);
 
 /*

@@ -21,6 +21,8 @@
 #define USED_NS_MAX UINT32_MAX
 /* A request that is done is told of after so long, though others follow. */
 #define BURST_NS (100 * NS_PER_US)
+/* One in so many requests of a partition that lends nothing is timed. */
+#define SAMPLED 16
 
 static_assert(SERVICE_SLOTS == 64, "a bit for each in one word");
 static_assert(sizeof(((struct adj_inflight_page *)0)->requests) /
@@ -80,6 +82,23 @@ static void shut(struct runtime *rt)
 	rt->env.post_event(&rt->env, ADJ_EVENT_PARTITION_PROTOCOL);
 }
 
+/* One writer: no exchange is needed. */
+static void count(_Atomic uint64_t *counter, uint64_t more)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
+			      memory_order_relaxed);
+}
+
+static void count_costs(struct runtime *rt, uint32_t slot, uint64_t now_ns, uint64_t used_ns)
+{
+	const uint64_t taken_ns = rt->service.taken_ns[slot];
+
+	count(&rt->costs.completed, 1);
+	count(&rt->costs.used_ns, used_ns);
+	if (taken_ns)
+		count(&rt->costs.latency[histogram_bucket(now_ns - taken_ns)], 1);
+}
+
 /* There is room for it. */
 static void complete(struct runtime *rt, uint32_t slot, int status, uint64_t used_ns,
 		     uint32_t data_bytes)
@@ -106,7 +125,6 @@ static void complete(struct runtime *rt, uint32_t slot, int status, uint64_t use
 	eq_ring_put(&service->completions, &completion, sizeof(completion));
 	record(rt, position, ADJ_REQUEST_DONE);
 	service->done |= bit(slot);
-	service->completed++;
 }
 
 /* After a burst: one interrupt for all of it (000, FIG. 11). */
@@ -148,6 +166,7 @@ static int refused(const struct service_request *request)
 static void take(struct runtime *rt)
 {
 	struct service *service = &rt->service;
+	uint64_t now_ns = 0;
 
 	while (eq_ring_held(&service->requests) < SERVICE_SLOTS) {
 		uint32_t position = service->requests.position, slot = position % SERVICE_SLOTS;
@@ -156,6 +175,12 @@ static void take(struct runtime *rt)
 		if (!eq_ring_take(&service->requests, request, sizeof(*request)))
 			break;
 		service->positions[slot] = position;
+		/* Time is money only where it is somebody's; elsewhere a sample tells enough. */
+		const bool timed = rt->charged || position % SAMPLED == 0;
+
+		if (timed && !now_ns)
+			now_ns = rt->env.now_ns();
+		service->taken_ns[slot] = timed ? now_ns : 0;
 		service->reached[slot] = service->recovered ? recorded(rt, position)
 							    : ADJ_REQUEST_QUEUED;
 		if (service->reached[slot] == ADJ_REQUEST_DONE) {
@@ -212,6 +237,7 @@ static void cancel(struct runtime *rt, uint32_t own_slot)
 			continue;
 		service->queued[priority] &= ~bit(slot);
 		complete(rt, slot, -ECANCELED, 0, 0);
+		count_costs(rt, slot, service->taken_ns[slot], 0);
 		break;
 	}
 	record(rt, service->positions[own_slot], ADJ_REQUEST_DONE);
@@ -249,13 +275,13 @@ static bool serve_request(struct runtime *rt, uint32_t slot)
 		cancel(rt, slot);
 		return true;
 	}
-	/* Time is money only where it is somebody's. */
-	uint64_t begun_ns = rt->charged ? rt->env.now_ns() : 0;
+	uint64_t begun_ns = service->taken_ns[slot] ? rt->env.now_ns() : 0, ended_ns = 0;
 
 	if (!status && service->reached[slot] != ADJ_REQUEST_QUEUED)
 		status = -ECONNRESET;
 	if (status) {
 		complete(rt, slot, status, 0, 0);
+		count_costs(rt, slot, begun_ns, 0);
 		return true;
 	}
 	record(rt, service->positions[slot], ADJ_REQUEST_BEGUN);
@@ -271,8 +297,10 @@ static bool serve_request(struct runtime *rt, uint32_t slot)
 		service->queued[request.priority] |= bit(slot);
 		return false;
 	}
-	complete(rt, slot, status, rt->charged ? rt->env.now_ns() - begun_ns : 0,
-		 response.data_bytes);
+	if (begun_ns)
+		ended_ns = rt->env.now_ns();
+	complete(rt, slot, status, rt->charged ? ended_ns - begun_ns : 0, response.data_bytes);
+	count_costs(rt, slot, ended_ns, ended_ns - begun_ns);
 	return true;
 }
 
@@ -326,6 +354,22 @@ int service_arm(struct runtime *rt, bool on)
 	eq_ring_disarm(&service->requests);
 	eq_ring_disarm_space(&service->completions);
 	return on ? 1 : 0;
+}
+
+unsigned service_depth(const struct runtime *rt)
+{
+	/* Only what does not change while it is open: the rest is the serving thread's. */
+	struct eq_ring seen = {.control = rt->service.requests.control,
+			       .entries = rt->service.requests.entries,
+			       .mask = rt->service.requests.mask,
+			       .stride = rt->service.requests.stride,
+			       .spread = rt->service.requests.spread};
+
+	if (!rt->service.open)
+		return 0;
+	/* relaxed: the serving thread goes on meanwhile; it is a look, no more. */
+	seen.position = atomic_load_explicit(eq_ring_consumed(&seen), memory_order_relaxed);
+	return eq_ring_ready_count(&seen, SERVICE_SLOTS);
 }
 
 /* ---- Opening ----------------------------------------------------------------------- */

@@ -116,6 +116,7 @@ int partition_spec_parse(const char *spec, json_t **device, char *reason, size_t
 int cmd_up(struct cli *cli);
 int cmd_down(struct cli *cli);
 int cmd_status(struct cli *cli);
+int cmd_top(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_log(struct cli *cli);
 int cmd_partition_list(struct cli *cli);

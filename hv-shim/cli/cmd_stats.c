@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "cmd_device.h"
 #include "output.h"
+#include "watch.h"
 
 /* Counters of the adjunct that -w turns into rates. */
 enum rate {
@@ -85,7 +86,7 @@ static bool rates_of(const json_t *stats, const json_t *before, double rates[RAT
 	const json_t *device;
 	size_t i;
 
-	json_array_foreach((json_t *)before, i, device) {
+	json_array_foreach(json_object_get(before, "stats"), i, device) {
 		double seconds = (double)(value_number(stats, "time_ns") -
 					  value_number(device, "time_ns")) / 1e9;
 
@@ -197,7 +198,7 @@ static int show_once(struct cli *cli, json_t *parameters, const char *subject)
 
 /* ---- Again and again ------------------------------------------------------ */
 
-static char *rates_table(const json_t *list, const json_t *before)
+static char *rates_table(const json_t *now, const json_t *before)
 {
 	static const struct output_column columns[] = {
 		{"DEVICE", 0},		       {"TX FRAMES/S", SCOLS_FL_RIGHT},
@@ -209,7 +210,7 @@ static char *rates_table(const json_t *list, const json_t *before)
 	const json_t *stats;
 	size_t i;
 
-	json_array_foreach((json_t *)list, i, stats) {
+	json_array_foreach(json_object_get(now, "stats"), i, stats) {
 		struct libscols_line *row = output_row(table, NULL);
 		double rates[RATES], dropped;
 
@@ -232,14 +233,14 @@ static char *rates_table(const json_t *list, const json_t *before)
 	return output_table_string(table);
 }
 
-/* The answer as it came, and to each device its rates. */
-static void print_json(json_t *list, const json_t *before)
+/* To each device its rates. */
+static void add_rates(json_t *now, const json_t *before)
 {
-	json_t *json = output_json_new(), *stats;
 	double rates[RATES];
+	json_t *stats;
 	size_t i;
 
-	json_array_foreach(list, i, stats) {
+	json_array_foreach(json_object_get(now, "stats"), i, stats) {
 		json_t *object;
 
 		if (!rates_of(stats, before, rates))
@@ -252,47 +253,9 @@ static void print_json(json_t *list, const json_t *before)
 		}
 		output_put(stats, "per_second", object);
 	}
-	output_put(json, "stats", json_incref(list));
-	output_json(stdout, json, true);
 }
 
-static int watch(struct cli *cli, json_t *parameters, const char *subject)
-{
-	/* Late by much more than the interval: the daemon is stuck. */
-	uint64_t wait_ns = (uint64_t)cli->interval_ms * NS_PER_MS + CLI_LOOKUP_NS;
-	json_t *before = NULL, *list;
-	struct varlink_answer answer;
-	unsigned drawn = 0;
-	bool continues = true;
-	int status = CLI_DONE, error;
-
-	if (cli_call_more(cli, "GetStats", parameters) != CLI_DONE)
-		return CLI_FAILED;
-	while (continues && status == CLI_DONE) {
-		error = cli_next(cli, wait_ns, &answer);
-		if (error < 0) {
-			status = cli_fail_transport(cli, error);
-			break;
-		}
-		continues = answer.continues;
-		list = json_object_get(answer.parameters, "stats");
-		if (answer.error) {
-			status = cli_fail_answer(cli, subject, &answer);
-		} else if (cli->json) {
-			print_json(list, before);
-		} else if (before || output_is_terminal(stdout)) { /* the first has no rates yet */
-			char *text = rates_table(list, before);
-
-			drawn = output_redraw(text, drawn);
-			free(text);
-		}
-		json_decref(before);
-		before = json_incref(list);
-		varlink_answer_clear(&answer);
-	}
-	json_decref(before);
-	return status;
-}
+static const struct watch_view rates_view = {.text = rates_table, .add = add_rates};
 
 int cmd_device_stats(struct cli *cli)
 {
@@ -304,6 +267,5 @@ int cmd_device_stats(struct cli *cli)
 		return CLI_USAGE;
 	if (!cli->watch)
 		return show_once(cli, parameters, subject);
-	output_put(parameters, "interval_ms", json_integer(cli->interval_ms));
-	return watch(cli, parameters, subject);
+	return watch(cli, parameters, subject, 0, &rates_view);
 }

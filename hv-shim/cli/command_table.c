@@ -53,6 +53,12 @@ static const struct command_option top_options[] = {
 	{OPTION_END},
 };
 
+static const struct command_option usage_options[] = {
+	{OPTION_INTERVAL, 'i', "interval", "SECONDS", "time between two tables, 0.1 to 60 (1)"},
+	{OPTION_COUNT, 'n', "count", "N", "again and again anywhere, and end after N tables"},
+	{OPTION_END},
+};
+
 static const struct command_option log_options[] = {
 	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with every later line, until interrupted"},
 	{OPTION_LINES, 'n', "lines", "N", "begin with the last N lines, 0 to 1000 (100)"},
@@ -131,6 +137,16 @@ const struct command command_table[] = {
 	 "take everything down: devices, partitions, adapters", NULL, cmd_down},
 	{SYSTEM, "status", NULL, "", 0, 0, COMPLETES_NOTHING, NULL,
 	 "show the daemon, adapters, partitions, devices and adjuncts", NULL, cmd_status},
+	{SYSTEM, "top", NULL, "[PARTITION]", 0, 1, COMPLETES_PARTITION, usage_options,
+	 "show who uses the processors: partitions, and what they lend their adjuncts",
+	 "On a terminal again and again, until interrupted, with what was used meanwhile; "
+	 "elsewhere once, with all that was used so far. TIME is what the kernel counted: of a "
+	 "partition's programs and adjuncts, or of a device's adjuncts. DONATED, YIELDS, EXPIRED "
+	 "(quanta that ended before the work did), REQUESTS and the rest are what the adjunct says. "
+	 "PA_BUSY: it asks for the processor. QUEUED: requests not done. P50, P99, P99.9: so long "
+	 "50, 99 and 99.9 % of the requests took at most, from when the adjunct took them until "
+	 "they were complete.",
+	 cmd_top},
 	{SYSTEM, "log", NULL, "", 0, 0, COMPLETES_NOTHING, log_options,
 	 "show the daemon's log", NULL, cmd_log},
 

@@ -65,20 +65,30 @@ static json_t *as_integers(const json_t *counters)
 	return out;
 }
 
+static json_t *device_answer(const struct device *d)
+{
+	json_t *answer = json_pack("{s:s,s:s,s:I,s:o,s:o}", "partition", d->partition->name, "device",
+				   d->spec.name, "time_ns", (json_int_t)clock_now_ns(), "counters",
+				   as_integers(d->counters), "vf", vf_counters(d));
+
+	if (!d->spec.adjunct.none && !doc_is_client(&d->spec))
+		json_object_set_new(answer, "usage", usage_of_device(d));
+	return answer;
+}
+
 static json_t *job_answer(const struct stats_job *job)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *partitions = json_array();
 
 	for (const struct partition *p = job->shim->partitions; p; p = p->next)
 		for (const struct device *d = p->devices; d; d = d->next)
 			if (in_scope(job, d))
-				json_array_append_new(
-					list, json_pack("{s:s,s:s,s:I,s:o,s:o}", "partition", p->name,
-							"device", d->spec.name, "time_ns",
-							(json_int_t)clock_now_ns(), "counters",
-							as_integers(d->counters), "vf",
-							vf_counters(d)));
-	return json_pack("{s:o}", "stats", list);
+				json_array_append_new(list, device_answer(d));
+	for (const struct partition *p = job->shim->partitions; p; p = p->next)
+		if (!*job->partition || !strcmp(job->partition, p->name))
+			json_array_append_new(partitions, usage_of_partition(p));
+	return json_pack("{s:I,s:o,s:o}", "time_ns", (json_int_t)clock_now_ns(), "stats", list,
+			 "partitions", partitions);
 }
 
 static bool still_asking(const struct stats_job *job)
@@ -150,9 +160,11 @@ static void on_counters(void *data, const char *problem, struct varlink_answer *
 
 	device->stats_pending = false;
 	json_t *counters = problem ? NULL : json_object_get(answer->parameters, "counters");
-	if (json_is_object(counters)) {
+	if (json_is_object(counters) && device->adjunct) {
 		json_decref(device->counters);
 		device->counters = json_incref(counters);
+		usage_take(&device->usage, peer_identity(device->adjunct).pid,
+			   json_object_get(answer->parameters, "costs"));
 		device->first_frame_ns = (uint64_t)json_integer_value(
 			json_object_get(answer->parameters, "first_frame_ns"));
 		take_clients(device, json_object_get(answer->parameters, "clients"));

@@ -471,8 +471,7 @@ void device_on_adjunct_exit(void *data, const char *how)
 {
 	struct device *device = data;
 
-	peer_free(device->adjunct);
-	device->adjunct = NULL;
+	usage_end(&device->usage, &device->adjunct);
 	device_vhost_detach(device, true);
 	device->attaching = false;
 	if (device->asking_keeper || device_vhost_opening(device))

@@ -88,8 +88,7 @@ static void on_standby_exit(void *data, const char *how)
 	struct device *device = data;
 
 	log_info("device %s/%s: its standby %s", device->partition->name, device->spec.name, how);
-	peer_free(device->standby);
-	device->standby = NULL;
+	usage_end(&device->usage, &device->standby);
 	device->standby_ready = device->window_told = false;
 	close_apart(&device->standby_memory_fd);
 	state_changed(device->partition->shim);
@@ -268,8 +267,7 @@ void standby_end(struct device *device)
 	if (!device->standby)
 		return;
 	peer_kill(device->standby);
-	peer_free(device->standby);
-	device->standby = NULL;
+	usage_end(&device->usage, &device->standby);
 	device->standby_ready = device->window_told = false;
 	close_apart(&device->standby_memory_fd);
 }

@@ -28,6 +28,9 @@ static void on_adjunct(void *data, const char *problem, struct varlink_answer *a
 
 	device->busy_since_ns =
 		busy_ns ? clock_now_ns() - (uint64_t)json_integer_value(busy_ns) : 0;
+	if (!problem && device->adjunct)
+		usage_take(&device->usage, peer_identity(device->adjunct).pid,
+			   json_object_get(answer->parameters, "costs"));
 	if (!problem || device->state != STATE_RUNNING || !device->adjunct)
 		return;
 	/* The end of one that has died is on its way to us. */
@@ -140,6 +143,9 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *data)
 			ask(p->keeper, &p->heartbeat_pending, "org.outrigger.Keeper.List",
 			    of_its_share(p, SHIM_CALL_MS), on_keeper, p);
 		for (struct device *d = p->devices; d; d = d->next) {
+			/* One that init will collect must have been looked at before. */
+			if (d->adjunct)
+				peer_cpu_ns(d->adjunct);
 			if (d->state == STATE_RUNNING)
 				ask(d->adjunct, &d->heartbeat_pending,
 				    "org.outrigger.Adjunct.GetStatus",

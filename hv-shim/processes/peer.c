@@ -15,9 +15,11 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../close_later.h"
+#include "clock.h"
 #include "log.h"
 #include "spawn.h"
 #include "unix_socket.h"
@@ -132,6 +134,22 @@ static void break_links(struct peer *peer, const char *problem)
 			link_break(link, problem);
 }
 
+uint64_t peer_cpu_ns(struct peer *peer)
+{
+	struct timespec time;
+	clockid_t clock;
+
+	if (peer->ended || clock_getcpuclockid(peer->identity.pid, &clock) ||
+	    clock_gettime(clock, &time))
+		return peer->cpu_ns;
+	uint64_t cpu_ns = (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+
+	/* Less: init has collected it, and its number is another's by now. */
+	if (cpu_ns > peer->cpu_ns)
+		peer->cpu_ns = cpu_ns;
+	return peer->cpu_ns;
+}
+
 static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct peer *peer = data;
@@ -139,6 +157,8 @@ static int on_process_exit(sd_event_source *source, int fd, uint32_t revents, vo
 
 	(void)fd;
 	(void)revents;
+	/* Once its status is collected it has no clock any more. */
+	peer_cpu_ns(peer);
 	peer_describe_end(peer, 0, how);
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	peer->ended = true;

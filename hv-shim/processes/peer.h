@@ -62,6 +62,12 @@ int peer_adopt(sd_event *event, struct peer_identity identity, const char *socke
 struct peer_identity peer_identity(const struct peer *peer);
 /* Its process is no more, though on_exit may be yet to come. */
 bool peer_has_ended(const struct peer *peer);
+/*
+ * Processor time of all its threads, by the kernel's clock of that process; once it has
+ * ended, all that it had, or of one that an earlier shim started, what it had when it was
+ * last asked for.
+ */
+uint64_t peer_cpu_ns(struct peer *peer);
 /* From now on `on_exit` hears of its end; and `on_death` (NULL: nobody) before, where that
  * can be known (spawn.h), which for adopted ones it cannot. */
 void peer_set_exit(struct peer *peer, peer_exit_fn on_exit, peer_death_fn on_death);

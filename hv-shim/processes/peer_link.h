@@ -28,6 +28,7 @@ struct peer {
 	int pidfd;
 	int kept[SPAWN_KEPT]; /* of it, if it is isolated and was not adopted; else -1 */
 	bool dead;  /* no thread of it runs any more */
+	uint64_t cpu_ns; /* the processor time it has had, as last looked at */
 	bool ended; /* its status was collected, or is init's to collect */
 	sd_event_source *exit_source, *death_source;
 	struct link *calls, *monitors;
