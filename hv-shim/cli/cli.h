@@ -40,7 +40,7 @@ struct cli {
 
 	/* Options; texts point into argv. */
 	bool json, quiet, no_color, help, version;
-	bool dry_run, prune, detailed_exitcode, watch, follow, allow_disruptive;
+	bool dry_run, prune, detailed_exitcode, watch, all, follow, allow_disruptive;
 	const char *socket, *state_dir, *file, *format, *root, *driver, *owner, *output;
 	const char *devices[CLI_DEVICES_MAX];
 	unsigned device_count;

@@ -17,6 +17,46 @@ static const char *name_of(const struct cli *cli)
 	return cli->arguments[0];
 }
 
+static void list_partition(struct libscols_table *table, const json_t *partition)
+{
+	struct libscols_line *row = output_row(table, NULL);
+	const char *state = value_text(partition, "state");
+	char *devices = device_names(json_object_get(partition, "devices"));
+
+	output_cell(row, 0, PAINT_BOLD, "%s", value_text(partition, "name"));
+	output_cell(row, 1, output_state_paint(state), "%s", state);
+	output_cell(row, 2, PAINT_NONE, "%s", value_text(partition, "owner"));
+	output_cell(row, 3, PAINT_NONE, "%s", value_true(partition, "namespace") ? "yes" : "no");
+	output_cell(row, 4, PAINT_NONE, "%s", devices);
+	free(devices);
+}
+
+/* An adjunct is a partition, too, but for whoever uses it a part of its own (000, FIG. 3). */
+static void list_adjunct(struct libscols_table *table, const json_t *adjunct)
+{
+	struct libscols_line *row = output_row(table, NULL);
+	const char *state = value_text(adjunct, "state");
+
+	output_cell(row, 0, PAINT_NONE, "%s", value_text(adjunct, "name"));
+	output_cell(row, 1, output_state_paint(state), "%s", state);
+	output_cell(row, 2, PAINT_DIM, "adjunct, %s", value_text(adjunct, "scope"));
+	output_cell(row, 3, PAINT_DIM, "-");
+	output_cell(row, 4, PAINT_DIM, "drives %s", value_text(adjunct, "drives"));
+}
+
+/* The adjuncts beside the partitions in `answer`. */
+static int add_adjuncts(struct cli *cli, struct varlink_answer *answer)
+{
+	struct varlink_answer adjuncts;
+
+	if (cli_call(cli, NULL, "ListAdjuncts", NULL, CLI_LOOKUP_NS, &adjuncts) != CLI_DONE)
+		return CLI_FAILED;
+	output_put(answer->parameters, "adjuncts",
+		   json_incref(json_object_get(adjuncts.parameters, "adjuncts")));
+	varlink_answer_clear(&adjuncts);
+	return CLI_DONE;
+}
+
 int cmd_partition_list(struct cli *cli)
 {
 	static const struct output_column columns[] = {
@@ -25,28 +65,22 @@ int cmd_partition_list(struct cli *cli)
 	};
 	struct varlink_answer answer;
 	struct libscols_table *table;
-	json_t *partitions, *partition;
+	const json_t *each;
 	size_t i;
 
 	if (cli_call(cli, NULL, "ListPartitions", NULL, CLI_LOOKUP_NS, &answer) != CLI_DONE)
 		return CLI_FAILED;
+	if (cli->all && add_adjuncts(cli, &answer) != CLI_DONE) {
+		varlink_answer_clear(&answer);
+		return CLI_FAILED;
+	}
 	if (cli->json)
 		return output_answer(&answer);
 	table = output_table(columns);
-	partitions = json_object_get(answer.parameters, "partitions");
-	json_array_foreach(partitions, i, partition) {
-		struct libscols_line *row = output_row(table, NULL);
-		const char *state = value_text(partition, "state");
-		char *devices = device_names(json_object_get(partition, "devices"));
-
-		output_cell(row, 0, PAINT_BOLD, "%s", value_text(partition, "name"));
-		output_cell(row, 1, output_state_paint(state), "%s", state);
-		output_cell(row, 2, PAINT_NONE, "%s", value_text(partition, "owner"));
-		output_cell(row, 3, PAINT_NONE, "%s",
-			    value_true(partition, "namespace") ? "yes" : "no");
-		output_cell(row, 4, PAINT_NONE, "%s", devices);
-		free(devices);
-	}
+	json_array_foreach(json_object_get(answer.parameters, "partitions"), i, each)
+		list_partition(table, each);
+	json_array_foreach(json_object_get(answer.parameters, "adjuncts"), i, each)
+		list_adjunct(table, each);
 	output_table_print(table, "no partitions: `outrigger up -f FILE` makes some");
 	varlink_answer_clear(&answer);
 	return CLI_DONE;

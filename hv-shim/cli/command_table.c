@@ -59,6 +59,11 @@ static const struct command_option usage_options[] = {
 	{OPTION_END},
 };
 
+static const struct command_option list_options[] = {
+	{OPTION_ALL, 'a', "all", NULL, "their adjuncts, too"},
+	{OPTION_END},
+};
+
 static const struct command_option log_options[] = {
 	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with every later line, until interrupted"},
 	{OPTION_LINES, 'n', "lines", "N", "begin with the last N lines, 0 to 1000 (100)"},
@@ -150,7 +155,7 @@ const struct command command_table[] = {
 	{SYSTEM, "log", NULL, "", 0, 0, COMPLETES_NOTHING, log_options,
 	 "show the daemon's log", NULL, cmd_log},
 
-	{PARTITIONS, "partition", "list", "", 0, 0, COMPLETES_NOTHING, NULL,
+	{PARTITIONS, "partition", "list", "", 0, 0, COMPLETES_NOTHING, list_options,
 	 "list the partitions", NULL, cmd_partition_list},
 	{PARTITIONS, "partition", "show", "NAME", 1, 1, COMPLETES_PARTITION, NULL,
 	 "show one partition and its devices", NULL, cmd_partition_show},

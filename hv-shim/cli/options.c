@@ -104,6 +104,7 @@ static int apply(struct cli *cli, enum option_id id, const char *value)
 	case OPTION_PRUNE: cli->prune = true; break;
 	case OPTION_DETAILED_EXITCODE: cli->detailed_exitcode = true; break;
 	case OPTION_WATCH: cli->watch = true; break;
+	case OPTION_ALL: cli->all = true; break;
 	case OPTION_FOLLOW: cli->follow = true; break;
 	case OPTION_FORMAT: cli->format = value; break;
 	case OPTION_ROOT: cli->root = value; break;

@@ -42,6 +42,11 @@ run partition
 says "NAMESPACE" "a noun alone lists"
 run partition list -j
 json '.version == 1 and .partitions[0].name == "red"' "partition list -j"
+json 'has("adjuncts") | not' "partition list: no adjuncts"
+run partition list --all
+says "red.net0   running   adjunct, local  -          drives soft0 vf 0" "partition list --all: adjuncts, too"
+run partition list -a -j
+json '.partitions[0].name == "red" and .adjuncts[0].name == "red.net0"' "partition list -a -j"
 run partition show vm
 says "/run/outrigger/partition/vm.sock" "partition show: the socket"
 says "! vm/ring0: " "partition show: what is wrong"

@@ -54,6 +54,14 @@ check "a request of 200 ms, by quanta of 2 ms, while another thread goes on" yie
 said "it was preempted inside of it" '^busy [1-9]'
 check "and by quanta of 50 us" yields red net0 long 20 50
 check "random quanta, $storm_seconds s" yields red net0 storm "$storm_seconds" 1
+usage() { outrigger -j top red | jq -e ".stats[] | select(.device == \"net0\").usage | $1"; }
+check "top knows what was lent" usage '.cpu == "donated" and .yields > 100 and .donated_ns > 200e6'
+check "and what was not enough" usage '.expired > 0 and .expired <= .yields'
+check "none of it more than was charged" usage '.donated_ns <= .charged_ns and .used_ns <= .charged_ns'
+check "how long requests took: more than half a moment, one 200 ms" \
+	usage '.p50_ns < 50e6 and .p50_ns <= .p99_ns and .requests > 100 and (.latency | add) <= .requests'
+check "top, for people" outrigger top red
+said "one row for the adjunct" '^red\.net0 +donated .* us'
 check "the example" timeout 60 taskset -c 0 "$build/examples/otr-yield" red net0 16
 said "it was told PA_BUSY, and compared" 'done 256 failed 0 at once [1-9][0-9]* later [1-9][0-9]* never [1-9]'
 

@@ -198,6 +198,13 @@ unit_sessions_LDFLAGS := $(FAULT_LDFLAGS) $(FAULT_EVENT_LDFLAGS)
 unit_sessions_OUT := tests/unit/sessions
 unit_sessions_TEST := 1
 
+PROGRAMS += unit_usage
+unit_usage_SRCS := tests/unit/usage.c hv-shim/usage.c
+unit_usage_PKGS := criterion jansson libsystemd
+unit_usage_USES := document vfmanager base eventqueues
+unit_usage_OUT := tests/unit/usage
+unit_usage_TEST := 1
+
 PROGRAMS += unit_vf_manager
 # Of libnl, those that can fail, and those that carry messages to and from the kernel.
 FAULT_NL_CALLS := nl_socket_alloc nl_connect nlmsg_alloc_size nlmsg_put nlmsg_append genlmsg_put \
