@@ -69,8 +69,8 @@ END
 bad "an adapter of no kind" "adapters\[0\].kind: .*is missing" <<<$'version: 1\nadapters: [{name: a}]'
 bad "an adapter of an unknown kind" "kind: 'hard' is unknown; choose one of: embedded" \
 	<<<$'version: 1\nadapters: [{name: a, kind: hard}]'
-bad "too many functions" "vfs: 65 is not from 1 to 64" <<<$'version: 1\nadapters: [{name: a, kind: embedded, vfs: 65}]'
-bad "no function at all" "vfs: 0 is not from 1 to 64" <<<$'version: 1\nadapters: [{name: a, kind: embedded, vfs: 0}]'
+bad "too many functions" "an embedded adapter has 64 functions at most, not 65; add another one" <<<$'version: 1\nadapters: [{name: a, kind: embedded, vfs: 65}]'
+bad "no function at all" "vfs: 0 is not from 1 to 256" <<<$'version: 1\nadapters: [{name: a, kind: embedded, vfs: 0}]'
 bad "an adapter twice" "document.yaml:4: adapters\[1\].name: 'a' is used twice" <<'END'
 version: 1
 adapters:

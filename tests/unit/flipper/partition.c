@@ -29,6 +29,7 @@ static void start(void)
 		.frame_max = FLIPPED_FRAME_MAX,
 		.window = flipped.window,
 		.layout = flipped.layout,
+		.cell = (struct service_cell *)(flipped.window + flipped.layout.cell),
 		.bells = {eventfd(0, EFD_NONBLOCK), eventfd(0, EFD_NONBLOCK)},
 		.tx_buffers = flipped.window + flipped.layout.tx_buffers,
 		.rx_buffers = flipped.window + flipped.layout.rx_buffers,
