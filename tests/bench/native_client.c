@@ -10,9 +10,7 @@
  *                                          with --first N: N frames to --to MAC begin it
  *   native_client PARTITION DEVICE kills   as echo; reads process ids from standard
  *                                          input, kills each, and prints for each the
- *                                          longest time between two frames taken back;
- *                                          0: that was its own doing, as another process
- *                                          had its processor then
+ *                                          longest time between two frames taken back
  *
  * It copies each frame out of private memory into the ring and back out of the
  * ring into private memory, because that is what the peer it is compared with
@@ -28,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -232,20 +229,10 @@ static int measure(struct client *client, int (*step)(struct client *), unsigned
 
 /* ---- Kills ------------------------------------------------------------------- */
 
-/* How often another thread got the processor while this one wanted it. */
-static long preemptions(void)
-{
-	struct rusage usage;
-
-	return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_nivcsw;
-}
-
-/* The longest time without a frame, from a kill until the window after it is over; 0 if
- * we did not have the processor all that time. */
+/* The longest time without a frame, from a kill until the window after it is over. */
 static int longest_gap(struct client *client, pid_t pid, uint64_t *out)
 {
-	uint64_t last_ns = clock_now_ns(), until_ns = last_ns + KILL_WINDOW_NS, longest_ns = 0;
-	long preempted = preemptions();
+	uint64_t last_ns = clock_now_ns(), until_ns = last_ns + KILL_WINDOW_NS;
 
 	*out = 0;
 	if (kill(pid, SIGKILL))
@@ -261,13 +248,8 @@ static int longest_gap(struct client *client, pid_t pid, uint64_t *out)
 		if (!count)
 			continue;
 		last_ns = now_ns;
-		/* Looked at every time: it is about this gap and no earlier one. */
-		long preempted_before = preempted;
-
-		preempted = preemptions();
-		if (gap_ns > longest_ns) {
-			longest_ns = gap_ns;
-			*out = preempted == preempted_before ? gap_ns : 0;
+		if (gap_ns > *out) {
+			*out = gap_ns;
 			if (gap_ns > KILL_WINDOW_NS / 2)
 				until_ns = now_ns + KILL_WINDOW_NS;
 		}
