@@ -20,20 +20,12 @@
 #include <unistd.h>
 
 #include "outrigger.h"
+#include "../want.h"
 
 #define PATIENCE_MS 20000
 #define FRAMES_MAX 64 /* under way: fewer than each ring holds */
 #define FRAME_BYTES 128
 #define DATA_BYTES 256
-
-#define WANT(condition) \
-	do { \
-		if (!(condition)) { \
-			printf("%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       otr_last_error()); \
-			exit(1); \
-		} \
-	} while (0)
 
 /* Nobody else's words look like these. */
 struct mark {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "outrigger.h"
+#include "../want.h"
 
 #define PATIENCE_MS 20000
 #define FRAME_BYTES 100
@@ -29,15 +30,6 @@ static struct otr_service *from, *to;
 static struct otr_net_info from_info, to_info;
 static pid_t own_pid;
 static bool deaths; /* somebody kills adjuncts */
-
-#define WANT(condition) \
-	do { \
-		if (!(condition)) { \
-			printf("%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       otr_last_error()); \
-			exit(1); \
-		} \
-	} while (0)
 
 static void submit(struct otr_service *service, uint16_t opcode, const void *data, uint32_t bytes)
 {

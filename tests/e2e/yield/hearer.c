@@ -19,6 +19,7 @@
 
 #include "hog.h"
 #include "outrigger.h"
+#include "../want.h"
 
 #define QUANTUM_NS 1000000
 #define PATIENCE_MS 20000
@@ -28,15 +29,6 @@ static struct otr *otr;
 static struct otr_service *service;
 static struct otr_net *net;
 static struct otr_guest *guest;
-
-#define WANT(condition) \
-	do { \
-		if (!(condition)) { \
-			printf("%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       otr_last_error()); \
-			exit(1); \
-		} \
-	} while (0)
 
 static void submit(uint32_t id, uint16_t opcode, const void *data, uint32_t bytes)
 {

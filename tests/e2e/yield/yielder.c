@@ -20,20 +20,12 @@
 
 #include "hog.h"
 #include "outrigger.h"
+#include "../want.h"
 
 #define QUANTUM_NS 1000000
 #define PATIENCE_MS 20000
 
 static struct otr_service *service;
-
-#define WANT(condition) \
-	do { \
-		if (!(condition)) { \
-			printf("%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       otr_last_error()); \
-			exit(1); \
-		} \
-	} while (0)
 
 static void submit(uint32_t id, uint16_t opcode, uint8_t priority, const void *data, uint32_t bytes)
 {
