@@ -126,8 +126,13 @@ static void receive_kept(int socket_fd, int kept[SPAWN_KEPT])
 
 	/* It was sent before the child executed, on memory of ours: by us, so to speak. */
 	if (recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1 &&
-	    message.msg_controllen >= sizeof(struct cmsghdr))
-		memcpy(kept, CMSG_DATA(&control.header), control.header.cmsg_len - CMSG_LEN(0));
+	    message.msg_controllen >= sizeof(struct cmsghdr)) {
+		size_t bytes = control.header.cmsg_len - CMSG_LEN(0);
+
+		/* There is room for one more than are kept: an int's padding. */
+		memcpy(kept, CMSG_DATA(&control.header),
+		       bytes < sizeof(int[SPAWN_KEPT]) ? bytes : sizeof(int[SPAWN_KEPT]));
+	}
 }
 
 static int set_descriptors(const struct child *child)
