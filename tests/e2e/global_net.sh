@@ -5,6 +5,7 @@
 # frames with a TAP partition and with each other, through one function, each under an
 # address of its own; a flood and a broken ring next to them, and their adjunct's death.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/victim.inc"
 
 examples=$build/examples
 rate=2000 # frames a second: little enough for a busy machine
@@ -14,23 +15,6 @@ echo_start() { # PARTITION ADDRESS
 	spawn "$work/echo-$1.log" "$examples/otr-echo" "$1" net0 "$2"
 	within 10 grep -q answering "$work/echo-$1.log"
 }
-victim_start() {
-	spawn "$work/victim.log" "$helpers/victim" "$state/partition/red.sock" "$state/partition/blue.sock" $rate 0 canary
-	victim=$last
-	within 10 grep -q exchanging "$work/victim.log" || { show "$work/victim.log"; return 1; }
-}
-victim_stop() {
-	kill -TERM "$victim"
-	within 15 gone "$victim" || return 1
-	tail -n 1 "$work/victim.log"
-	grep -q '^sent' "$work/victim.log"
-}
-of_victim() { sed -nE "s/^sent.* $1 ([0-9]+).*/\1/p; s/^($1) ([0-9]+) .*/\2/p" "$work/victim.log"; }
-unharmed() {
-	local key
-	for key in lost altered repeated canaries_lost; do [ "$(of_victim $key)" = 0 ] || return 1; done
-	[ "$(of_victim received)" -gt 0 ]
-}
 hostile() { # DEED NUMBER [MAC]
 	timeout 60 "$helpers/neighbour" "$1" "$state/partition/evil.sock" net0 "${@:2}"
 }
@@ -39,7 +23,7 @@ deed() { # NAME DEED NUMBER [MAC]
 	check "$name: red and blue exchange frames" victim_start
 	check "$name" hostile "${@:2}"
 	check "$name: they end" victim_stop
-	check "$name: not one frame lost, altered or repeated, every canary lives" unharmed
+	check "$name: not one frame lost, altered or repeated, every canary lives" unharmed lost altered repeated canaries_lost
 	say "$(tail -n 1 "$work/victim.log")"
 }
 

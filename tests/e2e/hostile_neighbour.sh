@@ -16,6 +16,7 @@
 # a victim may push its frames out of its function's ring, as on any adapter; then
 # every frame that is missing must be counted there.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/victim.inc"
 
 attaches=${ATTACHES:-2000}
 rate=5000 # frames a second: little enough for a busy machine
@@ -23,25 +24,6 @@ memory_kb=64 # a process may grow by: less than 33 bytes for each attach, or 7 f
 
 socket_of() { echo "$state/partition/$1.sock"; }
 mac_of() { outrigger -j device show "$1/net0" | jq -r .device.mac; }
-victim_start() {
-	spawn "$work/victim.log" "$helpers/victim" "$(socket_of red)" "$(socket_of blue)" $rate 0 canary
-	victim=$last
-	within 10 grep -q exchanging "$work/victim.log" || { show "$work/victim.log"; return 1; }
-}
-# Ends it; the line that it leaves is in $work/victim.log.
-victim_stop() {
-	kill -TERM "$victim"
-	within 15 gone "$victim" || return 1
-	tail -n 1 "$work/victim.log"
-	grep -q '^sent' "$work/victim.log"
-}
-of_victim() { sed -nE "s/^sent.* $1 ([0-9]+).*/\1/p; s/^($1) ([0-9]+) .*/\2/p" "$work/victim.log"; }
-unharmed() { # KEY...: these are 0, and frames did arrive
-	local key
-	tail -n 1 "$work/victim.log"
-	for key; do [ "$(of_victim "$key")" = 0 ] || return 1; done
-	[ "$(of_victim received)" -gt 0 ]
-}
 hostile() { # DEED DEVICE NUMBER [MAC]
 	timeout 120 "$helpers/neighbour" "$1" "$(socket_of evil)" "$2" "$3" "${@:4}"
 }
