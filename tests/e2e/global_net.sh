@@ -8,6 +8,7 @@
 . "$(dirname "$0")/victim.inc"
 
 examples=$build/examples
+# shellcheck disable=SC2034 # victim.inc
 rate=2000 # frames a second: little enough for a busy machine
 export OUTRIGGER_STATE_DIR=$state
 mac_of() { outrigger -j device show "$1" | jq -r .device.mac; }

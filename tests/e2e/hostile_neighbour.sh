@@ -19,6 +19,7 @@
 . "$(dirname "$0")/victim.inc"
 
 attaches=${ATTACHES:-2000}
+# shellcheck disable=SC2034 # victim.inc
 rate=5000 # frames a second: little enough for a busy machine
 memory_kb=64 # a process may grow by: less than 33 bytes for each attach, or 7 for each of 10,000
 
