@@ -25,17 +25,23 @@
 #define MEMORY_BASE_MB 20
 #define MEMORY_MB(vfs) (MEMORY_BASE_MB + ((vfs) + 3) / 4)
 
-/* Called with the stream's own lock held, so by one thread at a time. */
+/*
+ * Called with the stream's own lock held, so by one thread at a time. Why DPDK ends the
+ * process (rte_panic() in its interrupt thread) is told after however many lines of what led
+ * there: all that is seen besides is that abort() of a namespace's first process, which no
+ * SIGABRT of its own kills, ends in SIGSEGV.
+ */
 static ssize_t log_write(void *cookie, const char *text, size_t bytes)
 {
 	static struct log_limit limit;
+	bool last_words = rte_log_cur_msg_loglevel() <= (int)RTE_LOG_CRIT;
 	size_t begin = 0;
 
 	(void)cookie;
 	for (size_t end = 0; end <= bytes; end++) {
 		if (end < bytes && text[end] != '\n')
 			continue;
-		if (end > begin && log_limit_pass(&limit, "dpdk"))
+		if (end > begin && (last_words || log_limit_pass(&limit, "dpdk")))
 			log_warning("dpdk: %.*s", (int)(end - begin), text + begin);
 		begin = end + 1;
 	}

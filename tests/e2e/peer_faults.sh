@@ -45,10 +45,12 @@ comes_up() { up --prune < <(document) && running; }
 holdings() { echo "$(marked | wc -l) processes, $(find "/proc/$daemon/fd" -mindepth 1 | wc -l) descriptors"; }
 as_before() { [ "$(holdings)" = "$rest" ] || { holdings; ls -l "/proc/$daemon/fd"; return 1; }; }
 refusals() { grep -c "refused from now on: $1\$" "$daemon_log"; } # CALL
-# But for those that DPDK decided on: its interrupt thread panics if it is refused what it needs.
+# But for those that DPDK decided on: its interrupt thread panics if it is refused what it
+# needs. Several who were waiting for that process say how it ended.
 crashes() {
-	awk '/PANIC in eal_intr_/ { panic = 1 }
-		/was killed by signal (4|6|7|8|11|31) / { if (!panic) count++; panic = 0 }
+	awk '/refused from now on: / { panic = 0 }
+		/PANIC in eal_intr_/ { panic = 1 }
+		/was killed by signal (4|6|7|8|11|31) / { if (!panic) count++ }
 		END { print count + 0 }' "$daemon_log"
 }
 wrong() { # WHAT: about what is tried
