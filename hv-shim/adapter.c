@@ -272,8 +272,14 @@ static void on_info(void *data, const char *problem, struct varlink_answer *answ
 			problem = "has another number of functions than the document says";
 		take_functions(adapter, json_object_get(info, "functions"));
 	}
-	if (!problem && adapter->unwatched && adapter_watch(adapter))
-		problem = "does not let its events be watched";
+	if (!problem && adapter->unwatched) {
+		int error = adapter_watch(adapter);
+
+		if (adapter->adopting && adapter->state == STATE_STARTING)
+			state_check_adopted("the events of adapter", adapter->spec.name, error);
+		if (error)
+			problem = "does not let its events be watched";
+	}
 	if (adapter->state != STATE_STARTING || adapter->replacing)
 		return;
 	if (problem && adapter->peer)

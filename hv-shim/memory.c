@@ -3,9 +3,11 @@
  * What the shim does when it has no memory. Where a call of its own gets none it
  * answers whoever asked with an error and goes on. But a JSON object that misses a
  * part says something else than was meant: a saved state without a process, an
- * answer without its failures. So where jansson gets none the shim ends, with a
- * line that says so; whatever it was at, the next shim takes up what is there, as
- * after any other end. Called by main() and where nobody could be told any more.
+ * answer without its failures. And a child whose answer we cannot take seems to hang,
+ * and would be ended (processes/peer_link.c). So where jansson gets none, or a call to a
+ * child, the shim ends, with a line that says so; whatever it was at, the next shim
+ * takes up what is there, as after any other end. Called by main() and where nobody
+ * could be told any more.
  */
 #include <jansson.h>
 #include <stdlib.h>

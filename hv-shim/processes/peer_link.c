@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "../shim.h"
 
 struct pending {
 	struct pending *next;
@@ -25,6 +26,15 @@ struct pending {
 	uint64_t timeout_ms;
 	char method[64];
 };
+
+/* For want of memory of ours a child seems to be silent, or worse, and whoever asked it
+ * something would end it: rather the shim ends, and the next one asks again. */
+static int unless_memory(int error)
+{
+	if (error == -ENOMEM)
+		memory_end();
+	return error;
+}
 
 /* ---- Connections ---------------------------------------------------------- */
 
@@ -84,7 +94,7 @@ static bool link_deliver(struct link *link, struct varlink_message *message)
 	struct varlink_answer answer;
 	char problem[400];
 
-	if (varlink_answer_from(message, &answer)) {
+	if (unless_memory(varlink_answer_from(message, &answer))) {
 		varlink_message_clear(message);
 		link_break(link, "sent a malformed answer");
 		return false;
@@ -119,8 +129,7 @@ static void link_serve(struct link *link, uint32_t revents)
 	while ((next = varlink_conn_next(link->conn, &message)) == 1)
 		if (!link_deliver(link, &message))
 			return;
-	if (next < 0)
-		result = next;
+	result = unless_memory(next < 0 ? next : result);
 	if (result == -ECONNRESET && peer_describe_end(link->peer, WNOWAIT, how)) {
 		link_break(link, how);
 	} else if (result == -ECONNRESET) {
@@ -129,7 +138,7 @@ static void link_serve(struct link *link, uint32_t revents)
 	} else if (result == -EPROTO) {
 		link_break(link, "broke the control protocol");
 	} else if (result < 0) {
-		/* We lack something, which may be over when it is called the next time. */
+		/* We lack something else, which may be over when it is called the next time. */
 		snprintf(how, sizeof(how), "cannot be heard: %s", strerror(-result));
 		link_break(link, how);
 		link->replaceable = true;
@@ -260,7 +269,7 @@ static int on_link_refuse(sd_event_source *source, void *data)
 static void replace_calls(struct peer *peer)
 {
 	struct link *link;
-	int error = link_open(peer, &link);
+	int error = unless_memory(link_open(peer, &link));
 
 	if (error) {
 		log_debug("%s: cannot be connected to again: %s", peer->name, strerror(-error));
@@ -278,19 +287,15 @@ void peer_call(struct peer *peer, const char *method, json_t *parameters, const 
 	struct link *link = peer->calls;
 	struct pending *pending = link_queue(link, method, timeout_ms, callback, data);
 
-	if (!pending) {
-		json_decref(parameters);
-		callback(data, "out of memory", NULL);
-		return;
-	}
+	if (!pending)
+		memory_end();
 	if (link->broken) {
 		/* Answered from the loop, as every call is. */
 		json_decref(parameters);
-		if (!link->refuse && sd_event_add_defer(peer->event, &link->refuse, on_link_refuse,
-							link) < 0)
-			link_break(link, "out of memory");
-		else
-			sd_event_source_set_enabled(link->refuse, SD_EVENT_ONESHOT);
+		if (!link->refuse &&
+		    sd_event_add_defer(peer->event, &link->refuse, on_link_refuse, link) < 0)
+			memory_end(); /* it lacks nothing else */
+		sd_event_source_set_enabled(link->refuse, SD_EVENT_ONESHOT);
 		return;
 	}
 	int error = link_set_timer(link, pending);
@@ -298,7 +303,7 @@ void peer_call(struct peer *peer, const char *method, json_t *parameters, const 
 		error = varlink_request(link->conn, method, parameters, 0, fds, fd_count);
 	else
 		json_decref(parameters);
-	if (error < 0) {
+	if (unless_memory(error) < 0) {
 		/* The connection is of no use; the io source reports it from the loop. */
 		log_debug("%s: %s could not be sent: %s", peer->name, method, strerror(-error));
 		shutdown(varlink_conn_fd(link->conn), SHUT_RDWR);
