@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "igbvf.h"
 #include "port.h"
 
 /* What arrives while an adjunct waits for its turn on a shared processor waits in
@@ -198,12 +199,34 @@ static void let_in(struct device *device, struct rte_ether_addr *address)
 				 "to know the addresses of those who share it", device->env->device);
 }
 
+/* True: it is a device that takes all of them at once, or has said why not. */
+static bool let_all_in(struct device *device)
+{
+	int result = igbvf_set_others(device->port_id, device->others, device->other_count);
+
+	if (result && result != -ENOTSUP)
+		device->env->log(device->env, ADJ_LOG_ERROR,
+				 "%s does not get the %u addresses of those who share it from its physical "
+				 "function (%s), so that nobody outside reaches all of them: give the function "
+				 "trust (vf: {trust: yes}, or ip link set PF vf N trust on), or fewer clients",
+				 device->env->device, device->other_count, strerror(-result));
+	return result != -ENOTSUP;
+}
+
+static void let_others_in(struct device *device)
+{
+	if (!device->other_count || let_all_in(device))
+		return;
+	for (unsigned i = 0; i < device->other_count; i++)
+		let_in(device, &device->others[i]);
+}
+
 void device_add_address(struct device *device, const uint8_t mac[6])
 {
 	struct rte_ether_addr *address = &device->others[device->other_count++];
 
 	memcpy(address->addr_bytes, mac, sizeof(address->addr_bytes));
-	if (device->present)
+	if (device->present && !let_all_in(device))
 		let_in(device, address);
 }
 
@@ -213,9 +236,10 @@ void device_remove_address(struct device *device, const uint8_t mac[6])
 
 	while (memcmp(device->others[i].addr_bytes, mac, sizeof(device->others[i].addr_bytes)))
 		i++;
-	if (device->present)
-		(void)rte_eth_dev_mac_addr_remove(device->port_id, &device->others[i]);
+	struct rte_ether_addr address = device->others[i];
 	device->others[i] = device->others[--device->other_count];
+	if (device->present && !let_all_in(device))
+		(void)rte_eth_dev_mac_addr_remove(device->port_id, &address);
 }
 
 int device_set_address(struct device *device, const struct rte_ether_addr *address)
@@ -290,8 +314,7 @@ int device_configure(struct device *device)
 	if (result)
 		return fail(device, "does not start", result);
 	set_address(device);
-	for (unsigned i = 0; i < device->other_count; i++)
-		let_in(device, &device->others[i]);
+	let_others_in(device);
 	/* Multicast groups are the partition's affair; -ENOTSUP: they pass anyway. */
 	(void)rte_eth_allmulticast_enable(device->port_id);
 	find_rx_interrupt(device);

@@ -110,6 +110,7 @@ PROGRAMS += ethdev_edges
 ethdev_edges_SRCS := tests/e2e/edges/main.c $(filter-out %/main.c,$(ethdev_SRCS))
 ethdev_edges_USES := $(ethdev_USES)
 ethdev_edges_DPDK := 1
+ethdev_edges_DPDK_DRIVERS := $(ethdev_DPDK_DRIVERS)
 ethdev_edges_LDFLAGS := $(ethdev_LDFLAGS)
 ethdev_edges_OUT := tests/e2e/ethdev_edges
 ethdev_edges_TEST := 1

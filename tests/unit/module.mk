@@ -126,11 +126,13 @@ unit_ethdev_TEST := 1
 PROGRAMS += unit_requests
 unit_requests_SRCS := tests/unit/port_support.c tests/unit/ethdev/requests.c \
 	$(addprefix adjunct-drivers/ethdev/,requests.c share.c port_native.c \
-	device_queues.c device_watch.c)
+	device_queues.c igbvf.c device_watch.c)
 unit_requests_PKGS := criterion
 unit_requests_USES := base eventqueues
 unit_requests_DPDK := 1
-unit_requests_LDFLAGS := -Wl,--wrap=rte_eth_dev_default_mac_addr_set
+unit_requests_DPDK_DRIVERS := net_e1000 # igbvf.c calls it
+unit_requests_LDFLAGS := -Wl,--wrap=rte_eth_dev_default_mac_addr_set \
+	-Wl,--wrap=e1000_update_mc_addr_list
 unit_requests_OUT := tests/unit/requests
 unit_requests_TEST := 1
 

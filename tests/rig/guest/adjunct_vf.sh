@@ -33,18 +33,6 @@ only_its_own() { # what is open below /dev/vfio
 		diff - <(printf '/dev/vfio/%s\n' "$(vf_group 0)" vfio)
 }
 
-# A ping that goes on in red; how many answers it had.
-ping_log=$work/ping.log
-ping_starts() { spawn_in "$ping_log" red ping -n -i 0.05 10.77.0.2 && within 20 more_answers 0; }
-answers() { grep -c 'bytes from' "$ping_log"; }
-more_answers() { [ "$(answers)" -gt $(($1 + 10)) ]; } # THAN
-goes_on() { within 30 more_answers "$(answers)"; }
-events() { grep -cE "device red/net0: $1" "$daemon_log"; } # NAME: of red's device
-another_event() { [ "$(events "$1")" -gt "$2" ]; }         # NAME THAN
-# The function is started anew. While its physical function is down and does not answer,
-# the driver waits; for too long, and its adjunct is replaced, which does it, too.
-begun_anew() { events '(device-reset|adjunct-restarted)'; }
-another_start() { [ "$(begun_anew)" -gt "$1" ]; } # THAN
 killed() {
 	local old
 	old=$(pid_of adjunct red.net0)
@@ -67,7 +55,7 @@ check "what the function reaches is what was donated, no more can be" \
 check "its adjunct has one group, and one container" only_its_own
 check "private memory is less than 24 MiB" [ "$(adjunct_status RssAnon)" -le $((24 << 10)) ]
 
-need "a ping goes on" ping_starts
+need "a ping goes on" ping_starts red 10.77.0.2
 check "the adjunct is killed: another takes over" killed
 check "the ping goes on" goes_on
 check "one is replaced on request" outrigger adjunct restart red.net0
@@ -77,20 +65,20 @@ said "and when the first frame came" 'first frame [0-9.]+ .?s after that'
 check "the ping goes on then, too" goes_on
 check "red gets a standby" bring_up yes
 check "it waits" within 20 standby_waits
-stop "$last" && ping_starts # the interface is new
+stop "$last" && ping_starts red 10.77.0.2 # the interface is new
 check "the adjunct is killed: the standby takes over" killed
 check "the ping goes on behind it" goes_on
 grep -o 'a new adjunct took over after.*' "$daemon_log" | sed 's/^/# /'
 
-downs=$(events link-down) starts=$(begun_anew)
+downs=$(events red/net0 link-down) starts=$(begun_anew red/net0)
 ip link set "$(pf_interface)" down
-check "the physical function goes down: the partition is told" within 20 another_event link-down "$downs"
+check "the physical function goes down: the partition is told" within 20 another_event red/net0 link-down "$downs"
 check "and comes up again" pf_up
-check "its functions are started anew" within 30 another_start "$starts"
+check "its functions are started anew" within 30 another_start red/net0 "$starts"
 check "the ping goes on after that" goes_on
-starts=$(begun_anew)
+starts=$(begun_anew red/net0)
 check "the physical function is reset under traffic" ip link set "$(pf_interface)" mtu 1400
-check "its functions are started anew" within 30 another_start "$starts"
+check "its functions are started anew" within 30 another_start red/net0 "$starts"
 check "and the ping goes on" goes_on
 ip link set "$(pf_interface)" mtu 1500
 
