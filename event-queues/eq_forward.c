@@ -21,6 +21,18 @@ struct passage {
 	struct eq_geqcb *geqcb; /* NULL: goes nowhere */
 };
 
+/*
+ * What delivering to this guest will touch, all at once, not one found through the other:
+ * with as many guests as fit in no cache, or with a guest on another processor, that is
+ * what an event costs.
+ */
+static void fetch(const struct eq_geqa *geqa, const struct eq_geqcb *geqcb)
+{
+	__builtin_prefetch(geqcb, 1);
+	__builtin_prefetch(geqa->mark, 1);
+	__builtin_prefetch(atomic_load_explicit(&geqa->next_entry, memory_order_relaxed), 1);
+}
+
 /* 1700: the token in the entry is the associator's index and generation. */
 static void look_up(struct eq_section *section, struct passage *passage)
 {
@@ -37,29 +49,34 @@ static void look_up(struct eq_section *section, struct passage *passage)
 		passage->geqcb = atomic_load_explicit(&passage->geqa->geqcb, memory_order_acquire);
 	else if (now == generation)
 		count(&section->stale);
-	if (!passage->geqcb)
-		return;
-	/* All at once, not one found through the other: with as many guests as fit in no
-	 * cache that is what an event costs. */
-	__builtin_prefetch(passage->geqcb, 1);
-	__builtin_prefetch(passage->geqa->mark, 1);
-	__builtin_prefetch(atomic_load_explicit(&passage->geqa->next_entry, memory_order_relaxed),
-			   1);
+	if (passage->geqcb)
+		fetch(passage->geqa, passage->geqcb);
 }
 
 /*
- * The entry that will be taken next, if there is one: has its associator fetched while
- * we are busy with other things. Only that; eq_consume() takes it, and it is checked
+ * Whose the entry is that will be taken next; NULL: nobody's. Only to fetch what it will
+ * need while we are busy with other things: eq_consume() takes it, and it is checked
  * again. The claim is ours.
  */
-static void expect(const struct eq_host_adapter *adapter)
+static const struct eq_geqa *expect(const struct eq_host_adapter *adapter)
 {
 	const struct eq_ring *ring = &adapter->type1.ring;
 	struct eq_eqe eqe;
 
 	eq_ring_copy_in(&eqe, eq_ring_entry_at(ring, ring->position), sizeof(eqe));
-	if (eqe.token[0] < adapter->storage.cqs)
-		__builtin_prefetch(&adapter->geqa[eqe.token[0]], 1);
+	return eqe.token[0] < adapter->storage.cqs ? &adapter->geqa[eqe.token[0]] : NULL;
+}
+
+/* The first entry of a chunk: nothing is known of it yet, and it may be the only one. */
+static void expect_first(const struct eq_host_adapter *adapter)
+{
+	const struct eq_geqa *geqa = expect(adapter);
+	/* acquire: partner is the host, which fills the associator before. */
+	const struct eq_geqcb *geqcb =
+		geqa ? atomic_load_explicit(&geqa->geqcb, memory_order_acquire) : NULL;
+
+	if (geqcb)
+		fetch(geqa, geqcb);
 }
 
 /*
@@ -85,7 +102,7 @@ static unsigned take(struct eq_host_adapter *adapter, struct eq_section *section
 		}
 		passages[taken].geqa = &adapter->geqa[index];
 		taken++;
-		expect(adapter);
+		__builtin_prefetch(expect(adapter), 1); /* NULL does no harm */
 	}
 	add(&section->invalid, adapter->type1.invalid - invalid_before);
 	return taken;
@@ -100,11 +117,12 @@ static unsigned forward_chunk(struct eq_host *host, struct eq_section *section,
 			      uint64_t now_ns)
 {
 	struct passage passages[CHUNK];
+	bool alone = host->forwarders == 1; /* nobody to claim it from */
 
 	/* acquire: partner is the release below; the consumer's state is whole. */
-	if (atomic_exchange_explicit(&adapter->claim, 1, memory_order_acq_rel))
+	if (!alone && atomic_exchange_explicit(&adapter->claim, 1, memory_order_acq_rel))
 		return 0;
-	expect(adapter);
+	expect_first(adapter);
 	/* Cleared before anything is consumed: what comes later sets it again. */
 	atomic_exchange_explicit(psb, 0, memory_order_acq_rel);
 	unsigned taken = take(adapter, section, passages, most);
@@ -112,7 +130,8 @@ static unsigned forward_chunk(struct eq_host *host, struct eq_section *section,
 		atomic_store_explicit(psb, 1, memory_order_release);
 	/* An exchange, not a store: it must come after the claim of whoever was turned
 	 * away, so that our next look at the PSB sees what that one saw. */
-	atomic_exchange_explicit(&adapter->claim, 0, memory_order_acq_rel);
+	if (!alone)
+		atomic_exchange_explicit(&adapter->claim, 0, memory_order_acq_rel);
 
 	for (unsigned i = 0; i < taken; i++)
 		look_up(section, &passages[i]);
