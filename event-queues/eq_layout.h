@@ -59,7 +59,9 @@ static_assert(sizeof(struct eq_ring_entry) == 4, "sequence word leads the entry"
  * looks at its summary byte, and a poster has just taken the line for the mark, if
  * the marks are in it. `rest` is for whoever lays out the memory. A guest with its
  * marks, summary byte and interrupt word in there hears of an event by this line and
- * that of the entry; with a line for each it would be five.
+ * that of the entry; with a line for each it would be five. A guest that polls while
+ * another processor posts has its summary byte elsewhere: polling takes the line away
+ * from the poster, which needs the marks first.
  */
 struct eq_queue_control {
 	alignas(EQ_LINE_BYTES) _Atomic uint32_t consumed;

@@ -34,11 +34,21 @@
 #define READY_MAX 64u
 #define PICKS (1u << 16) /* drawn beforehand; drawing is not what is measured */
 #define EQ_ENTRIES 8u
-/* All but the entries in one line, as eq_layout.h proposes. */
+
+/*
+ * Where things lie in a guest's memory, as eq_layout.h proposes: all but the entries in
+ * one line; or, for guests that poll while another processor posts, summary byte and
+ * interrupts in a line of their own behind the queue, as the shim's guests have them.
+ */
+struct area {
+	size_t gisa, asb, bytes;
+};
 #define RING_OFFSET 0u
-#define GISA_OFFSET 16u
-#define ASB_OFFSET 20u
 #define MARKS_OFFSET 24u
+#define QUEUE_BYTES (sizeof(struct eq_queue_control) + EQ_ENTRIES * EQ_EQE_BYTES)
+static const struct area area_dense = {.gisa = 16, .asb = 20, .bytes = QUEUE_BYTES};
+static const struct area area_polled = {.gisa = QUEUE_BYTES, .asb = QUEUE_BYTES + 8,
+					.bytes = QUEUE_BYTES + EQ_LINE_BYTES};
 #define GISC 3u
 
 /* A guest's own: a line. What it has mapped is another, and two of entries. */
@@ -96,48 +106,48 @@ static void no_present(void *host_data)
 	(void)host_data;
 }
 
-static void add_guest(struct partition *partition, unsigned index, uint8_t *area, size_t area_bytes)
+static void add_guest(struct partition *partition, unsigned index, const struct area *area,
+		      uint8_t *memory)
 {
 	struct guest *guest = &partition->guests[index];
 	const struct eq_guest_eq_spec spec = {.ring_offset = RING_OFFSET, .capacity = EQ_ENTRIES,
 					      .marks_offset = MARKS_OFFSET, .slots = 2, .gisc = GISC};
-	const struct eq_queue queue = {.ring = area + RING_OFFSET, .capacity = EQ_ENTRIES,
-				       .marks = (eq_marks *)(area + MARKS_OFFSET), .slots = 2,
-				       .asb = (eq_summary *)(area + ASB_OFFSET)};
+	const struct eq_queue queue = {.ring = memory + RING_OFFSET, .capacity = EQ_ENTRIES,
+				       .marks = (eq_marks *)(memory + MARKS_OFFSET), .slots = 2,
+				       .asb = (eq_summary *)(memory + area->asb)};
 	struct eq_guest *made;
 	uint32_t id, cq, slot;
 	int error;
 
-	if ((error = eq_guest_create(partition->host, area, area_bytes, GISA_OFFSET, guest,
+	if ((error = eq_guest_create(partition->host, memory, area->bytes, area->gisa, guest,
 				     &made)) ||
 	    (error = eq_guest_allocate_eq(made, partition->host_adapter, &spec, &id)) ||
-	    (error = eq_guest_store_eq_asb(made, partition->host_adapter, id, ASB_OFFSET)) ||
+	    (error = eq_guest_store_eq_asb(made, partition->host_adapter, id, area->asb)) ||
 	    (error = eq_guest_allocate_cq(made, partition->host_adapter, &cq)) ||
 	    (error = eq_guest_store_cq_token(made, partition->host_adapter, cq, index)) ||
 	    (error = eq_guest_store_cq_eq(made, partition->host_adapter, cq, id, &slot)) ||
 	    (error = eq_consumer_open(&guest->consumer, &queue)))
 		die("cannot make a guest", error);
-	guest->gisa = (struct eq_interrupts *)(area + GISA_OFFSET);
+	guest->gisa = (struct eq_interrupts *)(memory + area->gisa);
 	eq_interrupt_run(guest->gisa, EQ_ISC_ALL);
 }
 
-static void make_partition(struct partition *partition, unsigned guests, unsigned forwarders)
+static void make_partition(struct partition *partition, unsigned guests, const struct area *area)
 {
 	static const struct eq_host_ops ops = {.alert = no_alert, .present = no_present};
-	size_t area_bytes = eq_queue_size_bytes(EQ_ENTRIES);
 	uint64_t bytes = eq_storage_bytes(2, guests, 0, 65536);
-	uint8_t *areas = memory(area_bytes * guests);
+	uint8_t *areas = memory(area->bytes * guests);
 	int error;
 
 	partition->count = guests;
 	partition->guests = memory(guests * sizeof(*partition->guests));
 	if ((error = eq_storage_format(memory(bytes), bytes, 2, guests, 0, &partition->storage)) ||
-	    (error = eq_host_create(forwarders, &ops, NULL, &partition->host)) ||
+	    (error = eq_host_create(1, &ops, NULL, &partition->host)) ||
 	    (error = eq_host_add_adapter(partition->host, &partition->storage, 65536,
 					 &partition->host_adapter)))
 		die("cannot make a partition", error);
 	for (unsigned i = 0; i < guests; i++)
-		add_guest(partition, i, areas + i * area_bytes, area_bytes);
+		add_guest(partition, i, area, areas + i * area->bytes);
 	if ((error = eq_adapter_open(&partition->adapter, &partition->storage)))
 		die("cannot open the adapter", error);
 }
@@ -292,7 +302,7 @@ static void measure_one_cpu(bool path, unsigned guests, unsigned ready, unsigned
 		die("READY is 1 to 64, and at most GUESTS", EINVAL);
 	picks = draw(guests, ready);
 	if (path)
-		make_partition(&partition, guests, 1);
+		make_partition(&partition, guests, &area_dense);
 	else
 		make_epoll(&set, guests);
 	stretches(path ? &partition : NULL, &set, picks, ready, clock_now_ns() + NS_PER_S / 5);
@@ -356,7 +366,7 @@ static void measure_cross(unsigned guests, unsigned seconds, unsigned cpu_a, uns
 	uint32_t turn = 0;
 
 	pin(cpu_a);
-	make_partition(&partition, guests, 1);
+	make_partition(&partition, guests, &area_polled);
 	crossing.partition = &partition;
 	crossing.picks = draw(guests, 1);
 	crossing.cpu = cpu_b;
@@ -416,7 +426,7 @@ static void measure_rate(int argc, char **argv)
 	    argc != 4 + (int)cores)
 		die("PARTITIONS >= FORWARDERS, GUESTS >= 64, a CPU for each forwarder", EINVAL);
 	for (unsigned i = 0; i < count; i++)
-		make_partition(&partitions[i], guests, 1);
+		make_partition(&partitions[i], guests, &area_dense);
 	for (unsigned i = 0; i < cores; i++) {
 		unsigned first = i * count / cores, end = (i + 1) * count / cores;
 
