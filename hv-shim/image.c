@@ -72,6 +72,8 @@ static const char *manifest_read(json_t *root, struct image *image)
 			return "ports";
 		image->ports |= 1u << kind;
 	}
+	if (json_object_get(root, "fp") && !json_is_boolean(json_object_get(root, "fp")))
+		return "fp";
 	json_t *memory = json_object_get(root, "memory");
 	image->memory_minimum = size_of(json_object_get(memory, "minimum"));
 	image->memory_default = size_of(json_object_get(memory, "default"));

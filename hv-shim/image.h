@@ -13,6 +13,7 @@
  *   devices: ["embedded", "vdev:net_ring", "pci:8086:10ca"]   # fnmatch patterns
  *   ports: [tap, vhost-user, native]
  *   memory: {minimum: 16M, default: 32M}
+ *   fp: no                          # or yes, or left out: adjunct-drivers/adj.h
  */
 #ifndef IMAGE_H
 #define IMAGE_H

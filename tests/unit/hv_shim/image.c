@@ -40,7 +40,8 @@ TestSuite(image, .init = make_directory, .fini = remove_directory);
 
 #define MANIFEST(name, interface, executable, devices) \
 	"name: " name "\nversion: 1.0.0\ninterface: " interface "\nexecutable: " executable \
-	"\nclass: net\ndevices: [" devices "]\nports: [native]\nmemory: {minimum: 4M, default: 8M}\n"
+	"\nclass: net\ndevices: [" devices "]\nports: [native]\nmemory: {minimum: 4M, default: 8M}\n" \
+	"fp: no\n"
 
 Test(image, only_what_can_be_used_is_listed)
 {
@@ -141,6 +142,8 @@ Test(image, each_thing_that_can_be_wrong_with_a_manifest)
 	expect_left_out("minimum: 4M", "minimum: 70000M");
 	expect_left_out("minimum: 4M", "minimum: 9M");
 	expect_left_out("default: 8M", "default: [8M]");
+	expect_left_out("fp: no", "fp: 0");
+	expect_left_out("fp: no", "fp: [no]");
 }
 
 Test(image, a_manifest_that_cannot_be_read)
