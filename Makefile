@@ -64,9 +64,19 @@ DPDK_CORE := vhost cryptodev rcu hash dmadev pci ethdev meter net mbuf mempool r
 dpdk_libs = -Wl,--whole-archive $(call dpdk_archives,$(DPDK_DRIVERS) $(1)) -Wl,--no-whole-archive \
 	-Wl,--start-group $(call dpdk_archives,$(DPDK_CORE)) -Wl,--end-group -lnuma -lbsd -lpthread -ldl -lm
 
+# ---- General registers only ------------------------------------------------
+# `NAME_FP := no`, an adjunct image whose manifest says `fp: no` (adjunct-drivers/adj.h):
+# it is made of copies of its sources and libraries that were compiled to no vector and no
+# floating-point register; of a library NAME_GENERAL_SRCS is only, NAME_FP_SRCS never in
+# the copy. On other machines, and in builds that instrument, it is made like any other.
+# Zeros of a small structure take less time than the string instruction takes to begin.
+GENERAL_FLAGS := -mgeneral-regs-only -DADJ_GENERAL_REGISTERS \
+	-mmemset-strategy=unrolled_loop:256:noalign,rep_8byte:-1:noalign
+general_made := $(and $(filter release,$(FLAVOR)),$(filter x86_64,$(shell uname -m)))
+
 # ---- What the folders declare --------------------------------------------
 # LIBRARIES, PROGRAMS: names; for each NAME: NAME_SRCS; NAME_PKGS (pkg-config),
-# NAME_USES (libraries of ours), NAME_DPDK=1, NAME_DPDK_DRIVERS (more of
+# NAME_USES (libraries of ours), NAME_FP=no, NAME_DPDK=1, NAME_DPDK_DRIVERS (more of
 # DPDK's drivers), NAME_OUT (path under $(OUT)),
 # NAME_LDFLAGS, NAME_TEXTS (files turned into C strings).
 LIBRARIES :=
@@ -75,6 +85,7 @@ MODULES := $(wildcard */module.mk */*/module.mk)
 include $(MODULES)
 
 object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+general_object = $(patsubst %.c,$(OUT)/general/%.o,$(1))
 
 # A text file x/y.name as a C string `text_<name, dots to underscores>`.
 text_header = $(OUT)/generated/text/$(notdir $(1)).h
@@ -87,24 +98,29 @@ endef
 
 define target_rules
 $(1)_OBJS := $(call object,$($(1)_SRCS))
+$(1)_GENERAL_OBJS := $(call general_object,$($(1)_GENERAL_SRCS) $(filter-out $($(1)_FP_SRCS),$($(1)_SRCS)))
 # A source that two targets share is compiled once, with what both need.
-$$($(1)_OBJS): TARGET_CFLAGS += $$(call pkg_cflags,$$(strip $(filter-out libdpdk,$($(1)_PKGS)) $(if $($(1)_DPDK),libdpdk)))
-$$($(1)_OBJS): | $(foreach t,$($(1)_TEXTS),$(call text_header,$(t)))
-ALL_OBJS += $$($(1)_OBJS)
+$$($(1)_OBJS) $$($(1)_GENERAL_OBJS): TARGET_CFLAGS += $$(call pkg_cflags,$$(strip $(filter-out libdpdk,$($(1)_PKGS)) $(if $($(1)_DPDK),libdpdk)))
+$$($(1)_OBJS) $$($(1)_GENERAL_OBJS): | $(foreach t,$($(1)_TEXTS),$(call text_header,$(t)))
+ALL_OBJS += $$($(1)_OBJS) $$($(1)_GENERAL_OBJS)
 ALL_TEXTS += $($(1)_TEXTS)
 endef
 
 define library_rules
 $(call target_rules,$(1))
 $(OUT)/lib/$(1).a: $$($(1)_OBJS)
+$(OUT)/general/lib/$(1).a: $$($(1)_GENERAL_OBJS)
+$(OUT)/lib/$(1).a $(OUT)/general/lib/$(1).a:
 	$$(call quiet,AR,$$@)mkdir -p $$(@D); rm -f $$@; ar rcs $$@ $$^
 endef
 
 define program_rules
 $(call target_rules,$(1))
-$(1)_LIBS := $(foreach u,$($(1)_USES),$(OUT)/lib/$(u).a)
-$(OUT)/$($(1)_OUT): $$($(1)_OBJS) $$($(1)_LIBS)
-	$$(call quiet,LD,$$@)mkdir -p $$(@D); $$(CC) $$(ALL_LDFLAGS) -o $$@ $$($(1)_OBJS) $$($(1)_LIBS) \
+$(1)_MADE_OF := $(if $(and $(general_made),$(filter no,$($(1)_FP))),\
+	$$($(1)_GENERAL_OBJS) $(foreach u,$($(1)_USES),$(OUT)/general/lib/$(u).a),\
+	$$($(1)_OBJS) $(foreach u,$($(1)_USES),$(OUT)/lib/$(u).a))
+$(OUT)/$($(1)_OUT): $$($(1)_MADE_OF)
+	$$(call quiet,LD,$$@)mkdir -p $$(@D); $$(CC) $$(ALL_LDFLAGS) -o $$@ $$($(1)_MADE_OF) \
 	$($(1)_LDFLAGS) $(if $($(1)_DPDK),$$(call dpdk_libs,$($(1)_DPDK_DRIVERS))) \
 	$$(call pkg_libs,$$(strip $($(1)_PKGS) $(foreach u,$($(1)_USES),$($(u)_PKGS))))
 endef
@@ -115,6 +131,9 @@ $(foreach t,$(sort $(ALL_TEXTS)),$(eval $(call text_rule,$(t))))
 
 $(OUT)/obj/%.o: %.c | deps-check
 	$(call quiet,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CFLAGS) $(TARGET_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/general/%.o: %.c | deps-check
+	$(call quiet,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CFLAGS) $(GENERAL_FLAGS) $(TARGET_CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(patsubst %.o,%.d,$(sort $(ALL_OBJS)))
 

@@ -16,6 +16,12 @@
  * and interrupt come from the thread that its partition dispatches, and the others from
  * the first thread, while that one stays away.
  *
+ * Registers: a driver whose manifest says `fp: no`, and its module.mk `NAME_FP := no`, is
+ * compiled to general registers only, as is the runtime in its image, so that a processor
+ * which a partition lends it is handed over with these alone (000, FIG. 18 and 22). It must
+ * then not call a library that uses others while it serves; if one does all the same, it
+ * is logged once, and costs some nanoseconds. No such number goes through env->log.
+ *
  * Life:   init -> [ arm | dispatch | interrupt | stats ]* -> quiesce
  *              -> save -> exit            (replaced by another adjunct)
  *              -> exit                    (stopped)

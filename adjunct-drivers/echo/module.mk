@@ -2,6 +2,7 @@
 PROGRAMS += echo
 echo_SRCS := adjunct-drivers/echo/echo.c
 echo_USES := adjunct confine eventqueues base
+echo_FP := no
 echo_OUT := libexec/outrigger/outrigger-adjunct-echo
 
 EXTRA_FILES += $(OUT)/libexec/outrigger/images/echo.yaml

@@ -32,6 +32,7 @@
 #include "clock.h"
 #include "confine.h"
 #include "net_layout.h"
+#include "registers.h"
 #include "runtime.h"
 
 #define QUANTUM_SIGNAL SIGRTMIN
@@ -44,6 +45,8 @@
 #define HOLD_NS (500 * NS_PER_MS)
 #define HOLD_LOOK_NS (1 * NS_PER_MS)
 #define WAKE_EVENTS_MAX 16
+/* One dispatch in so many is looked at: a look costs more than a light switch saves. */
+#define DISPATCHES_PER_LOOK 64
 
 /* The signal has no argument of ours. One adjunct, one process. */
 static struct runtime *runtime;
@@ -234,6 +237,22 @@ static void stay_away(struct donated *lent)
 		atomic_store(&lent->held, 0);
 		/* Once more: it may have taken the word that was just cleared for ours. */
 	} while (atomic_load(&lent->hold));
+	registers_clear();
+}
+
+/* Whether the switch is a light one (registers.h), and is one again. */
+static void look_at_registers(struct runtime *rt)
+{
+	struct donated *lent = &rt->lent;
+
+	if (++lent->looks % DISPATCHES_PER_LOOK || !registers_in_use())
+		return;
+	registers_clear();
+	if (lent->heavy)
+		return;
+	lent->heavy = true;
+	rt->env.log(&rt->env, ADJ_LOG_WARNING,
+		    "its image says `fp: no`, and vector registers were in use; they are cleared");
 }
 
 /* Stays on the processor for a short while, so that the next dispatch needs no wake-up. */
@@ -344,6 +363,7 @@ static void *dispatch_main(void *data)
 		wait_for_dispatch(rt);
 		begin(&rt->lent);
 		serve_until_idle(rt);
+		look_at_registers(rt);
 		hand_back(rt, SERVICE_IDLE);
 	}
 }

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "registers.h"
 #include "runtime.h"
 
 const char *adj_event_name(enum adj_event event)
@@ -51,6 +52,7 @@ static void env_log(const struct adj_env *env, enum adj_log_level level, const c
 	donated_shield();
 	log_line(levels[level], "%s: %s", env->name, line);
 	donated_unshield();
+	registers_clear(); /* the C library's formatting used some */
 }
 
 static void env_post_event(const struct adj_env *env, enum adj_event event)

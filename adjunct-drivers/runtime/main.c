@@ -20,6 +20,12 @@ static void print_help(const struct adj_ops *ops, const char *program)
 	       program, ops->name, ops->interface_version, CONTROL_LISTEN_FD);
 }
 
+#ifdef ADJ_GENERAL_REGISTERS
+static const char general_only[] = ", general registers only";
+#else
+static const char general_only[] = "";
+#endif
+
 int adj_main(const struct adj_ops *ops, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -39,8 +45,8 @@ int adj_main(const struct adj_ops *ops, int argc, char **argv)
 			return 0;
 		}
 		if (option == 'V') {
-			printf("%s %s (driver interface %u)\n", ops->name, OTR_VERSION,
-			       ops->interface_version);
+			printf("%s %s (driver interface %u%s)\n", ops->name, OTR_VERSION,
+			       ops->interface_version, general_only);
 			return 0;
 		}
 		fprintf(stderr, "%s: see --help\n", argv[0]);

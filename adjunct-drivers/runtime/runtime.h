@@ -95,6 +95,8 @@ struct donated {
 	bool dispatched;	   /* that number has not been handed back */
 	bool preempted;		   /* inside the driver, or the service */
 	bool hot, armed;
+	unsigned looks; /* at the registers it has in use, that there might have been */
+	bool heavy;	/* and it was said that there are such */
 	uint32_t cpu;
 	uint64_t begun_ns, handed_back_ns, deadline_ns, alarm_ns;
 	/* For status: written by the dispatch thread alone. */

@@ -184,6 +184,7 @@ asker_TEST := 1
 PROGRAMS += hog
 hog_SRCS := tests/e2e/yield/hog.c
 hog_USES := adjunct confine base eventqueues
+hog_FP := no
 hog_OUT := tests/e2e/hog
 hog_TEST := 1
 

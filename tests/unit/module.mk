@@ -252,7 +252,7 @@ unit_region_OUT := tests/unit/region
 unit_region_TEST := 1
 
 PROGRAMS += unit_adjunct
-unit_adjunct_SRCS := $(addprefix tests/unit/,fault.c adjunct.c) \
+unit_adjunct_SRCS := $(addprefix tests/unit/,fault.c adjunct.c general_memory.c) \
 	$(addprefix adjunct-drivers/runtime/,start_request.c descriptors.c)
 unit_adjunct_PKGS := criterion jansson
 unit_adjunct_USES := base eventqueues

@@ -9,6 +9,7 @@ enum hog_opcode {
 	HOG_INTERRUPTS,		  /* how often it has, uint32_t */
 	HOG_FAIL,		  /* its device is gone */
 	HOG_MUTE,		  /* its device cannot interrupt from now on, only be looked at */
+	HOG_VECTORS,		  /* leaves vector registers in use */
 	HOG_SPIN,		  /* works for so many ns (uint64_t) */
 };
 

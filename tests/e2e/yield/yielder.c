@@ -8,7 +8,7 @@
  *	yielder PARTITION DEVICE long MS QUANTUM_US
  *	yielder PARTITION DEVICE storm SECONDS SEED [deaths]
  *	yielder PARTITION DEVICE frames COUNT
- *	yielder PARTITION DEVICE overdue|interrupted|failed     (image hog)
+ *	yielder PARTITION DEVICE overdue|interrupted|failed|vectors     (image hog)
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,6 +24,7 @@
 
 #define QUANTUM_NS 1000000
 #define PATIENCE_MS 20000
+#define VECTORS_YIELDS 200
 
 static struct otr_service *service;
 
@@ -377,6 +378,19 @@ static void run_interrupted(void)
 	no_more();
 }
 
+/* It uses vector registers, and looks at them once in so many dispatches. */
+static void run_vectors(void)
+{
+	submit(1, HOG_VECTORS, 0, NULL, 0);
+	WANT(next().status == 0);
+	for (uint32_t id = 2; id < VECTORS_YIELDS; id++) {
+		submit(id, OTR_NOP, 0, NULL, 0);
+		yield_until_idle();
+		WANT(next().id == id);
+	}
+	no_more();
+}
+
 int main(int argc, char **argv)
 {
 	struct otr *otr;
@@ -408,6 +422,8 @@ int main(int argc, char **argv)
 		run_failed();
 	else if (!strcmp(what, "interrupted"))
 		run_interrupted();
+	else if (!strcmp(what, "vectors"))
+		run_vectors();
 	else
 		WANT(!"a known deed");
 	otr_service_close(service);
