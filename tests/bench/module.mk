@@ -46,6 +46,13 @@ bench_service_client_USES := liboutrigger
 bench_service_client_OUT := bench/service_client
 bench_service_client_TEST := 1
 
+# The image echo as it would be without `fp: no`.
+PROGRAMS += bench_heavy_echo
+bench_heavy_echo_SRCS := $(echo_SRCS)
+bench_heavy_echo_USES := $(echo_USES)
+bench_heavy_echo_OUT := bench/heavy_echo
+bench_heavy_echo_TEST := 1
+
 PROGRAMS += bench_load_client
 bench_load_client_SRCS := tests/bench/load_client.c
 bench_load_client_USES := liboutrigger

@@ -10,13 +10,14 @@
 daemon_pid=''
 # A command that runs the daemon: the restart rows give it and all it starts one CPU.
 daemon_prefix=()
+daemon_options=()
 
 otr() { "$bin/outrigger" --state-dir "$work/state" "$@"; }
 
 daemon_start() {
 	[[ -z $daemon_pid ]] || return 0
 	mkdir -p "$work/state"
-	start "$work/daemon.log" "${daemon_prefix[@]}" "$bin/outriggerd" --state-dir "$work/state"
+	start "$work/daemon.log" "${daemon_prefix[@]}" "$bin/outriggerd" --state-dir "$work/state" "${daemon_options[@]}"
 	daemon_pid=$started
 	wait_for 10 test -S "$work/state/control.sock" && return 0
 	show_log "$work/daemon.log"

@@ -64,6 +64,8 @@ eq_rate_30x4096        events    events/s  -   -    eq_rate
 request_polled         services  ns        <=  1.6  request_polled
 yield_parked           services  ns        <=  1.0  yield parked 25000
 yield_hot              services  ns        <=  0.7  yield hot 0
+yield_light            services  ns        -   -    yield_light hot
+yield_light_parked     services  ns        -   -    yield_light parked
 completion_interrupt   services  ns        <=  1.15 completion_interrupt
 completion_burst_wakes services  wakes     <=  1.0  completion_burst_wakes
 yield_quantum_p99      services  %         <=  1.0  yield_quantum_p99

@@ -60,9 +60,10 @@ services_down() {
 	return $ret
 }
 
-# service_client MODE [DEVICES]
+# service_client MODE [DEVICES]; of the partition bench0, or of `client_of` and 0.
+client_of=bench
 service_client() {
-	figure=$(timeout 120 "${in_group[@]}" "$programs/service_client" "$work/state/partition/bench" "$1" "$cpu_a" \
+	figure=$(timeout 120 "${in_group[@]}" "$programs/service_client" "$work/state/partition/$client_of" "$1" "$cpu_a" \
 		"$SECONDS_PER_RUN" "${@:2}" 2>"$work/client.log") && return 0
 	show_log "$work/client.log"
 	fail 'the service client failed'
@@ -92,6 +93,57 @@ yield() {
 	peer_version="Linux $(uname -r)"
 	peer_command="handoff futex $cpu_a $SECONDS_PER_RUN $2"
 	in_turn yield_ours yield_futex
+	ret=$?
+	services_down && return $ret
+}
+
+# The image as it is, and as it would be made without `fp: no`: both are there at a time,
+# each in a partition of its own, and only the one that is measured is asked for anything.
+light_document() {
+	cat <<-END
+	version: 1
+	adapters: [{name: echo0, kind: echo, vfs: 2}]
+	partitions:
+	  - name: bench0
+	    devices:
+	      - {name: net0, kind: native, vf: {adapter: echo0, index: 0}, adjunct: {image: echo, cpu: donated}}
+	  - name: heavy0
+	    devices:
+	      - {name: net0, kind: native, vf: {adapter: echo0, index: 1}, adjunct: {image: heavy, cpu: donated}}
+	END
+}
+heavy_image() {
+	local images=$work/libexec/images
+	cp -r "$bin/../libexec/outrigger" "$work/libexec" &&
+		cp "$programs/heavy_echo" "$work/libexec/outrigger-adjunct-heavy" &&
+		sed 's/^name: .*/name: heavy/; s/^\(executable: .*\)-echo/\1-heavy/; s/^fp: .*/fp: yes/' \
+			"$images/echo.yaml" >"$images/heavy.yaml" || fail 'no image can be made'
+}
+light_ours() { light_of bench; }
+light_heavy() { light_of heavy; }
+light_of() { # PARTITION
+	local pid ret
+	client_of=$1
+	pid=$(adjunct_pid "${client_of}0.net0") && find_group "$pid" && service_client "$yield_mode"
+	ret=$?
+	client_of=bench in_group=()
+	return $ret
+}
+yield_light() { # hot|parked
+	local ret
+	yield_mode=$1 crosses_cpus=0
+	peer_name='the same image without fp: no, with what vector registers compiler and C library take'
+	peer_version=$("$bin/outrigger" --version 2>/dev/null | head -n 1)
+	peer_command="service_client heavy $1 $cpu_a $SECONDS_PER_RUN"
+	[[ -d $work/libexec ]] || heavy_image || return 1
+	daemon_options=(--libexec "$work/libexec")
+	restart_daemon_start
+	ret=$?
+	daemon_options=()
+	((ret == 0)) || return 1
+	light_document >"$work/services.yaml"
+	up "$work/services.yaml" || return 1
+	in_turn light_ours light_heavy
 	ret=$?
 	services_down && return $ret
 }
