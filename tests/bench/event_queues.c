@@ -335,10 +335,9 @@ static void *guest_thread(void *data)
 			continue;
 		/* The interrupt that comes with it is of no interest to one that polls. */
 		while (eq_consume(&guest->consumer, &entry))
-			;
+			/* release: partner is the load in cross_once(). */
+			atomic_store_explicit(&crossing->consumed, ++turn, memory_order_release);
 		eq_consumer_end(&guest->consumer);
-		/* release: partner is the load in cross_once(). */
-		atomic_store_explicit(&crossing->consumed, ++turn, memory_order_release);
 	}
 	return NULL;
 }
