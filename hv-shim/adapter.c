@@ -71,6 +71,7 @@ void adapter_release(struct adapter *adapter, struct device *device)
 	if (adapter->owners[device->spec.vf.index] != device)
 		return;
 	adapter->owners[device->spec.vf.index] = NULL;
+	adapter_faults_forget(adapter);
 	adapter_each_device(adapter, device_poke);
 }
 
@@ -396,6 +397,7 @@ static void adapter_start_process(struct adapter *adapter)
 	const struct adapter_process *process = process_of(adapter);
 	if (!process) {
 		snprintf(adapter->model, sizeof(adapter->model), "%.60s", adapter->spec.device);
+		adapter_faults_watch(adapter);
 		adapter_rest(adapter, NULL);
 		return;
 	}

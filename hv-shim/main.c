@@ -273,6 +273,7 @@ static void shim_close(struct shim *shim)
 		partition_free(shim->partitions);
 	while (shim->adapters)
 		adapter_free(shim->adapters);
+	adapter_faults_close(shim);
 	forwarder_stop(shim->forwarder);
 	cgroup_close();
 	sd_event_source_disable_unref(shim->save_source);
@@ -306,8 +307,10 @@ static int shim_open(struct shim *shim)
 {
 	int error = open_installation(shim);
 
-	/* While root may still write where nobody may: the hierarchy's top. */
+	/* While root may still do what nobody may: write at the hierarchy's top, and read the
+	 * kernel's log. */
 	cgroup_open(shim->state_dir, shim->rootless);
+	adapter_faults_open(shim);
 	if (!error)
 		error = privileges_drop(shim->rootless);
 	if (!error)
@@ -345,7 +348,7 @@ static int shim_open(struct shim *shim)
 
 int main(int argc, char **argv)
 {
-	struct shim shim = {.lock_fd = -1, .start_ms = SHIM_START_MS, .rootless = geteuid() != 0,
+	struct shim shim = {.lock_fd = -1, .kmsg_fd = -EBADF, .start_ms = SHIM_START_MS, .rootless = geteuid() != 0,
 			    .started_ns = clock_now_ns()};
 	enum log_level level = LOG_LEVEL_INFO;
 	int status = parse_options(&shim, argc, argv, &level);

@@ -5,7 +5,7 @@ shimplan_SRCS := $(addprefix hv-shim/,image.c objects.c plan.c plan_delete.c pla
 shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd
-outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c adapter_events.c adapter_vf.c apply.c close_later.c \
+outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c adapter_events.c adapter_faults.c adapter_vf.c apply.c close_later.c \
 	memory.c partition.c recover.c region.c state.c usage.c \
 	$(addprefix control/,control.c log_buffer.c partition_socket.c server.c stats.c status.c) \
 	$(addprefix devices/,adopt.c attachment.c client.c device.c device_steps.c device_vhost.c function.c standby.c vfio.c) \

@@ -74,6 +74,7 @@ struct adapter {
 	bool vf_gone[DOC_VFS_MAX], card_gone; /* card_gone: STARTING, once it is back */
 	json_t *vf_list; /* functions and their counters, as last asked for; or NULL */
 	bool stats_pending;
+	struct vf_faults faults; /* of kind dpdk: of the function's owner */
 	bool unwatched; /* its events do not come; see heartbeat.c */
 	bool adopting; /* STARTING, by an earlier shim's process */
 	bool replacing; /* STARTING, once the process before has ended */
@@ -203,6 +204,8 @@ struct shim {
 	struct apply *apply; /* the one change under way */
 	struct forwarder *forwarder;
 	struct log_buffer *log;
+	int kmsg_fd; /* the kernel's log; or why it is closed to us, -errno */
+	sd_event_source *fault_source, *fault_timer; /* adapter_faults.c; or NULL */
 	struct stats_job *stats_jobs;
 	struct server *control;
 	sd_event_source *save_source;
@@ -236,6 +239,12 @@ void adapter_call_start(struct adapter *adapter);
 /* adapter_events.c: asks for its events; -errno. A card that was gone is as it should be. */
 int adapter_watch(struct adapter *adapter);
 void adapter_tell_back(struct adapter *adapter);
+/* adapter_faults.c: opens the kernel's log, while root may still read it; reads it from now
+ * on, if the adapter is of kind dpdk and has a function; what was counted was another owner's. */
+void adapter_faults_open(struct shim *shim);
+void adapter_faults_close(struct shim *shim);
+void adapter_faults_watch(struct adapter *adapter);
+void adapter_faults_forget(struct adapter *adapter);
 /* The functions in use have changed. */
 void adapter_check(struct adapter *adapter);
 size_t adapter_vfs_used(const struct adapter *adapter);

@@ -366,6 +366,30 @@ struct vf_fault {
 };
 /* One record of /dev/kmsg, if that is what it says: 0, or -EINVAL, and *out is untouched. */
 int vf_fault_parse(const char *record, size_t bytes, struct vf_fault *out);
+/* It is that function's, as far as the log tells. */
+bool vf_fault_is_of(const struct vf_fault *fault, const struct vf_address *address);
+
+/* The kernel's log, at its end: a descriptor for poll(), the caller's; -errno: it is closed to
+ * us. CAP_SYSLOG opens it where it is not everybody's, and is not needed later. */
+int vf_fault_log_open(void);
+/* What is in it by now is not of interest. 0 or -errno. */
+int vf_fault_log_skip(int fd);
+/* Each fault that it has to tell; of much some, and it stays readable. 0, or -errno: it cannot
+ * be read any more. */
+typedef void (*vf_fault_fn)(void *data, const struct vf_fault *fault);
+int vf_fault_log_read(int fd, vf_fault_fn take, void *data);
+
+/* Of one function, since it has its user; all zero at first. */
+struct vf_faults {
+	uint64_t count, told, told_ns;
+	struct vf_fault last;
+};
+#define VF_FAULT_MESSAGE_BYTES 160
+void vf_fault_count(struct vf_faults *faults, const struct vf_fault *fault);
+/* There is something new to tell, and the last time was a second ago: true, with a sentence,
+ * and it counts as told. */
+bool vf_fault_tell(struct vf_faults *faults, const struct vf_address *address, uint64_t now_ns,
+		   char message[VF_FAULT_MESSAGE_BYTES]);
 
 /* ---- Doctor -------------------------------------------------------------------- */
 

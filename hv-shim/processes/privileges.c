@@ -42,8 +42,8 @@ static const struct {
 	{CAPABILITY(CAP_CHOWN), .own = true, .reason = "no partition can have an owner but root"},
 	/* In keepers: TAP interfaces and their addresses; in vf-manager/adapter: settings of VFs. */
 	{CAPABILITY(CAP_NET_ADMIN), .own = false, .reason = "no device of kind tap can be made"},
-	/* In vf-manager/adapter, until it has opened the kernel's log, where the IOMMU's faults
-	 * are; on a system that lets everybody read that, not even there. */
+	/* Here before it is dropped, and in vf-manager/adapter: until the kernel's log is open,
+	 * where the IOMMU's faults are; on a system that lets everybody read that, not even there. */
 	{CAPABILITY(CAP_SYSLOG), .own = false, .reason = "DMA faults of functions are not told as events"},
 	/* In children, and here once: taking capabilities out of the bounding set. */
 	{CAPABILITY(CAP_SETPCAP), .own = false, .reason = "bounding sets stay as they are"},

@@ -253,7 +253,7 @@ Test(vf_adapter, counters)
 	cr_expect_str_eq(ask("GetCounters", "{}", -1, 0), "");
 	cr_expect_eq(json_array_size(json_object_get(said, "vfs")), 0u, "not started");
 	cr_assert_str_eq(ask("Start", START, -1, 0), "");
-	adapter.vfs[1].faults = 3;
+	adapter.vfs[1].faults.count = 3;
 	cr_assert_str_eq(ask("GetCounters", "{}", -1, 0), "");
 	cr_assert_eq(json_unpack(said, "{s:[{s:{s:I!}},{s:{s:I!}}]}", "vfs", "counters", "dma_faults",
 				 &faults[0], "counters", "dma_faults", &faults[1]), 0,

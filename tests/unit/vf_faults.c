@@ -48,6 +48,14 @@ static void set_up(void)
 }
 TestSuite(vf_faults, .init = set_up);
 
+static void takes(const char *record, size_t bytes)
+{
+	struct vf_fault fault;
+
+	cr_assert_eq(vf_fault_parse(record, bytes, &fault), 0);
+	faults_take(&adapter, &fault);
+}
+
 static void intel(const char *device)
 {
 	char record[200];
@@ -55,7 +63,7 @@ static void intel(const char *device)
 			     "3,1,1,-;DMAR: [DMA Write NO_PASID] Request device [%s] fault addr 0x5000 "
 			     "[fault reason 0x05] PTE Write access is not set\n", device);
 
-	faults_take(&adapter, record, (size_t)bytes);
+	takes(record, (size_t)bytes);
 }
 
 Test(vf_faults, it_is_the_functions_own)
@@ -85,7 +93,7 @@ Test(vf_faults, of_nobody)
 	/* With a domain, which is another one. */
 	static const char amd[] = "3,1,1,-;vfio-pci 0001:01:10.2: AMD-Vi: Event logged "
 				  "[IO_PAGE_FAULT domain=0x1 address=0x1 flags=0x0]\n";
-	faults_take(&adapter, amd, sizeof(amd) - 1);
+	takes(amd, sizeof(amd) - 1);
 	faults_tell(&adapter, NS_PER_S);
 	cr_expect_eq(told, 0u);
 	adapter.pf[0] = '\0'; /* not started */
@@ -103,7 +111,7 @@ Test(vf_faults, a_flood_is_one_a_second)
 		faults_tell(&adapter, now_ns += NS_PER_S / 10000); /* 10 seconds of them */
 	}
 	cr_expect(told >= 10 && told <= 11, "%u", told);
-	cr_expect_eq(adapter.vfs[1].faults, 100000u);
+	cr_expect_eq(adapter.vfs[1].faults.count, 100000u);
 	faults_tell(&adapter, now_ns += NS_PER_S);
 	cr_expect(strstr(last, "100000 so far"), "the last word has them all: %s", last);
 	unsigned before = told;
@@ -137,12 +145,12 @@ Test(vf_faults, no_more_than_some_in_a_turn)
 	cr_assert_geq(room, 150);
 	adapter.kmsg_fd = fds[0];
 	faults_read(&adapter);
-	cr_expect_eq(adapter.vfs[1].faults, 64u, "others have their turn");
-	while (adapter.vfs[1].faults < (uint64_t)room) {
-		uint64_t before = adapter.vfs[1].faults;
+	cr_expect_eq(adapter.vfs[1].faults.count, 64u, "others have their turn");
+	while (adapter.vfs[1].faults.count < (uint64_t)room) {
+		uint64_t before = adapter.vfs[1].faults.count;
 
 		faults_read(&adapter);
-		cr_assert_gt(adapter.vfs[1].faults, before);
+		cr_assert_gt(adapter.vfs[1].faults.count, before);
 	}
 	faults_read(&adapter); /* EAGAIN */
 	cr_expect_eq(adapter.kmsg_fd, fds[0]);

@@ -35,9 +35,7 @@ struct card_vf {
 	int group;  /* of the IOMMU; -1: none */
 	bool taken; /* somebody uses it */
 	bool told_gone;
-	/* Of whoever has it now: stopped by the IOMMU so often, the last time so. */
-	uint64_t faults, faults_told, fault_told_ns;
-	struct vf_fault fault;
+	struct vf_faults faults; /* of whoever has it now */
 };
 
 struct vf_adapter {
@@ -92,8 +90,8 @@ void watch_forget_told(struct vf_adapter *adapter);
 void faults_open(struct vf_adapter *adapter);
 /* What the log has to say, some of it if it is much; the descriptor stays readable then. */
 void faults_read(struct vf_adapter *adapter);
-/* One record of it. */
-void faults_take(struct vf_adapter *adapter, const char *record, size_t bytes);
+/* One that it told of; `data`: the adapter. */
+void faults_take(void *data, const struct vf_fault *fault);
 /* What is new and due, to monitors. */
 void faults_tell(struct vf_adapter *adapter, uint64_t now_ns);
 

@@ -149,7 +149,7 @@ int card_return(struct vf_adapter *adapter, unsigned index)
 		error = 0;
 	if (!error) {
 		adapter->vfs[index].taken = false;
-		adapter->vfs[index].faults = adapter->vfs[index].faults_told = 0;
+		adapter->vfs[index].faults = (struct vf_faults){0};
 		log_info("%s: VF %u is back", name, index);
 	}
 	return error;

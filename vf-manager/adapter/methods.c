@@ -196,7 +196,7 @@ static void handle_get_counters(struct varlink_call *call, json_t *parameters, v
 		json_array_append_new(
 			list, json_pack("{s:o}", "counters",
 					counters_json(counts ? &counted[v] : NULL,
-						      adapter->vfs[v].faults)));
+						      adapter->vfs[v].faults.count)));
 	varlink_reply(call, json_pack("{s:o}", "vfs", list));
 }
 

@@ -8,23 +8,30 @@
 . "$(dirname "$0")/../../e2e/lib.sh"
 . "$(dirname "$0")/vf.inc"
 
-document() {
+document() { # [MORE]: an adapter, a partition
 	cat <<END
 version: 1
-adapters: [{name: nic0, kind: sriov, device: $pf, vfs: 3}]
+adapters:
+  - {name: nic0, kind: sriov, device: $pf, vfs: 4}
+  ${1-}
 partitions:
-$(partition red 0 ethdev)
-$(partition blue 1 ethdev)
-$(partition evil 2 stray)
+$(partition red 0 ethdev "nic0, index: 0")
+$(partition blue 1 ethdev "nic0, index: 1")
+$(partition evil 2 stray "nic0, index: 2")
+${2-}
 END
 }
-partition() { # NAME INDEX IMAGE
+partition() { # NAME NUMBER IMAGE VF
 	cat <<END
   - name: $1
     devices:
       - {name: net0, kind: tap, address: 10.77.0.$(($2 + 1))/24, mac: "02:00:00:00:02:0$2",
-         vf: {adapter: nic0, index: $2}, adjunct: {image: $3}}
+         vf: {adapter: $4}, adjunct: {image: $3}}
 END
+}
+# One that the document has by itself, with no process behind it.
+single_up() {
+	document "- {name: vf3, kind: dpdk, device: \"$(vf_address 3)\"}" "$(partition alone 3 stray vf3)" | up
 }
 image_install() {
 	libexec=$work/libexec
@@ -78,6 +85,18 @@ check "their traffic ends" within 60 gone "$neighbours"
 check "and no frame of it is lost" all_answered
 show "$work/ping.log"
 check "they reach each other still" pings blue 10.77.0.1
+
+need "a function that is no adapter's of kind sriov" bind_vf 3 vfio-pci
+need "another hostile one, on that" single_up
+spawn_in "$work/alone.log" alone ping -n -q -i 0.2 -W 1 10.77.0.1
+alone=$last
+check "the IOMMU stops this one, too" within 20 a_fault "$(vf_address 3)"
+check "its partition is told" within 20 told alone
+check "as an event with its cause" outrigger events show alone
+said "as an event with its cause" "^alone/net0 +dma-fault .*$(vf_address 3) read outside its memory, at 0x1[0-9a-f]+: stopped by the IOMMU"
+check "counted" [ "$(vf_counter alone/net0 dma_faults)" -gt 0 ]
+check "no other partition is told" not told red
+stop "$alone"
 check "down" outrigger down
 check "nothing is left" nothing_left
 check "there are no functions, as before" [ "$(vf_count)" = 0 ]
