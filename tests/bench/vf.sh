@@ -57,6 +57,14 @@ vf_list() {
 	in_turn vf_list_ours vf_list_goal
 }
 
+# Why the rig gave no figures: what was said there, else how it ended, else why it never began.
+rig_reason() { # LOG
+	local said
+	said=$(sed -n 's/^  cannot measure: //p' "$1" | tail -n 1)
+	[[ -n $said ]] || said=$(sed -n 's/^not ok - //p' "$1" | tail -n 1)
+	printf '%s' "${said:-$(tail -n 1 "$1")}"
+}
+
 # The rig (tests/rig) is booted, and vf_rig_guest.sh measures there: all runs of both sides
 # in one boot. Its figures are those of a machine that is emulated, processor and card.
 vf_rig() {
@@ -65,8 +73,10 @@ vf_rig() {
 	BENCH_RUNS=$RUNS BENCH_SECONDS=$SECONDS_PER_RUN tests/rig/run.sh tests/bench/vf_rig_guest.sh >"$log" 2>&1
 	grep -E '^  (run|cannot|    \|)' "$log" >&2
 	if ! runs=$(grep '^{' "$log"); then
-		show_log "$log"
-		fail 'the rig gives no figures'
+		# What the guest wrote; the console's end, which follows, is the kernel's.
+		sed '/^# the end of the console/,$d' "$log" >"$log.guest"
+		show_log "$log.guest"
+		fail "the rig gives no figures: $(rig_reason "$log")"
 		return 1
 	fi
 	runs_of() { jq -r "$1 | if type == \"array\" then .[] else . end" <<<"$runs"; }

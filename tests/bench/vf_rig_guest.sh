@@ -21,7 +21,7 @@ within() { wait_for "$@"; }
 cpu_a=0 cpu_b=1
 crosses_cpus=0 # each side has a processor to itself; what spin says is told
 bursts=8 # of 32 frames, on their way
-testpmd=$(command -v dpdk-testpmd) || { say 'dpdk-testpmd is missing'; exit 1; }
+testpmd=$(command -v dpdk-testpmd) || { fail 'dpdk-testpmd is missing'; exit 1; }
 work=$(mktemp -d) || exit 1
 trap 'daemon_stop; stop_all; rm -rf "$work"' EXIT
 
@@ -81,7 +81,7 @@ vf_ours() {
 }
 
 ulimit -l unlimited
-pf_up && functions_for_dpdk 2 || { say 'no two functions with vfio-pci'; exit 1; }
+pf_up && functions_for_dpdk 2 || { fail 'no two functions with vfio-pci'; exit 1; }
 in_turn vf_ours vf_peer || exit 1
 jq -nc --argjson ours "$(numbers "${ours_runs[@]}")" --argjson peer "$(numbers "${peer_runs[@]}")" \
 	--argjson before "$(numbers "${spins_before[@]}")" --argjson after "$(numbers "${spins_after[@]}")" \
