@@ -53,6 +53,7 @@ share() { # TAG PATH OPTIONS
 # none, the machine's own is as new.
 own=$layer/usr/bin/qemu-system-x86_64
 firmware=$layer/usr/share/qemu
+card=igb,id=card,bus=port1,netdev=pf,mac=02:00:00:00:00:01
 virtio=disable-legacy=on,iommu_platform=on,romfile=
 machine=(-L "$firmware" -L "$layer/usr/share/seabios" -L /usr/share/qemu -L /usr/share/seabios
 	-machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m $memory
@@ -60,7 +61,7 @@ machine=(-L "$firmware" -L "$layer/usr/share/seabios" -L /usr/share/qemu -L /usr
 	-device intel-iommu,intremap=on,caching-mode=on
 	# Without a peer of its netdev the card has no link.
 	-netdev user,id=pf,restrict=on -device pcie-root-port,id=port1,slot=1
-	-device igb,bus=port1,netdev=pf,mac=02:00:00:00:00:01
+	-device "$card"
 	# DPDK's driver for the card's functions has no receive interrupt; virtio's has.
 	-netdev hubport,id=wire0,hubid=0 -device pcie-root-port,id=port2,slot=2
 	-device "virtio-net-pci,bus=port2,netdev=wire0,mac=02:00:00:00:03:00,$virtio"
@@ -97,10 +98,28 @@ for script; do
 	[ -x "$script" ] || die "$script is not a test"
 	echo "$script_seconds $script"
 done >"$work/out/scripts"
-boot -serial "file:$work/console" -append "$arguments" >"$work/qemu.log" 2>&1 </dev/null &
+mkfifo "$work/monitor.in" "$work/monitor.out" || exit 1
+boot -serial "file:$work/console" -append "$arguments" -chardev "pipe,id=monitor,path=$work/monitor" \
+	-mon chardev=monitor >"$work/qemu.log" 2>&1 </dev/null &
 qemu=$!
+
+# What a test may ask for that nobody inside can do: the card is taken out of its slot
+# ("eject"), or put there. Its word is the name of a file, and nothing else of it is used.
+hand_on_slot() {
+	local asked=$work/out/slot
+	if [ -e "$asked.eject" ]; then
+		echo "device_del card" >"$work/monitor.in"
+		rm "$asked.eject"
+	elif [ -e "$asked.plug" ]; then
+		echo "device_add $card" >"$work/monitor.in"
+		rm "$asked.plug"
+	fi
+}
 deadline=$((SECONDS + all_seconds))
-while kill -0 $qemu 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep 0.2; done
+while kill -0 $qemu 2>/dev/null && [ $SECONDS -lt $deadline ]; do
+	hand_on_slot
+	sleep 0.2
+done
 
 # One script's lines as ours; the status counts if the lines do not tell.
 tell() { # NAME
