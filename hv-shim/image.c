@@ -185,9 +185,13 @@ const struct image *image_find(const struct image_list *list, const char *wanted
 	if (*wanted && !named)
 		snprintf(why, why_bytes, "no adjunct image is called '%s'; installed: %s", wanted,
 			 *drives ? drives : "none");
-	else
-		snprintf(why, why_bytes, "no adjunct image fits device %s with a %s port; installed: %s",
-			 device_id, doc_port_kinds[port_kind], *drives ? drives : "none");
+	else /* a real function needs none where the partition drives it (000, FIG. 7) */
+		snprintf(why, why_bytes, "no adjunct image fits device %s with a %s port%s; installed: %s",
+			 device_id, doc_port_kinds[port_kind],
+			 strncmp(device_id, "pci:", 4) ? ""
+						       : ": by an adapter of kind sriov, kind: netdev or "
+							 "vfio gives the partition the function itself",
+			 *drives ? drives : "none");
 	return NULL;
 }
 

@@ -82,6 +82,11 @@ Test(image, finds_by_pattern_port_and_name)
 	cr_expect_null(image_find(&list, "", "embedded", ADJ_PORT_TAP, why, sizeof(why)));
 	cr_expect_str_eq(why, "no adjunct image fits device embedded with a tap port; installed: "
 			      "a drives embedded; b drives pci:15b3:*");
+	/* A real function is not lost for that: a ConnectX's, with what is installed. */
+	cr_expect_null(image_find(&list, "a", "pci:15b3:101e", ADJ_PORT_TAP, why, sizeof(why)));
+	cr_expect_str_eq(why, "no adjunct image fits device pci:15b3:101e with a tap port: by an "
+			      "adapter of kind sriov, kind: netdev or vfio gives the partition the "
+			      "function itself; installed: a drives embedded; b drives pci:15b3:*");
 }
 
 Test(image, device_ids)
