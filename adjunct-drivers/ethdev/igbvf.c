@@ -27,7 +27,7 @@
 struct e1000_hw;
 /* 0, or a negative number of their own. */
 int32_t e1000_write_posted_mbx(struct e1000_hw *hw, uint32_t *message, uint16_t words, uint16_t to);
-int32_t e1000_read_posted_mbx(struct e1000_hw *hw, uint32_t *message, uint16_t words, uint16_t from);
+int32_t e1000_read_posted_mbx(struct e1000_hw *hw, uint32_t *answer, uint16_t words, uint16_t by);
 void __real_e1000_update_mc_addr_list(struct e1000_hw *hw, uint8_t *list, uint32_t count);
 void __wrap_e1000_update_mc_addr_list(struct e1000_hw *hw, uint8_t *list, uint32_t count);
 
