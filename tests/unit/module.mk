@@ -88,6 +88,16 @@ unit_spawn_USES := base
 unit_spawn_OUT := tests/unit/spawn
 unit_spawn_TEST := 1
 
+PROGRAMS += unit_peers
+unit_peers_SRCS := tests/unit/fault.c $(addprefix tests/unit/peers/,child.c calls.c heartbeat.c) \
+	hv-shim/memory.c hv-shim/close_later.c \
+	$(addprefix hv-shim/processes/,peer.c peer_link.c heartbeat.c spawn.c clone_into.c)
+unit_peers_PKGS := criterion jansson libsystemd
+unit_peers_USES := document vfmanager base eventqueues
+unit_peers_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,add_time_relative source_set_time_relative,-Wl,--wrap=sd_event_$(call))
+unit_peers_OUT := tests/unit/peers
+unit_peers_TEST := 1
+
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c document_pf.c plan.c shared.c \
 	plan_changes.c image.c state.c) hv-shim/state.c
