@@ -123,6 +123,32 @@ Test(start_request, how_many_descriptors_come_along)
 	json_decref(prepare);
 }
 
+Test(start_request, T06_the_folder_of_a_standby)
+{
+	static const struct {
+		const char *text, *folder, *wrong;
+	} rows[] = {
+		{"null", "", ""},
+		{"\"/run/outrigger\"", "/run/outrigger", ""},
+		{"\"run/outrigger\"", NULL, "folder"},
+		{"3", NULL, "folder"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct start_request request;
+		char text[300];
+
+		snprintf(text, sizeof(text), "{" SHARED ", \"folder\": %s}", rows[i].text);
+		json_t *prepare = json_loads(text, 0, NULL);
+		const char *said = request_parse_prepare(prepare, &request);
+
+		cr_expect_str_eq(said ? said : "", rows[i].wrong, "%s", rows[i].text);
+		if (rows[i].folder)
+			cr_expect_str_eq(request.folder ? request.folder : "", rows[i].folder);
+		json_decref(prepare);
+	}
+}
+
 Test(start_request, T06_a_client_of_a_global_adjunct)
 {
 	static const struct {

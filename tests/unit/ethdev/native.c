@@ -341,6 +341,20 @@ Test(native, T07_a_device_that_does_not_count)
 	succeed_a_dead_one(7, 0, 8);
 }
 
+/* The one more that the device has was a request's frame (requests.c), none of the ring's. */
+Test(native, T07_died_passing_a_frame_that_is_none_of_the_rings)
+{
+	/* One that comes to its end is counted by itself. */
+	port_native_apart_begin(port);
+	env.device_taken++;
+	port->device_taken++;
+	port_native_apart_end(port);
+	cr_expect_eq(atomic_load(&inflight.apart), 0u);
+	port_native_apart_begin(port);
+	succeed_a_dead_one(0, 1, 0);
+	cr_expect_eq(atomic_load(&inflight.apart), 0u);
+}
+
 /* It may have been passed or not: nobody can tell, and it is not passed again. */
 Test(native, T07_being_passed_to_a_device_that_does_not_count)
 {

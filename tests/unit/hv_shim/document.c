@@ -177,6 +177,7 @@ static const struct {
 	{CPUS("-5%"), 4, "is not a share of processors"},
 	{CPUS("1.25%"), 4, "is not a share of processors"},
 	{CPUS("0.0105"), 4, "thousandths of one are the smallest parts"},
+	{CPUS("0.0101"), 4, "thousandths of one are the smallest parts"},
 	{CPUS("0"), 4, "is not from 1% to 102400% of a processor"},
 	{CPUS("-1"), 4, "is not from 1% to 102400% of a processor"},
 	{CPUS("0.9%"), 4, "is not from 1% to 102400% of a processor"},
