@@ -119,7 +119,8 @@ unit_partition_TEST := 1
 
 PROGRAMS += unit_ethdev
 unit_ethdev_SRCS := tests/unit/fault.c tests/unit/port_support.c \
-	$(addprefix tests/unit/ethdev/,native.c tap.c vhost.c played_vhost.c vhost_ring.c guest.c base64.c) \
+	$(addprefix tests/unit/ethdev/,native.c tap.c vhost_support.c vhost.c vhost_frames.c \
+	vhost_successor.c played_vhost.c vhost_ring.c guest.c base64.c) \
 	$(addprefix adjunct-drivers/ethdev/,port_native.c port_tap.c port_vhost.c vhost_session.c vhost_ring.c) \
 	adjunct-drivers/runtime/base64.c
 unit_ethdev_PKGS := criterion jansson
