@@ -69,21 +69,22 @@ static int set_number(struct vf_host *host, const struct vf_function *pf, unsign
 	return error;
 }
 
+/* Its interface may have got another name since it was last looked at. */
 static int has_link(struct vf_host *host, const void *data)
 {
-	const struct vf_function *pf = data;
+	struct vf_function *pf = *(struct vf_function *const *)data;
 
-	return vf_read_number(host, 0, VF_DEVICE "/net/%s/carrier", pf->name, pf->ifname) == 1
-		? 0 : -EAGAIN;
+	vf_look_interface(host, pf);
+	return pf->carrier ? 0 : -EAGAIN;
 }
 
 /*
  * No driver may take a new VF before it is set up: not as it comes, and not when udev
  * loads the driver's module for it a moment later. offer() ends that.
  */
-static int create(struct vf_host *host, const struct vf_function *pf, unsigned number)
+static int create(struct vf_host *host, struct vf_function *pf, unsigned number)
 {
-	bool linked = pf->ifname[0] && !has_link(host, pf);
+	bool linked = !has_link(host, &pf);
 	bool hold =
 		pf->autoprobe && vf_exists(host, VF_DEVICE "/sriov_drivers_autoprobe", pf->name);
 	int error = 0;
@@ -95,10 +96,10 @@ static int create(struct vf_host *host, const struct vf_function *pf, unsigned n
 	error = set_number(host, pf, number);
 	/* igb resets itself for it; without a link it then refuses rates. */
 	if (!error && linked) {
-		error = vf_wait(host, has_link, pf);
+		error = vf_wait(host, has_link, &pf);
 		if (error)
-			vf_refuse(host, error, "%s: the link of %s did not come back after %u VFs "
-				  "were made", pf->name, pf->ifname, number);
+			vf_refuse(host, error, "%s: its link did not come back after %u VFs were "
+				  "made", pf->name, number);
 	}
 	return error;
 }
@@ -128,14 +129,14 @@ static int destroy(struct vf_host *host, const struct vf_function *pf)
 	return error;
 }
 
-static int link_up(struct vf_host *host, const struct vf_function *pf)
+static int link_up(struct vf_host *host, struct vf_function *pf)
 {
-	int error = pf->up ? 0 : host->kernel->link_up(host->kernel->data, pf->ifname);
+	int error = pf->up ? 0 : host->kernel->link_up(host->kernel->data, pf->ifindex);
 
 	if (error)
 		return vf_refuse(host, error, "%s: setting %s up: %s", pf->name, pf->ifname,
 				 strerror(-error));
-	error = vf_wait(host, has_link, pf);
+	error = vf_wait(host, has_link, &pf);
 	if (error)
 		vf_refuse(host, error, "%s: %s is up, but has no link: VFs made now may never see "
 			  "one. Plug the cable in, or give this PF `any_link: yes`", pf->name,

@@ -62,7 +62,7 @@ int vf_unbind(struct vf_host *host, struct vf_function *vf)
 	if (error)
 		return error;
 	vf->driver[0] = '\0';
-	vf->ifname[0] = '\0';
+	vf_look_interface(host, vf);
 	return 0;
 }
 
@@ -188,7 +188,7 @@ static int try_put(struct vf_host *host, const void *data)
 {
 	const struct put *put = data;
 
-	return host->kernel->settings_set(host->kernel->data, put->vf->pf->ifname, put->vf->index,
+	return host->kernel->settings_set(host->kernel->data, put->vf->pf->ifindex, put->vf->index,
 					  put->keys, put->settings);
 }
 

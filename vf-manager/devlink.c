@@ -154,28 +154,28 @@ static int refuse_write(void *data, const char *path, const char *text)
 	return -EROFS;
 }
 
-static int refuse_link_up(void *data, const char *ifname)
+static int refuse_link_up(void *data, int ifindex)
 {
-	(void)data, (void)ifname;
+	(void)data, (void)ifindex;
 	return -EROFS;
 }
 
-static int no_settings(void *data, const char *ifname, struct vf_settings *settings, unsigned max)
+static int no_settings(void *data, int ifindex, struct vf_settings *settings, unsigned max)
 {
-	(void)data, (void)ifname, (void)settings, (void)max;
+	(void)data, (void)ifindex, (void)settings, (void)max;
 	return -EOPNOTSUPP;
 }
 
-static int no_counters(void *data, const char *ifname, struct vf_counters *counters, unsigned max)
+static int no_counters(void *data, int ifindex, struct vf_counters *counters, unsigned max)
 {
-	(void)data, (void)ifname, (void)counters, (void)max;
+	(void)data, (void)ifindex, (void)counters, (void)max;
 	return -EOPNOTSUPP;
 }
 
-static int refuse_settings(void *data, const char *ifname, unsigned index, unsigned keys,
+static int refuse_settings(void *data, int ifindex, unsigned index, unsigned keys,
 			   const struct vf_settings *settings)
 {
-	(void)data, (void)ifname, (void)index, (void)keys, (void)settings;
+	(void)data, (void)ifindex, (void)index, (void)keys, (void)settings;
 	return -EROFS;
 }
 
@@ -191,9 +191,9 @@ static int refuse_eswitch(void *data, const char *address, enum vf_eswitch mode)
 	return -EROFS;
 }
 
-static int refuse_move(void *data, const char *ifname, int netns_fd, const char *name)
+static int refuse_move(void *data, int ifindex, int netns_fd, const char *name)
 {
-	(void)data, (void)ifname, (void)netns_fd, (void)name;
+	(void)data, (void)ifindex, (void)netns_fd, (void)name;
 	return -EROFS;
 }
 

@@ -6,72 +6,11 @@
  * than 50 ms, so a VF costs no file that its PF answers as well. Called by vf.h's users.
  */
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vf_internal.h"
-
-/* "pf0vf3", with a controller's "c1" before it or not: a representor's port name. */
-static bool representor_parse(const char *text, unsigned *pf, unsigned *vf)
-{
-	unsigned controller;
-	char end;
-
-	return sscanf(text, "pf%uvf%u%c", pf, vf, &end) == 2 ||
-	       sscanf(text, "c%upf%uvf%u%c", &controller, pf, vf, &end) == 3;
-}
-
-static bool is_representor(const struct vf_host *host, const char *ifname, unsigned *pf,
-			   unsigned *vf)
-{
-	char port[40];
-
-	return !vf_read(host, port, sizeof(port), "/sys/class/net/%s/phys_port_name", ifname) &&
-	       representor_parse(port, pf, vf);
-}
-
-/* In switchdev mode a PF's folder lists the representors, too. */
-static void look_ifname(const struct vf_host *host, struct vf_function *f)
-{
-	unsigned pf, vf;
-	const char *entry;
-
-	vf_first_entry(host, f->ifname, sizeof(f->ifname), VF_DEVICE "/net", f->name);
-	if (f->is_vf || !f->ifname[0] || !is_representor(host, f->ifname, &pf, &vf))
-		return;
-	f->ifname[0] = '\0';
-	DIR *folder = vf_open_folder(host, VF_DEVICE "/net", f->name);
-	while ((entry = vf_next_entry(folder)))
-		if (vf_word_valid(entry) && strlen(entry) < sizeof(f->ifname) &&
-		    !is_representor(host, entry, &pf, &vf))
-			strcpy(f->ifname, entry);
-}
-
-static void look_net(const struct vf_host *host, struct vf_function *f)
-{
-	char text[32];
-	uint8_t *m = f->mac;
-
-	look_ifname(host, f);
-	if (!f->ifname[0])
-		return;
-	if (!vf_read(host, text, sizeof(text), VF_DEVICE "/net/%s/address", f->name, f->ifname) &&
-	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &m[0], &m[1], &m[2], &m[3], &m[4],
-		   &m[5]) != 6)
-		memset(m, 0, sizeof(f->mac));
-	f->up = vf_read_number(host, 0, VF_DEVICE "/net/%s/flags", f->name, f->ifname) & IFF_UP;
-	f->carrier = f->up && vf_read_number(host, 0, VF_DEVICE "/net/%s/carrier", f->name,
-					     f->ifname) == 1;
-	if (f->is_vf)
-		return;
-	f->mac_permanent = vf_read_number(host, 1, VF_DEVICE "/net/%s/addr_assign_type", f->name,
-					  f->ifname) == 0;
-	int64_t speed = f->carrier ? vf_read_number(host, 0, VF_DEVICE "/net/%s/speed", f->name,
-						    f->ifname) : 0;
-	f->speed_mbits = speed > 0 ? speed : 0;
-}
 
 void vf_look_common(const struct vf_host *host, struct vf_function *f)
 {
@@ -87,7 +26,10 @@ void vf_look_common(const struct vf_host *host, struct vf_function *f)
 	    !vf_word_valid(f->driver_override) || !strcmp(f->driver_override, "(null)"))
 		f->driver_override[0] = '\0';
 	vf_first_entry(host, f->rdma, sizeof(f->rdma), VF_DEVICE "/infiniband", f->name);
-	look_net(host, f);
+	vf_look_interface(host, f);
+	int64_t speed = f->carrier && !f->is_vf ? vf_read_number(host, 0, VF_DEVICE "/net/%s/speed",
+								f->name, f->ifname) : 0;
+	f->speed_mbits = speed > 0 ? speed : 0;
 }
 
 static int look_vfs(struct vf_host *host, struct vf_function *pf)
@@ -204,12 +146,12 @@ static int look_settings(struct vf_host *host, struct vf_function *pf)
 {
 	struct vf_settings *live;
 
-	if (!pf->ifname[0] || !pf->vf_count)
+	if (!pf->ifindex || !pf->vf_count)
 		return 0;
 	live = calloc(pf->num_vfs, sizeof(*live));
 	if (!live)
 		return -ENOMEM;
-	int error = host->kernel->settings_get(host->kernel->data, pf->ifname, live, pf->num_vfs);
+	int error = host->kernel->settings_get(host->kernel->data, pf->ifindex, live, pf->num_vfs);
 	for (unsigned i = 0; i < pf->vf_count && !error; i++)
 		pf->vfs[i].live = live[pf->vfs[i].index];
 	free(live);
@@ -237,7 +179,7 @@ static void take_representor(struct vf_host *host, const char *ifname)
 	char id[80], uplink_id[80];
 	unsigned number, index;
 
-	if (!is_representor(host, ifname, &number, &index) ||
+	if (!vf_is_representor(host, ifname, &number, &index) ||
 	    vf_read(host, id, sizeof(id), "/sys/class/net/%s/phys_switch_id", ifname))
 		return;
 	for (unsigned i = 0; i < host->pf_count; i++) {

@@ -16,10 +16,8 @@
 
 static void check_network_manager(struct doctor *d, const struct vf_function *f)
 {
-	int64_t ifindex = f->ifname[0] ? vf_read_number(d->host, 0, VF_DEVICE "/net/%s/ifindex",
-							f->name, f->ifname) : 0;
-	char *text = ifindex > 0 ? vf_read_text(d->host, "/run/NetworkManager/devices/%lld",
-						(long long)ifindex) : NULL;
+	char *text = f->ifindex ? vf_read_text(d->host, "/run/NetworkManager/devices/%d",
+					       f->ifindex) : NULL;
 
 	/* false, or a number of ways to be unmanaged; "full" where it configures. */
 	if (text && (strstr(text, "\nmanaged=full") || strstr(text, "\nmanaged=true")))

@@ -62,7 +62,7 @@ static void look_settings_again(struct vf_host *host, struct vf_function *vf)
 {
 	struct vf_settings live[VF_PER_PF_MAX] = {{0}};
 
-	if (!host->kernel->settings_get(host->kernel->data, vf->pf->ifname, live, vf->index + 1))
+	if (!host->kernel->settings_get(host->kernel->data, vf->pf->ifindex, live, vf->index + 1))
 		vf->live = live[vf->index];
 }
 
@@ -131,15 +131,15 @@ struct move {
 	const struct vf_taking *taking;
 };
 
-/* An interface comes some time after its driver, and may be renamed meanwhile. */
+/* An interface comes some time after its driver, and another one if that begins anew. */
 static int try_move(struct vf_host *host, const void *data)
 {
 	const struct move *move = data;
 
 	vf_look_common(host, move->vf);
-	if (!move->vf->ifname[0])
+	if (!move->vf->ifindex)
 		return -EAGAIN;
-	int error = host->kernel->link_move(host->kernel->data, move->vf->ifname,
+	int error = host->kernel->link_move(host->kernel->data, move->vf->ifindex,
 					    move->taking->netns_fd, move->taking->ifname);
 	return error == -ENODEV ? -EAGAIN : error;
 }

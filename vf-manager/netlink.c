@@ -288,13 +288,10 @@ static int send_request(struct nl_msg *message,
 	return error;
 }
 
-static int ask_for_vfs(const char *ifname, uint32_t filter, struct wanted *wanted)
+static int ask_for_vfs(int ifindex, uint32_t filter, struct wanted *wanted)
 {
-	int ifindex = (int)if_nametoindex(ifname);
-
-	if (!ifindex)
-		return -ENODEV;
 	struct nl_msg *message = link_request(RTM_GETLINK, ifindex, 0);
+
 	if (message && nla_put_u32(message, IFLA_EXT_MASK, filter) < 0) {
 		nlmsg_free(message);
 		message = NULL;
@@ -302,17 +299,17 @@ static int ask_for_vfs(const char *ifname, uint32_t filter, struct wanted *wante
 	return send_request(message, take_link, wanted);
 }
 
-static int settings_get(void *data, const char *ifname, struct vf_settings *settings, unsigned max)
+static int settings_get(void *data, int ifindex, struct vf_settings *settings, unsigned max)
 {
 	(void)data;
-	return ask_for_vfs(ifname, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS,
+	return ask_for_vfs(ifindex, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS,
 			   &(struct wanted){.settings = settings, .max = max});
 }
 
-static int counters_get(void *data, const char *ifname, struct vf_counters *counters, unsigned max)
+static int counters_get(void *data, int ifindex, struct vf_counters *counters, unsigned max)
 {
 	(void)data;
-	return ask_for_vfs(ifname, RTEXT_FILTER_VF,
+	return ask_for_vfs(ifindex, RTEXT_FILTER_VF,
 			   &(struct wanted){.counters = counters, .max = max});
 }
 
@@ -395,34 +392,22 @@ struct nl_msg *vf_netlink_request(int ifindex, unsigned index, unsigned keys,
 	return message;
 }
 
-static int settings_set(void *data, const char *ifname, unsigned index, unsigned keys,
+static int settings_set(void *data, int ifindex, unsigned index, unsigned keys,
 			const struct vf_settings *settings)
 {
-	int ifindex = (int)if_nametoindex(ifname);
-
 	(void)data;
-	if (!ifindex)
-		return -ENODEV;
 	return send_request(vf_netlink_request(ifindex, index, keys, settings), NULL, NULL);
 }
 
-static int link_up(void *data, const char *ifname)
+static int link_up(void *data, int ifindex)
 {
-	int ifindex = (int)if_nametoindex(ifname);
-
 	(void)data;
-	if (!ifindex)
-		return -ENODEV;
 	return send_request(link_request(RTM_SETLINK, ifindex, IFF_UP), NULL, NULL);
 }
 
-static int link_move(void *data, const char *ifname, int netns_fd, const char *name)
+static int link_move(void *data, int ifindex, int netns_fd, const char *name)
 {
-	int ifindex = (int)if_nametoindex(ifname);
-
 	(void)data;
-	if (!ifindex)
-		return -ENODEV;
 	/* Down first: an interface that is up cannot be renamed. */
 	struct nl_msg *message = link_request(RTM_SETLINK, ifindex, 0);
 	if (message) {

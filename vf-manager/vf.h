@@ -110,6 +110,7 @@ struct vf_function {
 	uint32_t class;
 	char driver[VF_NAME_BYTES], driver_override[VF_NAME_BYTES]; /* empty: none */
 	char ifname[VF_IFNAME_BYTES]; /* empty: none here; it may be in another namespace */
+	int ifindex;                  /* its number, which a new name leaves; 0: not known */
 	uint8_t mac[6];
 	bool mac_permanent; /* the card's own, not one that somebody set */
 	bool up, carrier;   /* administratively; LOWER_UP */
@@ -164,23 +165,24 @@ struct vf_counters {
 
 /*
  * The running machine's side. Each answers 0 or -errno; -EOPNOTSUPP where the machine,
- * or the kernel stand-in, has no such thing (which is no failure of a look).
+ * or the kernel stand-in, has no such thing (which is no failure of a look); -ENODEV where
+ * no interface has that number.
  */
 struct vf_kernel {
 	void *data;
 	/* One write() of `text` to an attribute file. */
 	int (*write)(void *data, const char *path, const char *text);
-	int (*link_up)(void *data, const char *ifname);
+	int (*link_up)(void *data, int ifindex);
 	/* settings[i] of every VF i < max that the driver tells of; others stay untouched. */
-	int (*settings_get)(void *data, const char *ifname, struct vf_settings *settings,
+	int (*settings_get)(void *data, int ifindex, struct vf_settings *settings,
 			    unsigned max);
 	/* Sets the `keys` of one VF in one request; vlan, qos, proto go together, and rates. */
-	int (*settings_set)(void *data, const char *ifname, unsigned index, unsigned keys,
+	int (*settings_set)(void *data, int ifindex, unsigned index, unsigned keys,
 			    const struct vf_settings *settings);
 	int (*devlink_get)(void *data, const char *address, struct vf_devlink *out);
 	int (*eswitch_set)(void *data, const char *address, enum vf_eswitch mode);
 	/* Moves an interface to the network namespace `netns_fd`, under the name `name`. */
-	int (*link_move)(void *data, const char *ifname, int netns_fd, const char *name);
+	int (*link_move)(void *data, int ifindex, int netns_fd, const char *name);
 	/* Whether a program has a VFIO group open: -EBUSY; 0: none has. */
 	int (*group_free)(void *data, int group);
 	/* Gives a VFIO group's device file to a user. */
@@ -188,7 +190,7 @@ struct vf_kernel {
 	/* counters[i] of every VF i < max that the kernel tells of; others stay untouched. Its
 	 * list is full with some 220 of them: then it tells of the first ones, or of none. Some
 	 * drivers ask the card for each, which takes its time. */
-	int (*counters_get)(void *data, const char *ifname, struct vf_counters *counters,
+	int (*counters_get)(void *data, int ifindex, struct vf_counters *counters,
 			    unsigned max);
 };
 /* The running machine. */
@@ -210,6 +212,11 @@ struct vf_host {
 
 /* Drops what was known and looks anew. 0; -ENOENT: no PCI bus below root; -errno. */
 int vf_discover(struct vf_host *host, unsigned look);
+/*
+ * The network interface of `function`, of which name and is_vf must be there, as it is now:
+ * its name, number, MAC, up and carrier. It asks nothing that waits for the card's lock.
+ */
+void vf_look_interface(const struct vf_host *host, struct vf_function *function);
 /* Forgets the functions; the rest stays. */
 void vf_host_clear(struct vf_host *host);
 /*

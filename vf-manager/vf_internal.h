@@ -47,12 +47,14 @@ int vf_refuse(struct vf_host *host, int error, const char *format, ...) PRINTF(3
 int vf_wait(struct vf_host *host, int (*ready)(struct vf_host *host, const void *data),
 	    const void *data);
 
-/* ---- discover.c, pci.c, users.c ------------------------------------------------ */
+/* ---- discover.c, interface.c, pci.c, users.c ------------------------------------------------ */
 
 #define VF_DEVICE "/sys/bus/pci/devices/%s"
 
 /* Driver, interface, group, NUMA node: what every function has. */
 void vf_look_common(const struct vf_host *host, struct vf_function *function);
+/* Whether that interface is the other end of a VF, by its port's name: of which. */
+bool vf_is_representor(const struct vf_host *host, const char *ifname, unsigned *pf, unsigned *vf);
 /* Config space and names of all PFs. 0 or -errno; a PF whose config is closed stays without. */
 int vf_look_pci(struct vf_host *host);
 /* MSI-X table size of one function, by its config space; 0: not known. */

@@ -19,7 +19,7 @@ vf_tree() {
 			put("$bus/devices/$name/driver_override", "(null)\n");
 			put("$bus/devices/$name/net/$net/$_->[0]", "$_->[1]\n")
 				for ["address", "02:00:00:00:00:01"], ["flags", "0x1003"], ["carrier", "1"],
-				["addr_assign_type", "0"], ["speed", "100000"];
+				["addr_assign_type", "0"], ["speed", "100000"], ["ifindex", "7"];
 		}
 		make_path("$bus/drivers/ice", "$bus/drivers/iavf", "$root/proc");
 		for my $pf (0 .. $pfs - 1) {

@@ -24,6 +24,7 @@ interface_is() { # ADDRESS NAME MAC FLAGS CARRIER
 	put "$5" "$devices/$1/net/$2/carrier"
 	put 0 "$devices/$1/net/$2/addr_assign_type"
 	put 1000 "$devices/$1/net/$2/speed"
+	put 7 "$devices/$1/net/$2/ifindex"
 }
 pf=0000:01:00.0
 function_is $pf igb 10

@@ -224,12 +224,12 @@ FAULT_NL_CALLS := nl_socket_alloc nl_connect nlmsg_alloc_size nlmsg_put nlmsg_ap
 	nla_put nla_put_u16 nla_put_u32 nla_put_string nla_nest_start genl_ctrl_resolve nl_send_auto \
 	nl_recv setsockopt
 unit_vf_manager_SRCS := tests/unit/fault.c $(addprefix tests/unit/vf_manager/,support.c address.c \
-	discover.c apply.c own.c hand.c crash.c netlink.c netlink_peer.c devlink.c doctor.c export.c \
-	fault.c files.c refused.c)
+	discover.c interface.c apply.c own.c hand.c crash.c netlink.c netlink_peer.c devlink.c doctor.c \
+	export.c fault.c files.c refused.c)
 unit_vf_manager_PKGS := criterion libnl-3.0 libnl-genl-3.0
 unit_vf_manager_USES := vfmanager
 unit_vf_manager_LDFLAGS := $(FAULT_LDFLAGS) $(foreach call,fsync openat renameat unlinkat \
-	open read mkdir flock close \
+	open read mkdir flock close closedir \
 	$(FAULT_NL_CALLS),-Wl,--wrap=$(call))
 unit_vf_manager_OUT := tests/unit/vf_manager
 unit_vf_manager_TEST := 1

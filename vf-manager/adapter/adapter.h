@@ -47,7 +47,8 @@ struct vf_adapter {
 	bool stopping;
 
 	/* As last brought about. */
-	char pf[VF_ADDRESS_BYTES], ifname[VF_IFNAME_BYTES];
+	char pf[VF_ADDRESS_BYTES];
+	bool has_interface; /* of a name that may change at any time */
 	char product[96], serial[24], firmware[64];
 	unsigned total_vfs;
 	struct card_vf vfs[ADAPTER_VFS_MAX];
@@ -70,6 +71,8 @@ int card_restore(struct vf_adapter *adapter);
 int card_take(struct vf_adapter *adapter, unsigned index, const struct vf_taking *taking);
 int card_set(struct vf_adapter *adapter, unsigned index, const struct vf_settings *settings);
 int card_return(struct vf_adapter *adapter, unsigned index);
+/* The PF's interface as it is now; nothing else of the PF is in it but its name. */
+struct vf_function card_interface(const struct vf_adapter *adapter);
 /* What the PF's driver counts of each VF, wish.vf_count of them; false: it does not count. */
 bool card_count(struct vf_adapter *adapter, struct vf_counters *counters);
 

@@ -41,7 +41,7 @@ static int learn(struct vf_adapter *adapter)
 	if (!pf)
 		return error ? error : -ENODEV;
 	snprintf(adapter->pf, sizeof(adapter->pf), "%s", pf->name);
-	snprintf(adapter->ifname, sizeof(adapter->ifname), "%s", pf->ifname);
+	adapter->has_interface = pf->ifname[0];
 	snprintf(adapter->product, sizeof(adapter->product), "%s", pf->product);
 	snprintf(adapter->serial, sizeof(adapter->serial), "%s", pf->serial);
 	snprintf(adapter->firmware, sizeof(adapter->firmware), "%s", pf->firmware);
@@ -155,14 +155,24 @@ int card_return(struct vf_adapter *adapter, unsigned index)
 	return error;
 }
 
+struct vf_function card_interface(const struct vf_adapter *adapter)
+{
+	struct vf_function pf = {0};
+
+	memcpy(pf.name, adapter->pf, sizeof(pf.name));
+	vf_look_interface(&adapter->host, &pf);
+	return pf;
+}
+
 bool card_count(struct vf_adapter *adapter, struct vf_counters *counters)
 {
 	static const struct vf_counters none;
 	const struct vf_kernel *kernel = adapter->host.kernel;
 
 	memset(counters, 0, adapter->wish.vf_count * sizeof(*counters));
-	if (!*adapter->ifname ||
-	    kernel->counters_get(kernel->data, adapter->ifname, counters, adapter->wish.vf_count))
+	if (!adapter->has_interface ||
+	    kernel->counters_get(kernel->data, card_interface(adapter).ifindex, counters,
+				 adapter->wish.vf_count))
 		return false;
 	for (unsigned v = 0; v < adapter->wish.vf_count; v++)
 		if (memcmp(&counters[v], &none, sizeof(none)))

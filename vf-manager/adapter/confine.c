@@ -8,7 +8,6 @@
  */
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/sockios.h>
 #include <seccomp.h>
 
 #include "adapter.h"
@@ -36,7 +35,7 @@ static const int allowed[] = {
 	SCMP_SYS(mkdir), SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(rename), SCMP_SYS(renameat),
 	SCMP_SYS(unlink), SCMP_SYS(unlinkat),
 	/* rtnetlink and devlink through libnl, which makes its socket's number of the pid and
-	 * the time; interfaces' numbers (SIOCGIFINDEX, below). */
+	 * the time. */
 	SCMP_SYS(socket), SCMP_SYS(bind), SCMP_SYS(getsockname), SCMP_SYS(setsockopt),
 	SCMP_SYS(getpid), SCMP_SYS(time), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
 	/* A VFIO group, to the user it is for. */
@@ -50,7 +49,6 @@ static const int allowed[] = {
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),
 	SCMP_SYS(exit_group), SCMP_SYS(gettid), SCMP_SYS(tgkill),
 };
-static const unsigned ioctls[] = {SIOCGIFINDEX, 0};
 
 int confine_process_begin(void)
 {
@@ -69,6 +67,6 @@ int confine_process_finish(void)
 
 	if (!error)
 		error = confine_seccomp_translate(allowed, sizeof(allowed) / sizeof(allowed[0]), NULL,
-						  ioctls, &program);
+						  NULL, &program);
 	return error ? error : confine_seccomp_enforce(&program);
 }

@@ -134,15 +134,9 @@ static void look_at_vfs(struct vf_adapter *adapter)
 
 static void look_at_link(struct vf_adapter *adapter)
 {
-	char path[VF_IFNAME_BYTES + 40];
-
-	if (!*adapter->ifname)
+	if (!adapter->has_interface)
 		return;
-	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", adapter->ifname);
-	FILE *stream = fopen(path, "re");
-	bool down = !stream || fgetc(stream) != '1';
-	if (stream)
-		fclose(stream);
+	bool down = !card_interface(adapter).carrier;
 	if (down == adapter->told_down)
 		return;
 	adapter->told_down = down;

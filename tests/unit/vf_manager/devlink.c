@@ -356,7 +356,7 @@ Test(vf_devlink, no_memory_or_no_socket_anywhere)
 	peer.asked = silent;
 	for (unsigned n = 1; fault_round(n); n++) {
 		fault_start(n, ENOMEM);
-		int error = vf_kernel_running.settings_get(NULL, "lo", &settings, 1);
+		int error = vf_kernel_running.settings_get(NULL, 1, &settings, 1);
 		bool failed = fault_end();
 
 		cr_expect_eq(error, failed ? error : -ETIMEDOUT);

@@ -124,10 +124,13 @@ Test(vf_doctor, records)
 
 Test(vf_doctor, network_manager)
 {
-	fake_put(&fake, "[device]\nmanaged=full\n", "/run/NetworkManager/devices/8");
-	fake_put(&fake, "[device]\nmanaged=false\n", "/run/NetworkManager/devices/7");
+	const int first = fake_ifindex("0000:01:10.0"), second = fake_ifindex("0000:01:10.2");
+
+	fake_put(&fake, "[device]\nmanaged=full\n", "/run/NetworkManager/devices/%d", second + 1);
+	fake_put(&fake, "[device]\nmanaged=false\n", "/run/NetworkManager/devices/%d", first);
 	finds("");
-	fake_put(&fake, "[device]\nmanaged=full\n", "/run/NetworkManager/devices/7");
+	fake_put(&fake, "[device]\nmanaged=full\n", "/run/NetworkManager/devices/%d", first);
+	fake_put(&fake, "[device]\nmanaged=full\n", "/run/NetworkManager/devices/%d", second);
 	finds("owner-networkmanager 0000:01:10.0\nowner-networkmanager 0000:01:10.2\n");
 }
 
@@ -227,8 +230,9 @@ Test(vf_doctor, a_record_that_cannot_be_read)
 
 Test(vf_doctor, other_owners_by_other_signs)
 {
-	fake_put(&fake, "[device]\nmanaged=true\n", "/run/NetworkManager/devices/7");
-	finds("owner-networkmanager 0000:01:10.0\nowner-networkmanager 0000:01:10.2\n");
+	fake_put(&fake, "[device]\nmanaged=true\n", "/run/NetworkManager/devices/%d",
+		 fake_ifindex("0000:01:10.0"));
+	finds("owner-networkmanager 0000:01:10.0\n");
 	fake_remove(&fake, "/run/NetworkManager");
 	/* The address of the interface, which is what these match. */
 	static const char *const keys[] = {"MACAddress", "PermanentMACAddress"};

@@ -255,10 +255,10 @@ Test(vf_files, a_recorded_tree_is_for_looking)
 	struct vf_devlink devlink;
 
 	cr_expect_eq(kernel->write(kernel->data, "/dev/null", "1"), -EROFS);
-	cr_expect_eq(kernel->link_up(kernel->data, "lo"), -EROFS);
-	cr_expect_eq(kernel->settings_get(kernel->data, "lo", &settings, 1), -EOPNOTSUPP);
-	cr_expect_eq(kernel->counters_get(kernel->data, "lo", &counters, 1), -EOPNOTSUPP);
-	cr_expect_eq(kernel->settings_set(kernel->data, "lo", 0, 1, &settings), -EROFS);
+	cr_expect_eq(kernel->link_up(kernel->data, 1), -EROFS);
+	cr_expect_eq(kernel->settings_get(kernel->data, 1, &settings, 1), -EOPNOTSUPP);
+	cr_expect_eq(kernel->counters_get(kernel->data, 1, &counters, 1), -EOPNOTSUPP);
+	cr_expect_eq(kernel->settings_set(kernel->data, 1, 0, 1, &settings), -EROFS);
 	cr_expect_eq(kernel->devlink_get(kernel->data, "0000:01:00.0", &devlink), -EOPNOTSUPP);
 	cr_expect_eq(kernel->eswitch_set(kernel->data, "0000:01:00.0", VF_ESWITCH_LEGACY), -EROFS);
 }

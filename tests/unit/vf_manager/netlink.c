@@ -269,6 +269,7 @@ Test(vf_netlink, the_running_kernel)
 	const struct vf_kernel *kernel = &vf_kernel_running;
 	struct vf_settings settings[4] = {{0}};
 	struct vf_devlink devlink = {.firmware = "x"};
+	const int lo = 1; /* in every namespace */
 	struct ifreq request = {.ifr_name = "lo"};
 	int fd;
 
@@ -280,21 +281,21 @@ Test(vf_netlink, the_running_kernel)
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(ioctl(fd, SIOCGIFFLAGS, &request), 0);
 	cr_assert_eq(request.ifr_flags & IFF_UP, 0, "a new namespace's lo is down");
-	cr_expect_eq(kernel->link_up(kernel->data, "lo"), 0);
+	cr_expect_eq(kernel->link_up(kernel->data, lo), 0);
 	cr_assert_eq(ioctl(fd, SIOCGIFFLAGS, &request), 0);
 	cr_expect_eq(request.ifr_flags & IFF_UP, IFF_UP);
 	close(fd);
-	cr_expect_eq(kernel->settings_get(kernel->data, "lo", settings, 4), 0);
+	cr_expect_eq(kernel->settings_get(kernel->data, lo, settings, 4), 0);
 	cr_expect_eq(settings[0].given, 0u, "lo has no VFs");
 	settings[0].vlan = 5;
-	cr_expect_eq(kernel->settings_set(kernel->data, "lo", 0, VF_BIT(VF_VLAN), settings),
+	cr_expect_eq(kernel->settings_set(kernel->data, lo, 0, VF_BIT(VF_VLAN), settings),
 		     -EOPNOTSUPP);
-	cr_expect_eq(kernel->settings_get(kernel->data, "nope0", settings, 4), -ENODEV);
+	cr_expect_eq(kernel->settings_get(kernel->data, 4711, settings, 4), -ENODEV);
 	struct vf_counters counters[4] = {{.rx_frames = 3}};
-	cr_expect_eq(kernel->counters_get(kernel->data, "lo", counters, 4), 0);
+	cr_expect_eq(kernel->counters_get(kernel->data, lo, counters, 4), 0);
 	cr_expect_eq(counters[0].rx_frames, 3u, "lo has no VFs to tell of");
-	cr_expect_eq(kernel->counters_get(kernel->data, "nope0", counters, 4), -ENODEV);
-	cr_expect_eq(kernel->link_up(kernel->data, "nope0"), -ENODEV);
+	cr_expect_eq(kernel->counters_get(kernel->data, 4711, counters, 4), -ENODEV);
+	cr_expect_eq(kernel->link_up(kernel->data, 4711), -ENODEV);
 	int error = kernel->devlink_get(kernel->data, "0000:ff:1f.7", &devlink);
 	cr_expect(error == -EOPNOTSUPP || error == -ENODEV, "%d", error);
 	cr_expect_str_eq(devlink.firmware, "x", "a failure leaves it alone");

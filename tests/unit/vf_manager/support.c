@@ -144,9 +144,20 @@ static void put_group(struct fake *fake, const char *address, int group)
 	fake_put(fake, "", "/sys/kernel/iommu_groups/%d/devices/%s", group, address);
 }
 
+int fake_ifindex(const char *address)
+{
+	struct vf_address at;
+
+	cr_assert_eq(vf_address_parse(address, &at), 0);
+	return 1 + (int)(at.domain << 16 | at.bus << 8 | at.slot << 3 | at.function);
+}
+
 static void put_netdev(struct fake *fake, const char *address, const char *ifname,
 		       const char *mac, bool up, bool carrier)
 {
+	char ifindex[16];
+
+	snprintf(ifindex, sizeof(ifindex), "%d\n", fake_ifindex(address));
 	for (int i = 0; i < 2; i++) {
 		char base[PATH_MAX / 4];
 
@@ -159,7 +170,7 @@ static void put_netdev(struct fake *fake, const char *address, const char *ifnam
 		fake_put(fake, carrier ? "1\n" : "0\n", "%s/carrier", base);
 		fake_put(fake, "0\n", "%s/addr_assign_type", base);
 		fake_put(fake, "10000\n", "%s/speed", base);
-		fake_put(fake, "7\n", "%s/ifindex", base);
+		fake_put(fake, ifindex, "%s/ifindex", base);
 	}
 }
 
@@ -229,6 +240,33 @@ static void remove_vf(struct fake *fake, const struct fake_pf *pf, unsigned inde
 	fake_remove(fake, DEVICE, address);
 }
 
+static void rename_folder(struct fake *fake, const char *folder, const char *from, const char *to)
+{
+	char old[PATH_MAX], new[PATH_MAX];
+
+	cr_assert_eq(vf_path(&fake->host, old, "%s/%s", folder, from), 0);
+	cr_assert_eq(vf_path(&fake->host, new, "%s/%s", folder, to), 0);
+	cr_assert(!rename(old, new), "%s: %s", old, strerror(errno));
+}
+
+void fake_rename(struct fake *fake, struct fake_pf *pf, const char *ifname)
+{
+	char folder[64];
+
+	snprintf(folder, sizeof(folder), DEVICE "/net", pf->address);
+	rename_folder(fake, folder, pf->ifname, ifname);
+	rename_folder(fake, "/sys/class/net", pf->ifname, ifname);
+	pf->ifname = ifname;
+}
+
+static void rename_if_due(struct fake *fake, const char *operation)
+{
+	if (!fake->rename_at || !strstr(operation, fake->rename_at))
+		return;
+	fake->rename_at = NULL;
+	fake_rename(fake, fake->pfs[0], fake->rename_to);
+}
+
 struct late {
 	struct fake *fake;
 	struct fake_pf *pf;
@@ -243,6 +281,7 @@ static void *make_late(void *data)
 	for (unsigned i = 0; i < late->count; i++)
 		make_vf(late->fake, late->pf, i);
 	usleep(300000); /* and again: the adapter's own reset is over last, as with igb */
+	rename_if_due(late->fake, "link");
 	fake_put(late->fake, "1\n", DEVICE "/net/%s/carrier", late->pf->address, late->pf->ifname);
 	free(late);
 	return NULL;
@@ -354,6 +393,7 @@ static int refused(struct fake *fake, const char *format, ...)
 	va_end(arguments);
 	if (fake_dies(fake))
 		_exit(9);
+	rename_if_due(fake, line);
 	fake->operations++;
 	snprintf(fake->log + used, sizeof(fake->log) - used, "%s\n", line);
 	if (fake->operations == fake->refuse_at)
@@ -365,13 +405,25 @@ static int refused(struct fake *fake, const char *format, ...)
 	return fake->refuse_error;
 }
 
-static struct fake_pf *pf_by(struct fake *fake, const char *address, const char *ifname)
+static struct fake_pf *pf_by(struct fake *fake, const char *address)
 {
 	for (unsigned i = 0; i < fake->pf_count; i++)
-		if ((address && !strcmp(fake->pfs[i]->address, address)) ||
-		    (ifname && !strcmp(fake->pfs[i]->ifname, ifname)))
+		if (!strcmp(fake->pfs[i]->address, address))
 			return fake->pfs[i];
 	return NULL;
+}
+
+static struct fake_pf *pf_by_ifindex(struct fake *fake, int ifindex)
+{
+	for (unsigned i = 0; i < fake->pf_count; i++)
+		if (fake_ifindex(fake->pfs[i]->address) == ifindex)
+			return fake->pfs[i];
+	return NULL;
+}
+
+static const char *ifname_of(const struct fake_pf *pf)
+{
+	return pf ? pf->ifname : "none";
 }
 
 static int write_held(void *data, const char *path, const char *text)
@@ -395,7 +447,7 @@ static int write_held(void *data, const char *path, const char *text)
 	cr_assert(!strncmp(below, devices, strlen(devices)), "%s", below);
 	cr_assert_eq(sscanf(below + strlen(devices), "%63[^/]/%63s", owner, attribute), 2);
 	if (!strcmp(attribute, "sriov_numvfs"))
-		return set_numvfs(fake, pf_by(fake, owner, NULL),
+		return set_numvfs(fake, pf_by(fake, owner),
 				  (unsigned)strtoul(word, NULL, 10));
 	if (!strcmp(attribute, "sriov_vf_msix_count"))
 		return set_msix(fake, owner, word);
@@ -415,41 +467,41 @@ static int kernel_write(void *data, const char *path, const char *text)
 	return error;
 }
 
-static int kernel_link_up(void *data, const char *ifname)
+static int kernel_link_up(void *data, int ifindex)
 {
 	struct fake *fake = data;
-	struct fake_pf *pf = pf_by(fake, NULL, ifname);
-	int error = refused(fake, "up %s", ifname);
+	struct fake_pf *pf = pf_by_ifindex(fake, ifindex);
+	int error = refused(fake, "up %s", ifname_of(pf));
 
 	if (error || !pf)
 		return error ? error : -ENODEV;
 	fault_hold(true);
-	put_netdev(fake, pf->address, ifname, "a0:36:9f:00:00:01\n", true, !pf->no_carrier_ever);
+	put_netdev(fake, pf->address, pf->ifname, "a0:36:9f:00:00:01\n", true, !pf->no_carrier_ever);
 	fault_hold(false);
 	return 0;
 }
 
-static int kernel_get(void *data, const char *ifname, struct vf_settings *settings, unsigned max)
+static int kernel_get(void *data, int ifindex, struct vf_settings *settings, unsigned max)
 {
-	const struct fake_pf *pf = pf_by(data, NULL, ifname);
+	const struct fake_pf *pf = pf_by_ifindex(data, ifindex);
 
 	for (unsigned i = 0; pf && i < max; i++)
 		settings[i] = pf->settings[i];
 	return pf ? 0 : -ENODEV;
 }
 
-static int kernel_set(void *data, const char *ifname, unsigned index, unsigned keys,
+static int kernel_set(void *data, int ifindex, unsigned index, unsigned keys,
 		      const struct vf_settings *from)
 {
 	struct fake *fake = data;
-	struct fake_pf *pf = pf_by(fake, NULL, ifname);
+	struct fake_pf *pf = pf_by_ifindex(fake, ifindex);
 	struct vf_settings *to = pf ? &pf->settings[index] : NULL;
-	int error = refused(fake, "set %s vf %u keys %x", ifname, index, keys);
+	int error = refused(fake, "set %s vf %u keys %x", ifname_of(pf), index, keys);
 
 	if (error || !to)
 		return error ? error : -ENODEV;
 	/* As igb refuses rates. */
-	if (!vf_read_number(&fake->host, 0, DEVICE "/net/%s/carrier", pf->address, ifname))
+	if (!vf_read_number(&fake->host, 0, DEVICE "/net/%s/carrier", pf->address, pf->ifname))
 		return -EINVAL;
 	if (keys & VF_BIT(VF_MAC))
 		memcpy(to->mac, from->mac, 6);
@@ -473,7 +525,7 @@ static int kernel_set(void *data, const char *ifname, unsigned index, unsigned k
 
 static int kernel_devlink(void *data, const char *address, struct vf_devlink *out)
 {
-	const struct fake_pf *pf = pf_by(data, address, NULL);
+	const struct fake_pf *pf = pf_by(data, address);
 
 	if (!pf || !pf->devlink)
 		return -EOPNOTSUPP;
@@ -486,7 +538,7 @@ static int kernel_devlink(void *data, const char *address, struct vf_devlink *ou
 static int kernel_eswitch(void *data, const char *address, enum vf_eswitch mode)
 {
 	struct fake *fake = data;
-	struct fake_pf *pf = pf_by(fake, address, NULL);
+	struct fake_pf *pf = pf_by(fake, address);
 	int error = refused(fake, "eswitch %s %s", address, vf_eswitch_names[mode]);
 
 	if (error || !pf)
@@ -498,18 +550,19 @@ static int kernel_eswitch(void *data, const char *address, enum vf_eswitch mode)
 }
 
 /* Out of sight, as in another namespace. */
-static int kernel_move(void *data, const char *ifname, int netns_fd, const char *name)
+static int kernel_move(void *data, int ifindex, int netns_fd, const char *name)
 {
+	const unsigned at = (unsigned)ifindex - 1;
+	const struct vf_address function = {at >> 16, (uint8_t)(at >> 8), at >> 3 & 31, at & 7};
+	char address[VF_ADDRESS_BYTES], ifname[VF_IFNAME_BYTES];
 	struct fake *fake = data;
-	char path[PATH_MAX / 2];
-	int error = refused(fake, "move %s to %d as %s", ifname, netns_fd, name);
-	unsigned bus, slot, function;
 
+	vf_address_format(&function, address);
+	vf_first_entry(&fake->host, ifname, sizeof(ifname), DEVICE "/net", address);
+	int error = refused(fake, "move %s to %d as %s", ifname, netns_fd, name);
 	if (error)
 		return error;
-	cr_assert_eq(sscanf(ifname, "enp%us%uf%u", &bus, &slot, &function), 3);
-	snprintf(path, sizeof(path), "0000:%02x:%02x.%x", bus, slot, function);
-	fake_remove(fake, DEVICE "/net", path);
+	fake_remove(fake, DEVICE "/net", address);
 	fake_remove(fake, "/sys/class/net/%s", ifname);
 	return 0;
 }

@@ -40,6 +40,9 @@ struct fake {
 	int busy_group; /* a program has it open */
 	void (*on_death)(void);
 	unsigned points, die_at; /* the process ends before the operation of this number */
+	/* The first adapter's interface gets a name, before an operation whose line has this text,
+	 * or before its "link" comes back. */
+	const char *rename_at, *rename_to;
 };
 
 extern const struct fake_pf fake_82576, fake_82599, fake_x710, fake_e810, fake_cx6;
@@ -55,6 +58,10 @@ void fake_make_vfs(struct fake *fake, struct fake_pf *pf, unsigned count);
 void fake_put(struct fake *fake, const char *text, const char *format, ...) PRINTF(3, 4);
 void fake_link(struct fake *fake, const char *target, const char *format, ...) PRINTF(3, 4);
 void fake_remove(struct fake *fake, const char *format, ...) PRINTF(2, 3);
+/* What udev does to an adapter's interface, or somebody. */
+void fake_rename(struct fake *fake, struct fake_pf *pf, const char *ifname);
+/* The number of the interface of a function. */
+int fake_ifindex(const char *address);
 /* Looks, and demands that it works. */
 void fake_look(struct fake *fake, unsigned look);
 /* One more point at which the machine may lose its power: true, this is the one. */

@@ -102,13 +102,13 @@ static void add_cards(unsigned count)
 }
 
 /*
- * For each VF: the link from its PF, driver and group; whether it is a PF; four files, read
- * (override, MAC, flags, and carrier only of what is up); the folders of its interface and
+ * For each VF: the link from its PF, driver and group; whether it is a PF; five files, read
+ * (override, MAC, flags, number, and carrier only of what is up); the folders of its interface and
  * of its RDMA device. With every card so much more, and nothing that grows faster.
  */
 Test(vf_work, a_look_costs_so_much_for_each_vf)
 {
-	const unsigned of_vf = 12, of_pf = 64, of_machine = 32;
+	const unsigned of_vf = 14, of_pf = 64, of_machine = 32;
 	unsigned one;
 
 	add_cards(1);
