@@ -123,6 +123,12 @@ static int done(uint32_t id)
 	return completion.status;
 }
 
+static void none_done_and_all_slots_back(void)
+{
+	cr_expect_not(eq_ring_ready(&completions));
+	cr_expect_eq(eq_ring_space(&requests, SERVICE_SLOTS), (int)SERVICE_SLOTS);
+}
+
 static void none_done(void)
 {
 	cr_expect_not(eq_ring_ready(&completions));
@@ -179,8 +185,7 @@ Test(service, what_cannot_be_served_yet_waits)
 	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 2);
 	cr_expect_eq(done(1), 0);
 	cr_expect_eq(done(2), 0);
-	none_done();
-	cr_expect_eq(eq_ring_space(&requests, SERVICE_SLOTS), (int)SERVICE_SLOTS);
+	none_done_and_all_slots_back();
 }
 
 Test(service, what_waits_can_be_cancelled)
@@ -209,4 +214,113 @@ Test(service, what_waits_is_a_successors)
 	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 1);
 	cr_expect_eq(done(1), 0, "it had not begun");
 	none_done();
+}
+
+/* How far the dead one had come with the request at that place of the ring. */
+static void recorded(uint32_t position, enum adj_request_step step, uint32_t completion)
+{
+	struct adj_inflight_page *page = (struct adj_inflight_page *)record;
+
+	atomic_store(&page->requests[position].step, (uint64_t)position << 32 | step);
+	atomic_store(&page->requests[position].completion, completion);
+}
+
+Test(service, T08_what_a_dead_one_had_begun_is_not_done_twice)
+{
+	struct eq_ring dead;
+
+	for (uint32_t id = 1; id <= 5; id++)
+		ask(id, 20, 0);
+	cr_assert_eq(eq_ring_open(&dead, (uint8_t *)rt.env.port.window + layout.completions,
+				  SERVICE_SLOTS, SERVICE_ENTRY_BYTES), 0);
+	eq_ring_put(&dead, &(struct service_completion){.id = 1}, sizeof(struct service_completion));
+	recorded(0, ADJ_REQUEST_COMPLETING, 0);
+	recorded(1, ADJ_REQUEST_COMPLETING, 1); /* its entry is not in the ring */
+	recorded(2, ADJ_REQUEST_BEGUN, 0);
+	recorded(3, ADJ_REQUEST_QUEUED, 0);
+	begin(rt.env.port.window, true);
+	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 4);
+	cr_expect_eq(tries, 2);
+	cr_expect_eq(done(1), 0);
+	cr_expect_eq(done(2), -ECONNRESET);
+	cr_expect_eq(done(3), -ECONNRESET);
+	cr_expect_eq(done(4), 0);
+	cr_expect_eq(done(5), 0);
+	none_done_and_all_slots_back();
+}
+
+/* ---- A hostile partition ----------------------------------------------------------- */
+
+static void ask_as(struct service_request request)
+{
+	cr_assert(eq_ring_space(&requests, 1) > 0);
+	eq_ring_put(&requests, &request, sizeof(request));
+}
+
+/* Refused in their turn, before what is urgent, and by nobody else. */
+Test(service, T01_requests_that_cannot_be)
+{
+	static const struct adj_ops none = {0};
+
+	ask(1, 20, 7);
+	ask_as((struct service_request){.id = 2, .opcode = 20, .flags = 1});
+	ask_as((struct service_request){.id = 3, .opcode = 20, .priority = SERVICE_PRIORITIES});
+	ask_as((struct service_request){.id = 4, .opcode = 20, .priority = 255});
+	ask_as((struct service_request){.id = 5, .opcode = 20, .data_bytes = SERVICE_BUFFER_BYTES + 1});
+	ask_as((struct service_request){.id = 6, .opcode = 20, .data_bytes = UINT32_MAX});
+	ask(7, SERVICE_OPCODE_DRIVER - 1, 7);
+	ask(8, SERVICE_NOP, 0);
+	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 8);
+	cr_expect_eq(tries, 1, "the driver had the first alone");
+	cr_expect_eq(done(1), 0);
+	for (uint32_t id = 2; id <= 6; id++)
+		cr_expect_eq(done(id), -EINVAL);
+	cr_expect_eq(done(7), -EOPNOTSUPP);
+	cr_expect_eq(done(8), 0);
+	rt.ops = &none;
+	ask(9, 20, 0);
+	service_dispatch(&rt, SERVICE_SLOTS);
+	cr_expect_eq(done(9), -EOPNOTSUPP, "a driver that serves nothing");
+	none_done_and_all_slots_back();
+}
+
+/* Of each other, and of what was never asked. */
+Test(service, T01_cancellations_without_a_request)
+{
+	ask(1, SERVICE_CANCEL, 0);
+	ask(1, SERVICE_CANCEL, 0);
+	ask(2, SERVICE_CANCEL, 255);
+	service_dispatch(&rt, SERVICE_SLOTS);
+	cr_expect_eq(tries, 0);
+	none_done_and_all_slots_back();
+}
+
+Test(service, T01_a_ring_that_lies_is_not_served)
+{
+	atomic_store(eq_ring_consumed(&completions), SERVICE_SLOTS + 1000);
+	for (uint32_t id = 0; id < SERVICE_SLOTS; id++)
+		ask(id, SERVICE_NOP, 0);
+	/* What it takes back too much of is noticed when there is no room otherwise. */
+	service_dispatch(&rt, SERVICE_SLOTS);
+	for (uint32_t left = eq_ring_ready_count(&completions, SERVICE_SLOTS); left; left--) {
+		struct service_completion completion;
+
+		cr_assert(eq_ring_take(&completions, &completion, sizeof(completion)));
+	}
+	cr_assert(eq_ring_space(&requests, 1) > 0);
+	ask(1, SERVICE_NOP, 0);
+	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 0);
+	cr_expect(rt.service.shut);
+	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 0);
+	cr_expect_eq(service_arm(&rt, true), 0, "nothing will wake it");
+}
+
+Test(service, who_waits_for_slots_is_woken)
+{
+	for (uint32_t id = 0; id < SERVICE_SLOTS; id++)
+		ask(id, SERVICE_NOP, 0);
+	cr_assert(eq_ring_arm_space(&requests));
+	service_dispatch(&rt, SERVICE_SLOTS);
+	cr_expect_eq(wakes[ADJ_SEND], 1);
+	cr_expect_eq(eq_ring_space(&requests, SERVICE_SLOTS), (int)SERVICE_SLOTS);
 }
