@@ -199,13 +199,13 @@ static void let_in(struct device *device, struct rte_ether_addr *address)
 				 "to know the addresses of those who share it", device->env->device);
 }
 
-/* True: it is a device that takes all of them at once, or has said why not. */
-static bool let_all_in(struct device *device)
+/* True: it is a device that takes all of them at once, or has said why not (on `level`). */
+static bool let_all_in(struct device *device, enum adj_log_level level)
 {
 	int result = igbvf_set_others(device->port_id, device->others, device->other_count);
 
 	if (result && result != -ENOTSUP)
-		device->env->log(device->env, ADJ_LOG_ERROR,
+		device->env->log(device->env, level,
 				 "%s does not get the %u addresses of those who share it from its physical "
 				 "function (%s), so that nobody outside reaches all of them: give the function "
 				 "trust (vf: {trust: yes}, or ip link set PF vf N trust on), or fewer clients",
@@ -215,7 +215,7 @@ static bool let_all_in(struct device *device)
 
 static void let_others_in(struct device *device)
 {
-	if (!device->other_count || let_all_in(device))
+	if (!device->other_count || let_all_in(device, ADJ_LOG_ERROR))
 		return;
 	for (unsigned i = 0; i < device->other_count; i++)
 		let_in(device, &device->others[i]);
@@ -226,7 +226,7 @@ void device_add_address(struct device *device, const uint8_t mac[6])
 	struct rte_ether_addr *address = &device->others[device->other_count++];
 
 	memcpy(address->addr_bytes, mac, sizeof(address->addr_bytes));
-	if (device->present && !let_all_in(device))
+	if (device->present && !let_all_in(device, ADJ_LOG_ERROR))
 		let_in(device, address);
 }
 
@@ -238,7 +238,8 @@ void device_remove_address(struct device *device, const uint8_t mac[6])
 		i++;
 	struct rte_ether_addr address = device->others[i];
 	device->others[i] = device->others[--device->other_count];
-	if (device->present && !let_all_in(device))
+	/* Refused now, it is being reset, and gets those who are left as it is started anew. */
+	if (device->present && !let_all_in(device, ADJ_LOG_DEBUG))
 		(void)rte_eth_dev_mac_addr_remove(device->port_id, &address);
 }
 

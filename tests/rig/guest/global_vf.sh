@@ -69,7 +69,10 @@ check "the physical function is reset under traffic" ip link set "$(pf_interface
 check "the function is started anew" within 30 another_start vios/uplink "$starts"
 check "the ping goes on" goes_on
 check "red is reached, too" within 10 pings white 10.77.0.3
-ip link set "$(pf_interface)" mtu 1500
+starts=$(begun_anew vios/uplink)
+check "and back" ip link set "$(pf_interface)" mtu 1500
+check "which is another reset" within 30 another_start vios/uplink "$starts"
+check "the ping goes on" goes_on
 
 check "blue is destroyed" outrigger partition destroy blue
 check "white pings red" pings white 10.77.0.3
