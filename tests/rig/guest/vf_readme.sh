@@ -7,9 +7,9 @@
 . "$(dirname "$0")/../../e2e/lib.sh"
 . "$(dirname "$0")/vf.inc"
 
-# A person has neither our folders nor our waits: the daemon's own state folder, the programs
-# by their names, and root's rights by name only.
-state=/run/outrigger
+# Where the daemon's folder is, is not in what is typed; programs go by their names, and
+# root's rights by name only.
+export OUTRIGGER_STATE_DIR=$state
 PATH=$bin:$PATH
 unset -f outrigger
 sudo() { "$@"; }
@@ -48,11 +48,12 @@ walk() { # HEADING
 	check "those were all $2 commands" [ "$count" = "$2" ]
 }
 
-cd "$work" && mkdir -m 711 -p "$state" || exit 1
+cd "$work" || exit 1
 ulimit -l unlimited
 readme=$OLDPWD/vf-manager/README.md
-ip link set "$(pf_interface)" down # as after a boot; a test before this one may have had it
-check "nobody has the card" [ "$(vf_count)" = 0 ]
+# A test before this one may have had it.
+need "a card that nobody has" vfs 0
+ip link set "$(pf_interface)" down
 walk "From a fresh card to two partitions talking" 9
 daemon_stop
 walk "The same without partitions" 6
