@@ -4,8 +4,8 @@
 # A boot with the units and the udev rule that `make install` brings: systemd, its udev and
 # nothing enabled but those, in a process, mount and control group namespace of its own, on
 # the rig's kernel and card. The functions of the section pfs, the daemon and the partitions
-# come in the order that the units say, while udev loads the functions' driver of the
-# kernel. Then the card goes and comes late, and the rule sees to its functions.
+# come in the order that the units say, while udev renames the card's interface, whenever it
+# comes to that, and loads the functions' driver of the kernel. Then the card goes and comes late, and the rule sees to its functions.
 . "$(dirname "$0")/../../e2e/lib.sh"
 . "$(dirname "$0")/vf.inc"
 command -v udevadm >/dev/null || skip "udevadm is not here (Debian: udev)"
@@ -80,6 +80,15 @@ before() { # UNIT UNIT: the first was done when the second began
 	echo "$1 done at $(shown "$1" ActiveEnterTimestampMonotonic), $2 begun at $(shown "$2" InactiveExitTimestampMonotonic)"
 	[ "$(shown "$1" ActiveEnterTimestampMonotonic)" -le "$(shown "$2" InactiveExitTimestampMonotonic)" ]
 }
+# What was said, and when, by whoever has a part in it.
+show_boot() {
+	say "systemd's words:"
+	show "$work/boot.log" 100
+	say "the journal's:"
+	booted journalctl -b --no-pager -o short-monotonic >"$work/journal"
+	grep -E 'outrigger|udev|igb|renamed' "$work/journal" >"$work/journal.part"
+	show "$work/journal.part" 150
+}
 otr_booted() { booted "$bin/outrigger" --state-dir $control "$@"; }
 both_talk() { otr_booted exec red -- ping -n -q -c 3 -i 0.2 -W 2 10.77.0.2; }
 functions_are() { [ "$(vf_count)" = 2 ] && [ "$(vf_driver 0) $(vf_driver 1)" = "vfio-pci vfio-pci" ]; }
@@ -94,9 +103,9 @@ need "the units and the rule" install_units
 write_document
 check "udev takes the rule" rule_is_read
 need "systemd starts" boot_starts
-check "it comes to all three units" within 20 all_active || show "$work/boot.log" 100
+check "it comes to all three units" within 30 all_active || show_boot
 check "the functions are there, with their driver" functions_are
-check "they were before the daemon began" before outrigger-vf.service outriggerd.service
+check "they were before the daemon began" before outrigger-vf.service outriggerd.service || show_boot
 check "and the daemon before the partitions" before outriggerd.service outrigger.service
 check "partitions talk" within 20 both_talk
 check "once more: nothing is to do" otr_booted up -f /etc/outrigger/outrigger.yaml --detailed-exitcode

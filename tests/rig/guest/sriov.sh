@@ -64,6 +64,7 @@ said "names for a shell to complete" "^$(pf_interface)/1\$"
 check "partitions talk" both_talk
 check "up again" outrigger up -f "$work/document.yaml" --detailed-exitcode
 
+check "the card's interface gets another name" ip link set "$(pf_interface)" name renamed_sriov
 check "a VLAN, while it runs" up < <(document 7)
 check "the VLAN is there" ip_shows 0 'vlan 7'
 check "and they talk no more" within 20 not hears blue 10.77.0.1

@@ -25,6 +25,7 @@ hears() { [ "$(grep -c "^net0: $1\$" "$watch_log")" -ge "${2:-1}" ]; } # EVENT [
 happened() { # PARTITION EVENT TIMES
 	outrigger -j events show "$1" | jq -e ".partitions[0].events[] | select(.event == \"$2\") | .count >= $3"
 }
+card_link_is() { [ "$(field '.adapters[0].link')" = "$1" ]; }
 both_are() { device_is green/net0 "$1" && device_is red/net0 "$1"; }
 
 # One function that is not there, as far as anybody can see. No other way leads there: Linux
@@ -54,12 +55,15 @@ check "the program hears of it" within 30 hears device-reset
 check "so does who asks later" happened green device-reset 1
 ip link set "$(pf_interface)" mtu 1500
 check "its link comes back" within 30 link_is_up
+check "the card's interface gets another name" ip link set "$(pf_interface)" name renamed_events
 ip link set "$(pf_interface)" down
 check "the link goes: the program hears of it" within 30 hears link-down
 check "so does the partition that drives its function itself" within 30 happened red link-down 1
+check "the card has none, as status has it" within 30 card_link_is down
 check "and comes" pf_up
 check "which the program hears, too" within 30 hears link-up
 check "and the other partition" within 30 happened red link-up 1
+check "the card has one, under its new name" within 30 card_link_is up
 check "both run" within 30 both_are running
 
 address=$(vf_address 0)

@@ -18,6 +18,18 @@ document() { # COUNT RULE...: the wish
 }
 apply() { vf apply -f "$work/vfs.yaml" "$@"; }
 ip_shows() { ip link show "$(pf_interface)" | grep -E "vf $1 .*$2"; } # INDEX REGEX
+is_up() { [ $(($(cat "/sys/class/net/$(pf_interface)/flags") & 1)) = 1 ]; }
+# As soon as it is up, which is before its link, and again once the functions are there.
+apply_renamed() { # NAME NAME
+	apply >"$work/renamed" 2>&1 &
+	local apply=$!
+	within 30 is_up && ip link set "$(pf_interface)" name "$1" &&
+		within 30 test -e "$pf_path/virtfn1" && ip link set "$(pf_interface)" name "$2"
+	local renamed=$?
+	wait $apply && cat "$work/renamed" && return $renamed
+	cat "$work/renamed"
+	return 1
+}
 has_no_link() { [ "$(cat "/sys/class/net/$(pf_interface)/operstate")" = down ]; }
 
 modprobe igbvf
@@ -100,6 +112,16 @@ check "its link comes up" pf_up
 document 2
 check "apply after that" apply
 check "there are two" [ "$(vf_count)" = 2 ]
+document 0
+check "and none" apply --allow-disruptive
+
+# As udev does at a boot, which makes the functions in the very seconds in which it begins.
+ip link set "$(pf_interface)" down
+document 2 'index: 1, mac: 02:00:00:00:01:01, vlan: 7'
+check "apply, while the card's interface gets other names" apply_renamed renamed0 renamed1
+check "that is its name" [ "$(pf_interface)" = renamed1 ]
+check "there are two" [ "$(vf_count)" = 2 ]
+check "with their settings" ip_shows 1 '02:00:00:00:01:01.* vlan 7'
 printf 'version: 1\n' >"$work/vfs.yaml"
 check "prune" apply --prune --allow-disruptive
 check "there are none, as before" [ "$(vf_count)" = 0 ]
