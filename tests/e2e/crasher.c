@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "adj.h"
+#include "idle.h"
 #include "varlink.h"
 
 int __real_descriptor_check_memory(const struct adj_env *env, const char *what, int fd, size_t bytes);
@@ -66,19 +66,6 @@ static int dispatch(void *state, unsigned budget)
 	return 0;
 }
 
-static int arm(void *state, bool on)
-{
-	(void)state;
-	(void)on;
-	return 0;
-}
-
-static void interrupt(void *state, int fd)
-{
-	(void)state;
-	(void)fd;
-}
-
 static int attach(void *state)
 {
 	(void)state;
@@ -93,27 +80,6 @@ static int quiesce(void *state)
 	return 0;
 }
 
-static void nothing(void *state)
-{
-	(void)state;
-}
-
-static int save(void *state, void *buffer, size_t size_bytes)
-{
-	(void)state;
-	(void)buffer;
-	(void)size_bytes;
-	return 0;
-}
-
-static int restore(void *state, const void *buffer, size_t size_bytes)
-{
-	(void)state;
-	(void)buffer;
-	(void)size_bytes;
-	return 0;
-}
-
 static void stats(void *state, struct adj_stats *out)
 {
 	(void)state;
@@ -123,24 +89,16 @@ static void stats(void *state, struct adj_stats *out)
 
 int main(int argc, char **argv)
 {
-	const struct adj_ops ops = {
-		.name = "crasher",
-		.interface_version = ADJ_INTERFACE_VERSION,
-		.init = init,
-		.dispatch = dispatch,
-		.arm = arm,
-		.interrupt = interrupt,
-		.attach = attach,
-		.detach = nothing,
-		.quiesce = quiesce,
-		.save = save,
-		.restore = restore,
-		.stats = stats,
-		.exit = nothing,
-	};
+	struct adj_ops ops = idle_ops;
 	const char *path = getenv("OTR_CRASH_AT");
 	FILE *file = path ? fopen(path, "re") : NULL;
 
+	ops.name = "crasher";
+	ops.init = init;
+	ops.dispatch = dispatch;
+	ops.attach = attach;
+	ops.quiesce = quiesce;
+	ops.stats = stats;
 	if (!file || (fscanf(file, "%31s", crash_at) != 1 && !feof(file))) {
 		fprintf(stderr, "crasher: no OTR_CRASH_AT\n");
 		return 2;

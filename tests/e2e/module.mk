@@ -40,7 +40,7 @@ raw_frames_OUT := tests/e2e/raw_frames
 raw_frames_TEST := 1
 
 PROGRAMS += intruder
-intruder_SRCS := $(addprefix tests/e2e/confinement/,intruder.c attempts.c sweep.c)
+intruder_SRCS := $(addprefix tests/e2e/confinement/,intruder.c attempts.c sweep.c) tests/e2e/idle.c
 intruder_USES := adjunct confine base eventqueues
 intruder_OUT := tests/e2e/intruder
 intruder_TEST := 1
@@ -129,7 +129,7 @@ e2e_steps_OUT := tests/e2e/steps
 e2e_steps_TEST := 1
 
 PROGRAMS += crasher
-crasher_SRCS := tests/e2e/crasher.c
+crasher_SRCS := tests/e2e/crasher.c tests/e2e/idle.c
 crasher_USES := adjunct confine base eventqueues
 crasher_LDFLAGS := -Wl,--wrap=descriptor_check_memory -Wl,--wrap=adjunct_confine_finish \
 	-Wl,--wrap=varlink_call_on_cancel
@@ -182,7 +182,7 @@ asker_OUT := tests/e2e/asker
 asker_TEST := 1
 
 PROGRAMS += hog
-hog_SRCS := tests/e2e/yield/hog.c
+hog_SRCS := tests/e2e/yield/hog.c tests/e2e/idle.c
 hog_USES := adjunct confine base eventqueues
 hog_FP := no
 hog_OUT := tests/e2e/hog

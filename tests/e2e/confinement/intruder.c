@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../idle.h"
 #include "intruder.h"
 #include "sweep.h"
 
@@ -144,70 +145,13 @@ static int dispatch(void *state, unsigned budget)
 	return 0;
 }
 
-static int arm(void *state, bool on)
-{
-	(void)state;
-	(void)on;
-	return 0;
-}
-
-static void interrupt(void *state, int fd)
-{
-	(void)state;
-	(void)fd;
-}
-
-static int attach(void *state)
-{
-	(void)state;
-	return 0;
-}
-
-static void nothing(void *state)
-{
-	(void)state;
-}
-
-static int save(void *state, void *buffer, size_t size_bytes)
-{
-	(void)state;
-	(void)buffer;
-	(void)size_bytes;
-	return 0;
-}
-
-static int restore(void *state, const void *buffer, size_t size_bytes)
-{
-	(void)state;
-	(void)buffer;
-	(void)size_bytes;
-	return 0;
-}
-
-static void stats(void *state, struct adj_stats *out)
-{
-	(void)state;
-	*out = (struct adj_stats){0};
-}
-
 int main(int argc, char **argv)
 {
-	struct adj_ops ops = {
-		.name = "intruder",
-		.interface_version = ADJ_INTERFACE_VERSION,
-		.init = init,
-		.dispatch = dispatch,
-		.arm = arm,
-		.interrupt = interrupt,
-		.attach = attach,
-		.detach = nothing,
-		.quiesce = attach,
-		.save = save,
-		.restore = restore,
-		.stats = stats,
-		.exit = nothing,
-	};
+	struct adj_ops ops = idle_ops;
 
+	ops.name = "intruder";
+	ops.init = init;
+	ops.dispatch = dispatch;
 	intruder.listed = !strstr(argv[0], "unlisted");
 	if (!intruder.listed)
 		ops.syscalls = attempts_syscalls;

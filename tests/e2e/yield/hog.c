@@ -11,7 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "adj.h"
+#include "../idle.h"
 #include "clock.h"
 #include "hog.h"
 
@@ -111,33 +111,6 @@ static void hog_interrupt(void *state, int fd)
 	hog.interrupts += read(fd, &times, sizeof(times)) == sizeof(times);
 }
 
-static int hog_attach(void *state)
-{
-	(void)state;
-	return 0;
-}
-
-static void hog_nothing(void *state)
-{
-	(void)state;
-}
-
-static int hog_save(void *state, void *buffer, size_t size_bytes)
-{
-	(void)state;
-	(void)buffer;
-	(void)size_bytes;
-	return 0;
-}
-
-static int hog_restore(void *state, const void *buffer, size_t size_bytes)
-{
-	(void)state;
-	(void)buffer;
-	(void)size_bytes;
-	return 0;
-}
-
 static void hog_stats(void *state, struct adj_stats *out)
 {
 	(void)state;
@@ -146,23 +119,15 @@ static void hog_stats(void *state, struct adj_stats *out)
 
 int main(int argc, char **argv)
 {
-	static const struct adj_ops ops = {
-		.name = "hog",
-		.interface_version = ADJ_INTERFACE_VERSION,
-		.init = hog_init,
-		.dispatch = hog_dispatch,
-		.request = hog_request,
-		.arm = hog_arm,
-		.interrupt = hog_interrupt,
-		.attach = hog_attach,
-		.detach = hog_nothing,
-		.quiesce = hog_attach,
-		.save = hog_save,
-		.restore = hog_restore,
-		.stats = hog_stats,
-		.exit = hog_nothing,
-	};
+	struct adj_ops ops = idle_ops;
 
+	ops.name = "hog";
+	ops.init = hog_init;
+	ops.dispatch = hog_dispatch;
+	ops.request = hog_request;
+	ops.arm = hog_arm;
+	ops.interrupt = hog_interrupt;
+	ops.stats = hog_stats;
 	hog.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	return hog.timer_fd < 0 ? 1 : adj_main(&ops, argc, argv);
 }
