@@ -23,7 +23,7 @@ times() { [ "$(grep -cxE "$1" "$work/keeper.log")" = "$2" ]; }
 
 need "the daemon starts" daemon_start
 need "a partition with two regions and no device" applied ''
-spawn "$work/keeper.log" "$OTR_BUILD/tests/e2e/region_keeper" "$state/partition/green.sock" heap
+spawn "$work/keeper.log" "$build/tests/e2e/region_keeper" "$state/partition/green.sock" heap
 keeper=$last
 check "its program maps a region, zeroed" within 5 tells 'mapped 16777216 bytes, zeroed'
 sleep 0.5
@@ -84,7 +84,7 @@ stop "$keeper"
 check "its program said nothing else" not tells '.*NOT ZEROED|CHANGED'
 # Another program asks for the region, and is told.
 finds() { # LINE
-	timeout 10 "$OTR_BUILD/tests/e2e/region_keeper" "$state/partition/green.sock" heap once >"$work/found"
+	timeout 10 "$build/tests/e2e/region_keeper" "$state/partition/green.sock" heap once >"$work/found"
 	cat "$work/found"
 	grep -qx "$1" "$work/found"
 }
@@ -103,8 +103,8 @@ check "and is gone" finds busy
 # ---- An adjunct that never comes: everything is given back ---------------------------
 check "taken away once more" applied ''
 mkdir -p "$work/libexec/images"
-cp "$OTR_BUILD"/libexec/outrigger/outrigger-* "$work/libexec/"
-cp "$OTR_BUILD"/libexec/outrigger/images/* "$work/libexec/images/"
+cp "$build"/libexec/outrigger/outrigger-* "$work/libexec/"
+cp "$build"/libexec/outrigger/images/* "$work/libexec/images/"
 printf '#!/bin/sh\nexit 3\n' >"$work/libexec/outrigger-adjunct-ethdev"
 check "the daemon ends" daemon_stop TERM
 check "and starts with an image that dies" daemon_start --libexec "$work/libexec"
