@@ -162,8 +162,8 @@ test: ## Run every test (ONLY=pattern: those whose name matches)
 
 # Too long to wait for: an hour of preemptions, each request's number and order checked.
 .PHONY: nightly
-nightly: ## Run an hour of preemptions at random, and of adjuncts killed under them
-	@ONLY=^e2e/yield$$ STORM_SECONDS=$${STORM_SECONDS:-3600} KILLS=$${KILLS:-100} SUITE_SECONDS=7200 \
+nightly: ## Run an hour of preemptions at random, and kill those concerned at any point of a yield
+	@ONLY='^(e2e/yield|storm/yield_deaths)$$' POINTS=$${POINTS:-20} STORM_SECONDS=$${STORM_SECONDS:-3600} KILLS=$${KILLS:-100} SUITE_SECONDS=7200 \
 		$(MAKE) test
 
 .PHONY: coverage

@@ -6,7 +6,7 @@ shimplan_PKGS := jansson libsystemd
 
 PROGRAMS += outriggerd
 outriggerd_SRCS := $(addprefix hv-shim/,main.c adapter.c adapter_events.c adapter_faults.c adapter_vf.c apply.c close_later.c \
-	memory.c partition.c recover.c region.c state.c usage.c \
+	memory.c partition.c recover.c region.c state.c usage.c usage_state.c \
 	$(addprefix control/,control.c log_buffer.c partition_socket.c server.c stats.c status.c) \
 	$(addprefix devices/,adopt.c attachment.c client.c device.c device_steps.c device_vhost.c function.c standby.c vfio.c) \
 	$(addprefix events/,device_events.c events_status.c forwarder.c guests.c history.c) \

@@ -3,7 +3,8 @@
  * The shim's saved state: STATE/state.json, written to a temporary file and
  * renamed, at the end of every turn of the loop that changed something. A shim
  * that starts takes up the processes it names. What is saved is the document in
- * its own format, complete, and beside it the processes. Event-loop thread.
+ * its own format, complete, and beside it the processes, and what devices' adjuncts have
+ * used. Event-loop thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,24 +51,33 @@ struct peer_identity state_process(json_t *processes, const char *kind, const ch
 	return identity_from_json(json_object_get(processes, key));
 }
 
-static int add_device(const struct device *d, json_t *list, json_t *processes)
+/* What is beside the document; each by the names of those it is about. */
+struct beside {
+	json_t *processes, *usage;
+};
+
+static int add_device(const struct device *d, json_t *list, const struct beside *beside)
 {
 	char label[DEVICE_LABEL_BYTES + sizeof(SLOT_SUFFIX)];
 	int errors = json_array_append_new(list, doc_device_to_json(d->restarting ? &d->next_spec
 										  : &d->spec));
 
 	device_label(d, label);
+	if (usage_is_worth_saving(&d->usage))
+		errors |= json_object_set_new(beside->usage, label, usage_to_json(&d->usage));
 	if (d->attachment)
-		errors |= add_process(processes, "program", label, attachment_identity(d->attachment));
+		errors |= add_process(beside->processes, "program", label, attachment_identity(d->attachment));
 	/* By its socket's name. A standby is not saved: it is ended as an orphan. */
 	if (d->slot)
 		strcat(label, SLOT_SUFFIX);
 	if (d->adjunct)
-		errors |= add_process(processes, "adjunct", label, peer_identity(d->adjunct));
+		errors |= add_process(beside->processes, "adjunct", label,
+				      peer_identity(d->adjunct));
 	return errors;
 }
 
-static int add_partition(const struct partition *partition, json_t *list, json_t *processes)
+static int add_partition(const struct partition *partition, json_t *list,
+			 const struct beside *beside)
 {
 	struct doc_partition none = {0};
 	json_t *devices = json_array();
@@ -81,11 +91,11 @@ static int add_partition(const struct partition *partition, json_t *list, json_t
 		none.regions[none.region_count++] = partition->regions[i].spec;
 	json_t *object = doc_partition_to_json(&none);
 	if (partition->keeper)
-		errors |= add_process(processes, "keeper", partition->name,
+		errors |= add_process(beside->processes, "keeper", partition->name,
 				      peer_identity(partition->keeper));
 	for (const struct device *d = partition->devices; d; d = d->next)
 		if (!d->deleting)
-			errors |= add_device(d, devices, processes);
+			errors |= add_device(d, devices, beside);
 	errors |= json_object_set_new(object, "devices", devices);
 	return errors | json_array_append_new(list, object);
 }
@@ -94,21 +104,23 @@ static int add_partition(const struct partition *partition, json_t *list, json_t
  * name is ended when the next shim starts. */
 static json_t *state_to_json(const struct shim *shim)
 {
-	json_t *adapters = json_array(), *partitions = json_array(), *processes = json_object();
+	json_t *adapters = json_array(), *partitions = json_array();
+	const struct beside beside = {.processes = json_object(), .usage = json_object()};
 	int errors = 0;
 
 	for (const struct adapter *a = shim->adapters; a; a = a->next) {
 		errors |= json_array_append_new(
 			adapters, doc_adapter_to_json(a->restarting ? &a->next_spec : &a->spec));
 		if (a->peer)
-			errors |= add_process(processes, "adapter", a->spec.name,
+			errors |= add_process(beside.processes, "adapter", a->spec.name,
 					      peer_identity(a->peer));
 	}
 	for (const struct partition *p = shim->partitions; p; p = p->next)
-		errors |= add_partition(p, partitions, processes);
-	json_t *state = json_pack("{s:i,s:{s:i,s:o,s:o},s:o}", "version", STATE_VERSION, "document",
-				  "version", DOC_VERSION, "adapters", adapters, "partitions",
-				  partitions, "processes", processes);
+		errors |= add_partition(p, partitions, &beside);
+	json_t *state = json_pack("{s:i,s:{s:i,s:o,s:o},s:o,s:o}", "version", STATE_VERSION,
+				  "document", "version", DOC_VERSION, "adapters", adapters,
+				  "partitions", partitions, "processes", beside.processes, "usage",
+				  beside.usage);
 	if (!errors)
 		return state;
 	json_decref(state);
@@ -218,7 +230,8 @@ static struct peer_identity slot_process(json_t *processes, const char *label)
 }
 
 static void adopt_device(struct partition *partition, const struct doc_device *spec,
-			 json_t *processes, bool keeper_adopted, const bool *adapter_adopted)
+			 const struct beside *beside, bool keeper_adopted,
+			 const bool *adapter_adopted)
 {
 	struct adapter *adapter = adapter_find(partition->shim, spec->vf.adapter);
 	char label[DEVICE_LABEL_BYTES];
@@ -235,12 +248,13 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 	if (!device)
 		memory_end();
 	device_label(device, label);
-	struct peer_identity adjunct = state_process(processes, "adjunct", label);
+	usage_from_json(&device->usage, json_object_get(beside->usage, label));
+	struct peer_identity adjunct = state_process(beside->processes, "adjunct", label);
 	if (adjunct.pid <= 0) {
-		adjunct = slot_process(processes, label);
+		adjunct = slot_process(beside->processes, label);
 		device->slot = adjunct.pid > 0;
 	}
-	struct peer_identity program = state_process(processes, "program", label);
+	struct peer_identity program = state_process(beside->processes, "program", label);
 
 	if (!doc_is_client(spec) && !adapter_claim(adapter, device))
 		log_error("device %s/%s: its function belongs to another device", partition->name,
@@ -257,7 +271,8 @@ static void adopt_device(struct partition *partition, const struct doc_device *s
 		attachment_revoke(device);
 }
 
-static void adopt_all(struct shim *shim, const struct document *document, json_t *processes)
+static void adopt_all(struct shim *shim, const struct document *document,
+		      const struct beside *beside)
 {
 	bool adopted[DOC_ADAPTERS_MAX] = {false};
 
@@ -265,7 +280,7 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 		struct adapter *adapter = adapter_new(shim, &document->adapters[i]);
 		if (!adapter)
 			memory_end();
-		adopted[i] = adapter_adopt(adapter, state_process(processes, "adapter",
+		adopted[i] = adapter_adopt(adapter, state_process(beside->processes, "adapter",
 								  adapter->spec.name));
 	}
 	for (size_t i = 0; i < document->partition_count; i++) {
@@ -277,10 +292,10 @@ static void adopt_all(struct shim *shim, const struct document *document, json_t
 		partition->memory_bytes = spec->memory_bytes;
 		partition->cpus_milli = spec->cpus_milli;
 		region_list_set(partition, spec->regions, spec->region_count);
-		bool keeper = partition_adopt(partition, state_process(processes, "keeper",
+		bool keeper = partition_adopt(partition, state_process(beside->processes, "keeper",
 								      spec->name));
 		for (size_t d = 0; d < spec->device_count; d++)
-			adopt_device(partition, &spec->devices[d], processes, keeper, adopted);
+			adopt_device(partition, &spec->devices[d], beside, keeper, adopted);
 	}
 }
 
@@ -321,8 +336,11 @@ int state_load(struct shim *shim)
 	} else if ((error = document_load(text, strlen(text), &document, &doc_error))) {
 		log_error("%s: %s", path, doc_error.message);
 	} else {
-		orphans_end(shim, json_object_get(state, "processes"));
-		adopt_all(shim, &document, json_object_get(state, "processes"));
+		const struct beside beside = {json_object_get(state, "processes"),
+					      json_object_get(state, "usage")};
+
+		orphans_end(shim, beside.processes);
+		adopt_all(shim, &document, &beside);
 		document_free(&document);
 	}
 	free(text);

@@ -4,7 +4,8 @@
  * a partition, everything. What is charged is what the kernel counted: by the device's
  * control group (processes/cgroup.h), which outlives adjuncts and shims; where there are no
  * groups, by each process' own clock. What adjuncts say of their yields and requests is
- * shown beside it, checked, and charged to nobody (000, FIG. 23: who donates pays).
+ * shown beside it, checked, and charged to nobody (000, FIG. 23: who donates pays). It is in
+ * the saved state, so it outlives shims: of an adjunct that dies, up to the last look at it.
  *
  * An adjunct that several partitions lend to would have a struct usage_costs for each of
  * them: it is what one donor's requests cost. Event-loop thread.
@@ -43,6 +44,12 @@ void usage_end(struct usage *usage, struct peer **peer);
 /* What the adjunct `pid` said (org.outrigger.Adjunct.Costs; NULL: nothing). Whatever makes
  * no sense is left out. */
 void usage_take(struct usage *usage, pid_t pid, const json_t *costs);
+
+/* For the saved state (usage_state.c). NULL: no memory. Saved: an object of usage_to_json(),
+ * or NULL. */
+bool usage_is_worth_saving(const struct usage *usage);
+json_t *usage_to_json(const struct usage *usage);
+void usage_from_json(struct usage *usage, const json_t *saved);
 
 /* As org.outrigger.Shim.Usage and PartitionUsage. */
 json_t *usage_of_device(const struct device *device);

@@ -12,6 +12,7 @@
 #   race-plain/NAME the same, release build: other timing
 #   model/all       tests/model/run.sh
 #   fuzz/NAME       tests/fuzz/run.sh SECONDS NAME
+#   storm/NAME      tests/storm/NAME.sh: as e2e/, and not in `make test` unless asked for
 #   e2e/NAME        tests/e2e/NAME.sh, if executable
 #   e2e-asan/NAME   some of them with every process under AddressSanitizer and UBSan,
 #                   by sanitized.sh
@@ -33,6 +34,8 @@
 #   FLIPS=10000000   ring entries that unit/flipper reads while they are rewritten
 #   STORM_SECONDS=2, KILLS=4  of random quanta, and adjuncts killed under them, in e2e/yield;
 #                    `make nightly` has an hour of them
+#   POINTS=N         storm/yield_deaths as well: so many instructions of a yield, on either side,
+#                    at which each of those concerned is killed; `make nightly` has 20
 #   SUITE_SECONDS=300  that a suite may take
 #   SHARE_SECONDS=1           of two clients that want all of a global adjunct, in e2e/global
 #   EDGES=all, STEPS=all  kill an adjunct at every edge, at every instruction: minutes
@@ -97,6 +100,7 @@ for script in tests/e2e/*.sh; do
 done
 # Those in which most is attached, unmapped and killed.
 for name in adjunct churn soft_adapter; do add "e2e-asan/$name"; done
+[ -z "${POINTS:-}" ] || add storm/yield_deaths
 add rig/all
 if [ ${#suites[@]} -eq 0 ]; then
 	echo "No test matches ONLY=$only."
@@ -132,7 +136,7 @@ release=()
 # shellcheck disable=SC2046,SC2207 # one word each
 {
 	# What was counted belongs to one version of every program: no old one may be left.
-	if wanted e2e/ || wanted rig/ || [ "$flavor" = coverage ]; then
+	if wanted e2e/ || wanted storm/ || wanted rig/ || [ "$flavor" = coverage ]; then
 		release+=(all $(targets "$out" e2e))
 	fi
 	if wanted unit/ || [ "$flavor" = coverage ]; then release+=($(targets "$out" unit)); fi
@@ -167,7 +171,7 @@ run_suite() { # SUITE LOG
 	race-plain/*) command=("build/tests/race/$name") ;;
 	model/*) command=(tests/model/run.sh) ;;
 	fuzz/*) command=(tests/fuzz/run.sh "$fuzz_seconds" "$name") ;;
-	e2e/*) command=("tests/e2e/$name.sh") ;;
+	e2e/* | storm/*) command=("tests/$1.sh") ;;
 	e2e-asan/*) command=(tests/sanitized.sh "$name") ;;
 	coverage/listed) command=(tests/coverage/listed.sh) ;;
 	rig/*)
@@ -240,7 +244,7 @@ finish_one() {
 trap 'kill "${!suite_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
 
 for suite in "${suites[@]}"; do
-	[[ $suite != e2e* && $suite != rig/* ]] || jobs=1
+	[[ $suite != e2e* && $suite != storm/* && $suite != rig/* ]] || jobs=1
 	while [ ${#suite_of[@]} -ge "$jobs" ]; do finish_one; done
 	log=$logs/${suite//\//-}.log
 	rm -f "$log" "$log.tap"

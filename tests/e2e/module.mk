@@ -147,3 +147,7 @@ hog_FP := no
 $(call e2e_program,greedy)
 greedy_SRCS := tests/e2e/share/greedy.c
 greedy_USES := liboutrigger
+
+$(call e2e_program,midway)
+midway_SRCS := tests/e2e/yield/midway.c
+midway_USES := liboutrigger

@@ -100,7 +100,7 @@ unit_peers_TEST := 1
 
 PROGRAMS += unit_hv_shim
 unit_hv_shim_SRCS := tests/unit/fault.c $(addprefix tests/unit/hv_shim/,document.c document_pf.c plan.c shared.c \
-	plan_changes.c image.c state.c) hv-shim/state.c
+	plan_changes.c image.c state.c) hv-shim/state.c hv-shim/usage_state.c
 unit_hv_shim_PKGS := criterion jansson libsystemd
 unit_hv_shim_USES := shimplan document vfmanager base eventqueues
 unit_hv_shim_LDFLAGS := $(FAULT_LDFLAGS)
@@ -212,7 +212,7 @@ unit_sessions_OUT := tests/unit/sessions
 unit_sessions_TEST := 1
 
 PROGRAMS += unit_usage
-unit_usage_SRCS := tests/unit/usage.c hv-shim/usage.c
+unit_usage_SRCS := tests/unit/usage.c hv-shim/usage.c hv-shim/usage_state.c
 unit_usage_PKGS := criterion jansson libsystemd
 unit_usage_USES := document vfmanager base eventqueues
 unit_usage_OUT := tests/unit/usage

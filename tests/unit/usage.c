@@ -180,6 +180,31 @@ Test(usage, by_clocks_where_there_are_no_groups)
 	cr_expect_eq(shown("donated_ns"), 10, "never more than the kernel counted");
 }
 
+/* What one shim was told, the next one knows; of the adjunct that lives on, once. */
+Test(usage, outlives_the_shim)
+{
+	cr_expect_not(usage_is_worth_saving(&device.usage));
+	says(7, "{\"yields\":5,\"donated_ns\":300}");
+	says(8, "{\"yields\":2,\"donated_ns\":100,\"used_ns\":40}");
+	cr_expect(usage_is_worth_saving(&device.usage));
+	device.usage.ended_ns = 70;
+	json_t *saved = usage_to_json(&device.usage);
+
+	cr_assert_not_null(saved);
+	device.usage = (struct usage){0};
+	usage_from_json(&device.usage, saved);
+	json_decref(saved);
+	cr_expect_eq(device.usage.ended_ns, 70u);
+	says(8, "{\"yields\":3,\"donated_ns\":150,\"used_ns\":40}");
+	cr_expect_eq(shown("yields"), 8);
+	cr_expect_eq(shown("donated_ns"), 450);
+	cr_expect_eq(shown("used_ns"), 40);
+	says(9, "{\"yields\":1}");
+	cr_expect_eq(shown("yields"), 9);
+	usage_from_json(&device.usage, NULL);
+	cr_expect_eq(shown("yields"), 0, "a state without it");
+}
+
 /* ---- The histogram ----------------------------------------------------------- */
 
 Test(usage, each_time_has_a_bucket_with_a_limit_above_it)
