@@ -184,6 +184,12 @@ struct adj_ops {
 	int (*request)(void *state, const struct adj_request *request,
 		       struct adj_response *response);
 	/*
+	 * True: a request of this kind does nothing that a second one would not do as well.
+	 * A successor then serves it, too, if an adjunct has died over it, and does not fail
+	 * it with -ECONNRESET. NULL: there is none of that kind.
+	 */
+	bool (*repeatable)(uint16_t opcode);
+	/*
 	 * Before sleeping (`on`): enables every interrupt and doorbell, then looks
 	 * once more. 1: work has come, do not sleep; 0: may sleep; -errno: this
 	 * device cannot interrupt, poll it. After sleeping (`off`): disables them.

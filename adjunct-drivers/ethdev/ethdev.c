@@ -447,6 +447,7 @@ const struct adj_ops ethdev_ops = {
 	.init = ethdev_init,
 	.dispatch = ethdev_dispatch,
 	.request = requests_serve,
+	.repeatable = requests_repeatable,
 	.arm = ethdev_arm,
 	.interrupt = ethdev_interrupt,
 	.attach = ethdev_attach,

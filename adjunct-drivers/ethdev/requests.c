@@ -312,6 +312,13 @@ static int serve_frame_or_setting(struct ethdev *ethdev, const struct adj_reques
 	}
 }
 
+/* A frame that a dead adjunct had taken for one is lost, as on a wire; the next one is as good. */
+bool requests_repeatable(uint16_t opcode)
+{
+	return opcode == SERVICE_NET_RECEIVE || opcode == SERVICE_NET_MAC ||
+	       opcode == SERVICE_NET_LINK || opcode == SERVICE_NET_STATISTICS;
+}
+
 int requests_serve(void *state, const struct adj_request *request, struct adj_response *response)
 {
 	struct ethdev *ethdev = state;

@@ -10,6 +10,7 @@
 
 /* As adj_ops' request; `state` is a struct ethdev. */
 int requests_serve(void *state, const struct adj_request *request, struct adj_response *response);
+bool requests_repeatable(uint16_t opcode);
 /* The frames in `rx` of VLANs that are not wanted are dropped. */
 void requests_filter(struct ethdev *ethdev);
 /* What was asked for stands in the port's record: a device that is new gets it, too. */

@@ -9,7 +9,7 @@
  * than SERVICE_SLOTS under way, and a bit for each in one word says which are queued and
  * which are done. How far each one has come stands in the in-flight record
  * (adj_inflight.h): a successor serves those that had not begun, and fails the one that
- * had.
+ * had, unless the driver says that it can be served once more.
  */
 #include <errno.h>
 #include <string.h>
@@ -257,6 +257,14 @@ static int perform(struct runtime *rt, const struct adj_request *request,
 	}
 }
 
+/* An adjunct has died over it, and nobody knows what it had done for it. */
+static bool is_lost(const struct runtime *rt, uint32_t slot)
+{
+	if (rt->service.reached[slot] == ADJ_REQUEST_QUEUED)
+		return false;
+	return !rt->ops->repeatable || !rt->ops->repeatable(rt->service.taken[slot].opcode);
+}
+
 /* False: not yet. It is queued again. */
 static bool serve_request(struct runtime *rt, uint32_t slot)
 {
@@ -277,7 +285,7 @@ static bool serve_request(struct runtime *rt, uint32_t slot)
 	}
 	uint64_t begun_ns = service->taken_ns[slot] ? rt->env.now_ns() : 0, ended_ns = 0;
 
-	if (!status && service->reached[slot] != ADJ_REQUEST_QUEUED)
+	if (!status && is_lost(rt, slot))
 		status = -ECONNRESET;
 	if (status) {
 		complete(rt, slot, status, 0, 0);

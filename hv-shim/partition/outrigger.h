@@ -223,7 +223,8 @@ OTR_API int otr_net_disarm(struct otr_net *net, unsigned what);
  * are queued in the program's own memory, one or many, and are served when the program
  * calls: the most urgent first, those of one priority in order. Each has one completion,
  * also if the adjunct dies meanwhile: what it had begun then fails with -ECONNRESET, what
- * it had not is done by its successor.
+ * it had not is done by its successor, and so is what only asks (OTR_NET_RECEIVE, _MAC,
+ * _LINK, _STATISTICS), begun or not.
  *
  * Where the document says `cpu: donated`, the adjunct has no processor of its own.
  * otr_yield() lends it the caller's, for a quantum; the adjunct gives it back when
@@ -271,7 +272,7 @@ enum otr_opcode {
 	 * The next frame from the device, as the completion's data; until one comes the
 	 * request waits, which otr_cancel() ends. While some wait with the adjunct, frames
 	 * go to them, the oldest of the most urgent first, and none into the receive ring.
-	 * -ECONNRESET: the adjunct died as it looked for one; to be asked again.
+	 * If the adjunct dies meanwhile, it waits with the next one.
 	 */
 	OTR_NET_RECEIVE,
 	/* The completion has the address by which frames reach the device, 6 bytes. */

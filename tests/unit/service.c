@@ -18,6 +18,7 @@ static struct net_layout layout;
 static struct runtime rt;
 static struct eq_ring requests, completions; /* the partition's sides */
 static _Alignas(64) uint8_t record[ADJ_INFLIGHT_BYTES];
+static uint8_t within[ADJ_INFLIGHT_BYTES]; /* the record while a request was served last */
 static unsigned wakes[ADJ_DIRECTIONS], rings, tries;
 static uint32_t found; /* completions that the last wake was for */
 static uint64_t now_ns, takes_ns;
@@ -54,21 +55,27 @@ void runtime_ring_partition(const struct runtime *runtime)
 	rings++;
 }
 
-/* 20: done at once; 21: once `ready`. */
+/* 20: done at once; 21 and 22: once `ready`, and 21 may be served again. */
 static int driver_request(void *state, const struct adj_request *request,
 			  struct adj_response *response)
 {
 	(void)state;
 	now_ns += takes_ns;
 	tries++;
-	if (request->opcode == 21 && !ready)
+	memcpy(within, record, sizeof(within));
+	if (request->opcode > 20 && !ready)
 		return -EINPROGRESS;
 	memcpy(response->data, request->data, request->data_bytes);
 	response->data_bytes = request->data_bytes;
 	return 0;
 }
 
-static const struct adj_ops ops = {.request = driver_request};
+static bool driver_repeatable(uint16_t opcode)
+{
+	return opcode == 21;
+}
+
+static const struct adj_ops ops = {.request = driver_request, .repeatable = driver_repeatable};
 
 static void begin(void *window, bool recover)
 {
@@ -323,4 +330,32 @@ Test(service, who_waits_for_slots_is_woken)
 	service_dispatch(&rt, SERVICE_SLOTS);
 	cr_expect_eq(wakes[ADJ_SEND], 1);
 	cr_expect_eq(eq_ring_space(&requests, SERVICE_SLOTS), (int)SERVICE_SLOTS);
+}
+
+/* Of a request that an adjunct has died over: its completion's status. */
+static int died_over(uint16_t opcode)
+{
+	ask(1, opcode, 0);
+	service_dispatch(&rt, SERVICE_SLOTS);
+	none_done();
+	memcpy(record, within, sizeof(record));
+	begin(rt.env.port.window, true);
+	ready = true;
+	cr_expect_eq(service_dispatch(&rt, SERVICE_SLOTS), 1);
+	int status = done(1);
+
+	none_done();
+	return status;
+}
+
+Test(service, what_an_adjunct_has_died_over_fails)
+{
+	cr_expect_eq(died_over(22), -ECONNRESET);
+	cr_expect_eq(tries, 1u, "it is not served again");
+}
+
+Test(service, what_may_be_served_again_is)
+{
+	cr_expect_eq(died_over(21), 0);
+	cr_expect_eq(tries, 2u);
 }
