@@ -164,13 +164,23 @@ static void expect_in_ring(uint32_t number)
 	WANT(got == number);
 }
 
-/* They are the adjunct's now, and wait there, but for a stranger's frame. */
+/*
+ * They are the adjunct's now, and wait there: it takes requests in their order, so they were
+ * taken before one that is answered. A stranger's frame ends one, which is asked again.
+ */
 static void let_them_wait(void)
 {
-	while (otr_wait(to, OTR_COMPLETION, otr_deadline_ms(50)) > 0) {
-		WANT(next(to).status == 0);
-		submit(to, OTR_NET_RECEIVE, NULL, 0);
-	}
+	bool again;
+
+	do {
+		again = false;
+		submit(to, OTR_NET_LINK, NULL, 0);
+		for (struct otr_completion done = next(to); done.id != OTR_NET_LINK; done = next(to)) {
+			WANT(done.status == 0);
+			submit(to, OTR_NET_RECEIVE, NULL, 0);
+			again = true;
+		}
+	} while (again);
 }
 
 static void run_frames(void)
@@ -232,8 +242,13 @@ static void run_successor(const char *file)
 	fflush(stdout);
 	while (!access(file, F_OK))
 		usleep(10000);
-	transmit(1, 6);
-	transmit(2, 5);
+	/* A wire has no memory: what comes before the successor listens is lost. */
+	uint64_t deadline = otr_deadline_ms(PATIENCE_MS);
+	do {
+		WANT(otr_now_ns() < deadline);
+		transmit(1, 6);
+		transmit(2, 5);
+	} while (otr_wait(to, OTR_COMPLETION, otr_deadline_ms(200)) != OTR_COMPLETION);
 	expect(2);
 }
 
