@@ -159,7 +159,7 @@ static inline bool eq_consumer_begin(struct eq_consumer *consumer)
 		return false;
 	/* What was written on another processor comes while we clear the byte. */
 	__builtin_prefetch(consumer->marks, 1);
-	__builtin_prefetch(eq_ring_entry_at(&consumer->ring, consumer->ring.position));
+	eq_ring_fetch(&consumer->ring);
 	/* acq_rel: partner is the store in eq_poster_signal(); the entries are there. */
 	return atomic_exchange_explicit(consumer->asb, 0, memory_order_acq_rel);
 }
